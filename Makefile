@@ -1,0 +1,64 @@
+# svr_nb: every target does its own set-up in .venv; nothing else has to be installed by hand.
+#   make lab     opens JupyterLab on the tour
+#   make demo    the tour without a browser; PHOTO=path [MASK=path] CATEGORY=horse runs it on your own photograph
+#   make test    everything that must pass
+SHELL   := /bin/bash
+PYTHON  ?= python3
+BIN     := .venv/bin
+CATEGORY ?= horse
+SYSTEM  ?= ssl3d
+OUT     ?= _demo
+SEEDS   ?= 11 12 13
+export OMP_NUM_THREADS ?= 2
+export JUPYTER_PLATFORM_DIRS := 1
+.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d checkpoints clean
+
+help:
+	@sed -n '2,5s/^# *//p' Makefile
+
+.venv/.ready: constraints.txt settings.ini setup.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0 --editable '.[dev]'
+	@if git rev-parse --git-dir >/dev/null 2>&1; then git config core.hooksPath .githooks; fi
+	@touch .venv/.ready
+
+setup: .venv/.ready
+
+lab: setup
+	$(BIN)/jupyter lab nbs/index.ipynb
+
+demo: setup
+	$(BIN)/svr_nb demo --out $(OUT) --system $(SYSTEM) --category $(CATEGORY) $(if $(PHOTO),--photo "$(PHOTO)") $(if $(MASK),--mask "$(MASK)")
+
+test: check-export lint notebooks pytest
+
+check-export: setup
+	$(BIN)/python .ci/notebooks.py check
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+notebooks: setup
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --timing
+
+pytest: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
+
+export: setup
+	$(BIN)/nbdev_export
+	$(BIN)/python .ci/notebooks.py clean
+
+outputs: setup
+	$(BIN)/python .ci/notebooks.py outputs $(NOTEBOOKS)
+
+readme: setup
+	$(BIN)/python .ci/notebooks.py readme
+
+hooks: setup
+
+evidence-ssl3d: setup
+	$(BIN)/python -m svr_nb.ssl3d.evidence --seeds $(SEEDS)
+
+clean:
+	rm -rf _demo _docs _proc build dist *.egg-info

@@ -1,0 +1,29 @@
+"""Installs svr_nb. Every value comes from settings.ini, so that nbdev and pip never disagree."""
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+settings = ConfigParser(delimiters=["="], interpolation=None)
+settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
+settings = settings["DEFAULT"]
+
+lab, fast, masks, dev = (settings[f"{name}_requirements"].split() for name in ("lab", "fast", "masks", "dev"))
+setup(
+    name="svr_nb",
+    version=settings["version"],
+    description=settings["description"],
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    author=settings["author"],
+    packages=find_packages(include=["svr_nb", "svr_nb.*"]),
+    package_data={"svr_nb": ["py.typed", "checkpoints/*/*", "sample_photos/*"]},
+    include_package_data=True,
+    python_requires=f">={settings['min_python']}",
+    install_requires=settings["requirements"].split(),
+    extras_require={"lab": lab, "fast": fast, "masks": masks, "dev": lab + fast + dev, "all": lab + fast + masks},
+    entry_points={"console_scripts": settings["console_scripts"].split(), "nbdev": ["svr_nb=svr_nb._modidx:d"]},
+    classifiers=["Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Image Processing"],
+    zip_safe=False,
+)
