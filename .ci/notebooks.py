@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import filecmp
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if not any(part.startswith((".", "_")) for part in p.relative_to(ROOT).parts))
+NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if not re.search(r"/[._]", str(p.relative_to(ROOT))))
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "python3", "language": "python", "name": "python3"}
 DIRECTIVE = re.compile(r"^\s*#\s*\|\s*(\w+)", re.M)
@@ -61,7 +60,7 @@ def write(path: Path, text: str) -> None:
     """Replaces a file in one step."""
     spare = path.with_name(path.name + ".tmp~")
     spare.write_text(text, encoding="utf-8")
-    os.replace(spare, path)
+    spare.replace(path)
 
 
 def clean(paths: list[Path]) -> None:
@@ -78,7 +77,8 @@ def outputs(paths: list[Path]) -> None:
 
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, timeout=600, kernel_name="python3", store_widget_state=False, resources={"metadata": {"path": str(path.parent)}}).execute()
+        where = {"metadata": {"path": str(path.parent)}}
+        NotebookClient(notebook, timeout=600, kernel_name="python3", store_widget_state=False, resources=where).execute()
         write(path, dump(cleaned(json.loads(nbformat.writes(notebook)))))
         print(f"ran {path.relative_to(ROOT)}")
 

@@ -182,7 +182,7 @@ def coarser(places: Float[Tensor, "v 3"], faces: Tensor, cells: int = 96) -> tup
     whole = (merged[:, 0] != merged[:, 1]) & (merged[:, 1] != merged[:, 2]) & (merged[:, 0] != merged[:, 2])
     return places[keep], torch.unique(merged[whole], dim=0) if not bool(whole.all()) else merged, keep
 
-# %% ../nbs/75_orbit_viewer.ipynb #1bc56a69
+# %% ../nbs/75_orbit_viewer.ipynb #779dd0cb
 def _corner_colors(mesh: Any) -> Tensor | None:
     """Colours (f * 3, 3) of a textured mesh at its corners, (v, 3) of a coloured one, None of a plain one."""
     if getattr(mesh, "texture", None) is None or getattr(mesh, "uvs", None) is None:
@@ -198,7 +198,7 @@ def _packed(shape: Any, colors: Tensor | None, most: int) -> dict[str, Any]:
     if hasattr(shape, "verts"):
         places, faces, tint = shape.verts.detach().cpu(), shape.faces.cpu(), _corner_colors(shape) if colors is None else colors
         if len(faces) > most:
-            places, faces, keep = coarser(places, faces)
+            places, faces, keep = coarser(places, faces, max(8, int((most / 6) ** 0.5)))
             tint = tint[keep] if tint is not None and len(tint) == len(shape.verts) else None
         return pack_shape(places, faces, tint)
     places = shape if isinstance(shape, Tensor) else getattr(shape, "points", None)

@@ -39,7 +39,7 @@ def ramp(progress: float, first: float = 0.0, last: float = 1.0, until: float = 
     """A loss weight that moves evenly from `first` to `last` and arrives at the given share of the stage."""
     return first + (last - first) * min(1.0, progress / until)
 
-# %% ../nbs/67_stages.ipynb #3fcdbc04
+# %% ../nbs/67_stages.ipynb #46764bf1
 @dataclass(frozen=True)
 class Stage:
     """One stretch of training: who learns what, for how long.
@@ -55,9 +55,9 @@ class Stage:
     """
     name: str
     steps: int
-    weights: dict[str, dict[str, Weight]]
-    lr: float | dict[str, float] = 1e-4
-    weight_decay: float | dict[str, float] = 0.0
+    weights: Mapping[str, Mapping[str, Weight]]
+    lr: float | Mapping[str, float] = 1e-4
+    weight_decay: float | Mapping[str, float] = 0.0
     batch: int = 16
     schedule: Schedule = constant
     every: dict[str, int] = field(default_factory=dict)

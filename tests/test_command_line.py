@@ -26,8 +26,8 @@ def test_samples_can_be_read_again(tmp_path):
     assert svr.data.Collection.load(tmp_path / "mugs.safetensors").fields["image"].shape == (3, 3, 24, 24)
 
 
-@pytest.mark.parametrize("words", [["reconstruct", "nothing.jpg"], ["samples", "unicorn", "--out", "x.safetensors"], ["evaluate", "nowhere", "--count", "2"],
-                                   ["train", "nosystem", "--out", "x"]])
+@pytest.mark.parametrize("words", [["reconstruct", "nothing.jpg"], ["samples", "unicorn", "--out", "x.safetensors"],
+                                   ["evaluate", "nowhere", "--count", "2"], ["train", "nosystem", "--out", "x"]])
 def test_refusals_are_one_sentence(words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2

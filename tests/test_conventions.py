@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svr_nb.conventions import (FRAMES, InputError, SvrError, check_choice, check_number, check_tensor, describe, frame_matrix, pick_device, pixel_centers, rand,
-                                refuse, seeded)
+from svr_nb.conventions import (FRAMES, InputError, SvrError, check_choice, check_number, check_tensor, describe, frame_matrix, pick_device,
+                                pixel_centers, rand, refuse, seeded)
 
 
 @pytest.mark.parametrize("height,width", [(1, 1), (2, 4), (5, 3)])
@@ -46,14 +46,16 @@ def test_seeding_leaves_the_global_state_alone():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(3, 2), torch.zeros(3), torch.full((3, 3), torch.nan), torch.full((3, 3), torch.inf), torch.zeros(0, 3), "abc", None,
-                                 [[1, 2], [3]], np.array(["a"]), torch.zeros(2, 3, dtype=torch.complex64), {"a": 1}])
+@pytest.mark.parametrize("bad", [torch.zeros(3, 2), torch.zeros(3), torch.full((3, 3), torch.nan), torch.full((3, 3), torch.inf), torch.zeros(0, 3), "abc",
+                                 None, [[1, 2], [3]], np.array(["a"]), torch.zeros(2, 3, dtype=torch.complex64), {"a": 1}])
 def test_bad_tensors_name_the_argument(bad):
     with pytest.raises(InputError, match="^points: expected"):
         check_tensor(bad, "points", "n 3")
 
 
-@pytest.mark.parametrize("shape,pattern,fits", [((2, 3), "n 3", True), ((2, 2), "n n", True), ((2, 3), "n n", False), ((7, 2, 3), "... n 3", True), ((2, 3), "... n 3", True),
+@pytest.mark.parametrize("shape,pattern,fits", [((2, 3), "n 3", True), ((2, 2), "n n", True), ((2, 3), "n n", False),
+                                                ((7, 2, 3), "... n 3", True),
+                                                ((2, 3), "... n 3", True),
                                                 ((3,), "... n 3", False), ((4, 4, 4), "d d d", True), ((4, 4, 3), "d d d", False)])
 def test_shape_patterns(shape, pattern, fits):
     if fits:

@@ -107,10 +107,10 @@ def _near_pairs(corners: Tensor, count: int, size: int, sigma: float, perspectiv
             kept.append((triangle[good], pixel[good]))
     return torch.cat([k[0] for k in kept]), torch.cat([k[1] for k in kept])
 
-# %% ../../nbs/render/30_soft_mesh.ipynb #cbde20e8
+# %% ../../nbs/render/30_soft_mesh.ipynb #16a07d53
 def _pairs(uvz: Tensor, faces: Tensor, size: int, sigma: float, gamma: float, far: float, perspective: bool,
            vert_features: Tensor | None, face_features: Tensor | None, background: Tensor,
-           listed: tuple[Tensor, Tensor, Tensor] | None = None) -> tuple[Tensor, ...]:
+           *, listed: tuple[Tensor, Tensor, Tensor] | None = None) -> tuple[Tensor, ...]:
     """The same, for the few pairs of a face and a pixel that are near each other: (p,); somebody else may have `listed` them."""
     corners, pixels = uvz[:, faces].reshape(-1, 3, 3), len(uvz) * size * size
     triangle, pixel = _near_pairs(corners, max(len(faces), 1), size, sigma, perspective) if listed is None else listed[:2]

@@ -19,16 +19,20 @@ from .cycle_consistency import draw_cloud
 # %% auto #0
 __all__ = ['turned_poses', 'hypothesis_costs', 'Choice', 'choose_pose', 'pull_loss']
 
-# %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #24c46938
-def turned_poses(pose: Float[Tensor, "b 2"], count: int) -> Float[Tensor, "k b 2"]:
-    """The pose and copies of it with the azimuth turned by equal parts of the circle.
+# %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #b755f5fb
+def turned_poses(pose: Float[Tensor, "b 2"], count: int, fold: bool = False) -> Float[Tensor, "k b 2"]:
+    """The pose and copies of it with the azimuth turned by equal parts of the circle, perhaps also read mirrored in depth.
 
     pose: (azimuth, elevation) in radians (b, 2).
-    count: how many hypotheses, 1 for the pose alone, 2 adds the half turn, 4 the quarter turns.
+    count: how many turned copies, 1 for the pose alone, 2 adds the half turn, 4 the quarter turns.
+    fold: whether to add, for each of them, the pose (half a turn - azimuth, -elevation).
+    Returns count (or twice as many) poses; the first is the given one.
     """
     count = int(check_number(count, "count", 1, 64, integer=True))
     steps = torch.arange(count, device=pose.device, dtype=pose.dtype) * (2 * math.pi / count)
-    return torch.stack([pose[:, 0] + steps[:, None], pose[:, 1].expand(count, -1)], dim=-1)
+    turned = torch.stack([pose[:, 0] + steps[:, None], pose[:, 1].expand(count, -1)], dim=-1)
+    mirror = torch.stack([math.pi - turned[..., 0], -turned[..., 1]], dim=-1)
+    return torch.cat([turned, mirror]) if fold else turned
 
 
 @torch.no_grad()
@@ -47,40 +51,44 @@ def hypothesis_costs(points: Float[Tensor, "b n 3"], colors: Float[Tensor, "b n 
     costs = image_loss(drawn.image, many(image), per_sample=True) + mask_bce(drawn.mask, many(mask), per_sample=True)
     return costs.view(len(poses), -1)
 
-# %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #eeff1fd4
+# %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #6ab97014
 class Choice(NamedTuple):
     """What was chosen among hypotheses.
 
-    pose: (b, 2), differentiable in the predicted pose.  moved: (b,) whether it is not the predicted one.  index: (b,) which one.
+    pose: (b, 2), the chosen one, differentiable in the predicted pose.  predicted: (b, 2).
+    moved: (b,) whether they differ.  index: (b,) which hypothesis.
     """
 
     pose: Tensor
+    predicted: Tensor
     moved: Tensor
     index: Tensor
 
 
-def choose_pose(pose: Float[Tensor, "b 2"], costs: Float[Tensor, "k b"], margin: float = 0.05) -> Choice:
+def choose_pose(poses: Float[Tensor, "k b 2"], costs: Float[Tensor, "k b"], margin: float = 0.05) -> Choice:
     """For every image the hypothesis that explains it best, if it is better than the predicted pose by a margin.
 
-    pose: predicted (azimuth, elevation) in radians (b, 2).
-    costs: of `turned_poses(pose, k)`, (k, b).
-    margin: share by which a turned pose has to be better, in [0, 1).
+    poses: hypotheses in radians (k, b, 2), the predicted pose first.
+    costs: of each of them, (k, b).
+    margin: share by which another pose has to be better, in [0, 1).
+    The step from the predicted pose to the chosen one counts as a constant, so gradients reach the predicted pose.
     """
     check_number(margin, "margin", 0, 0.999)
     best, index = costs.min(0)
     moved = best < costs[0] * (1 - margin)
     index = torch.where(moved, index, torch.zeros_like(index))
-    turn = index.to(pose) * (2 * math.pi / len(costs))
-    return Choice(torch.stack([pose[:, 0] + turn, pose[:, 1]], -1), moved, index)
+    step = (poses - poses[0])[index, torch.arange(len(index), device=index.device)].detach()
+    return Choice(poses[0] + step, poses[0], moved, index)
 
 
 def pull_loss(direction: Float[Tensor, "b 2"], choice: Choice) -> Tensor:
-    """Draws the pose network towards the chosen azimuth, for the images that changed sides.
+    """Draws the pose network towards the chosen pose, for the images that changed sides.
 
     direction: (sin, cos) of the predicted azimuth, not scaled to length 1, from `PoseNet`.
-    choice: what was chosen; it is not differentiated.
+    choice: what was chosen; the choice itself is not differentiated.
     The direction moves straight through the middle of the circle: the only way that does not start with a zero gradient.
     """
-    azimuth = choice.pose[:, 0].detach()
+    azimuth, elevation = choice.pose.detach().unbind(-1)
     goal = torch.stack([azimuth.sin(), azimuth.cos()], -1)
-    return ((direction - goal).square().sum(-1) * choice.moved.to(direction)).mean()
+    away = (direction - goal).square().sum(-1) + (choice.predicted[:, 1] - elevation).abs()
+    return (away * choice.moved.to(direction)).mean()

@@ -81,4 +81,4 @@ def test_side_views_resemble_photographs_of_horses(shared_data: Path) -> None:
         ours = torch.stack([normal_mask(mask[0].numpy() > 0) for mask in found.fields["mask"]])
         inter = (real[:, None] & ours).flatten(2).sum(-1)
         best[category] = (inter / (real[:, None] | ours).flatten(2).sum(-1)).amax(1).mean().item()
-    assert best["horse"] > 0.6 and best["horse"] > max(best["chair"], best["bird"], best["car"]) + 0.05
+    assert best["horse"] > 0.55 and best["horse"] > max(best["chair"], best["bird"], best["car"]) + 0.1

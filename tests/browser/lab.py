@@ -1,0 +1,171 @@
+"""A notebook in a real JupyterLab and a real headless browser: run it, move its sliders, see what changes.
+
+    with Lab(path) as lab:
+        lab.run_all()
+        before = lab.pictures()
+        lab.press(0, "ArrowRight")
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "about:")
+PANEL = "window.jupyterapp.shell.currentWidget"
+IDLE = f"() => {PANEL}?.sessionContext?.session?.kernel?.status === 'idle'"
+CELLS = f"""() => [...{PANEL}.content.model.cells].filter(c => c.type === 'code' && c.sharedModel.getSource().trim()).map(c => (
+  {{count: c.executionCount, source: c.sharedModel.getSource(), errors: c.outputs.toJSON().filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue)}}))"""
+PICTURES = "() => Promise.all([...document.querySelectorAll('.jupyter-widgets img, img.jupyter-widgets')].map(async i => i.src.startsWith('blob:') ? " \
+           "[...new Uint8Array(await (await fetch(i.src)).arrayBuffer())].join() : i.src))"
+SLIDER = ".jupyter-widgets .noUi-handle"
+
+
+def reason_to_skip() -> str:
+    """Why no browser test can run here; empty if one can."""
+    if os.environ.get("SVR_BROWSER") == "0":
+        return "SVR_BROWSER=0"
+    for package in ("playwright", "jupyterlab", "ipywidgets"):
+        try:
+            __import__(package)
+        except ImportError:
+            return f"{package} is not installed"
+    return "" if chromium() else "no chromium here"
+
+
+def chromium() -> str | None:
+    """Path of the browser, from SVR_CHROMIUM or the usual names."""
+    return os.environ.get("SVR_CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Lab:
+    """JupyterLab on a free local port with a copy of one notebook, open in a headless browser; everything is stopped on leaving."""
+
+    def __init__(self, notebook: Path, timeout: float = 180) -> None:
+        self.notebook, self.timeout, self.outside, self.stack = Path(notebook), timeout, [], ExitStack()
+
+    def __enter__(self) -> Lab:
+        try:
+            self.folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True)))
+            self._serve()
+            self._browse()
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stack.close()
+
+    def _serve(self) -> None:
+        """Starts the server and waits until it answers."""
+        root = self.folder / "root"
+        root.mkdir()
+        shutil.copy(self.notebook, root)
+        quiet = self.folder / "settings" / "@jupyterlab" / "apputils-extension"
+        quiet.mkdir(parents=True)
+        (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        homes = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "run", "JUPYTERLAB_SETTINGS_DIR": "settings",
+                 "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+        env = os.environ | {"OMP_NUM_THREADS": "1"} | {name: str(self.folder / place) for name, place in homes.items()}
+        log = self.stack.enter_context(open(self.folder / "log", "w"))
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+             "--IdentityProvider.token=test", f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True"],
+            stdout=log, stderr=log, env=env, cwd=root, start_new_session=True)
+        self.stack.callback(_stop, server)
+        self.base, end = f"http://127.0.0.1:{port}", time.monotonic() + 90
+        while not _answers(f"{self.base}/api/status?token=test"):
+            assert server.poll() is None and time.monotonic() < end, (self.folder / "log").read_text()[-2000:]
+            time.sleep(0.2)
+
+    def _browse(self) -> None:
+        """Opens the notebook and waits for its kernel; requests to other machines are refused and noted."""
+        from playwright.sync_api import sync_playwright
+        play = self.stack.enter_context(sync_playwright())
+        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+        self.stack.callback(browser.close)
+        context = browser.new_context(viewport={"width": 1300, "height": 2000})
+        context.route("**/*", self._route)
+        self.page = context.new_page()
+        self.page.set_default_timeout(1000 * self.timeout)
+        self.page.goto(f"{self.base}/lab/tree/{self.notebook.name}?token=test&reset")
+        self.page.wait_for_function(f"() => window.jupyterapp && ({IDLE})()")
+
+    def _route(self, route: Any) -> None:
+        """Lets local requests pass."""
+        if route.request.url.startswith(LOCAL):
+            route.continue_()
+        else:
+            self.outside.append(route.request.url)
+            route.abort()
+
+    def wait_idle(self, settle: float = 0.5) -> None:
+        """Waits until the kernel is idle and stays so."""
+        while True:
+            self.page.wait_for_function(IDLE)
+            self.page.wait_for_timeout(1000 * settle)
+            if self.page.evaluate(IDLE):
+                return
+
+    def run_all(self) -> list[dict]:
+        """Runs every cell; returns count, source and errors of the code cells."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.wait_idle(1.5)
+        return self.page.evaluate(CELLS)
+
+    def pictures(self) -> list[str]:
+        """A fingerprint of every picture inside a live widget."""
+        return [hashlib.sha1(source.encode()).hexdigest() for source in self.page.evaluate(PICTURES)]
+
+    def show_cell(self, text: str) -> bool:
+        """Scrolls to the first code cell whose source contains a text, so that its output is on the page."""
+        number = self.page.evaluate(f"t => [...{PANEL}.content.model.cells].findIndex(c => c.type === 'code' && c.sharedModel.getSource().includes(t))", text)
+        if number >= 0:
+            self.page.evaluate(f"n => {PANEL}.content.scrollToItem(n)", number)
+            self.page.wait_for_timeout(1500)
+        return number >= 0
+
+    def press(self, index: int, key: str, times: int = 3) -> tuple[str, str]:
+        """Presses a key on one slider; returns its value before and after."""
+        handle = self.page.locator(SLIDER).nth(index)
+        handle.scroll_into_view_if_needed()
+        before = handle.get_attribute("aria-valuetext") or ""
+        handle.focus()
+        for _ in range(times):
+            self.page.keyboard.press(key)
+            self.page.wait_for_timeout(80)
+        self.wait_idle()
+        return before, handle.get_attribute("aria-valuetext") or ""
+
+
+def _answers(url: str) -> bool:
+    """Whether a server answers."""
+    with suppress(OSError, urllib.error.URLError):
+        return urllib.request.urlopen(url, timeout=2).status == 200
+    return False
+
+
+def _stop(server: subprocess.Popen) -> None:
+    """Stops the server and its kernels, which share one process group of their own."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, sign)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(10)
+            return
