@@ -25,7 +25,7 @@ from .shapes.voxels import VoxelGrid
 __all__ = ['DEFAULT_COLOR', 'DRAWING', 'FILLING', 'STEERING', 'STYLE', 'pack_shape', 'coarser', 'viewer_page', 'html_viewer',
            'show_shapes']
 
-# %% ../nbs/75_orbit_viewer.ipynb #4f6b8b53
+# %% ../nbs/75_orbit_viewer.ipynb #fce023b0
 DEFAULT_COLOR = {"points": (0.36, 0.55, 0.78), "mesh": (0.78, 0.80, 0.84)}
 
 
@@ -34,7 +34,8 @@ def _base64(values: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
 
 
-def pack_shape(places: Float[Tensor, "n 3"], faces: Tensor | None = None, colors: Tensor | None = None, radius: float = 0.012) -> dict[str, Any]:
+def pack_shape(places: Float[Tensor, "n 3"], faces: Tensor | None = None, colors: Tensor | None = None, radius: float = 0.012) -> dict[str,
+    Any]:
     """What the page has to know about a shape, ready for JSON.
 
     places: points or vertices in object units.
@@ -130,12 +131,13 @@ function fillPoints(Q, w, h, depth, pixels) {
 }
 """
 
-# %% ../nbs/75_orbit_viewer.ipynb #1ca0e22c
+# %% ../nbs/75_orbit_viewer.ipynb #18beed2a
 STEERING = """
 const canvas = document.querySelector("canvas"), note = document.querySelector("span");
 let waiting = 0, settle = 0;
 function draw(fine) {
-  const s = (window.devicePixelRatio || 1) * (fine ? 2 : 1), w = Math.max(1, canvas.clientWidth * s | 0), h = Math.max(1, canvas.clientHeight * s | 0);
+  const s = (window.devicePixelRatio || 1) * (fine ? 2 : 1);
+  const w = Math.max(1, canvas.clientWidth * s | 0), h = Math.max(1, canvas.clientHeight * s | 0);
   if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
   const image = new ImageData(w, h), depth = new Float32Array(w * h), R = turn(), Q = project(R, w, h);
   shape.kind === "mesh" ? fillMesh(R, Q, w, h, depth, image.data) : fillPoints(Q, w, h, depth, image.data);
@@ -149,7 +151,9 @@ function redraw() {
 function move(da, de) { azimuth += da; elevation = Math.max(-89, Math.min(89, elevation + de)); note.style.opacity = 0; redraw(); }
 canvas.addEventListener("pointerdown", e => canvas.setPointerCapture(e.pointerId));
 canvas.addEventListener("pointermove", e => { if (e.buttons) move(-e.movementX * 0.6, e.movementY * 0.6); });
-canvas.addEventListener("wheel", e => { e.preventDefault(); zoom = Math.max(0.3, Math.min(8, zoom * Math.exp(-e.deltaY * 0.001))); redraw(); }, { passive: false });
+canvas.addEventListener("wheel", e => {
+  e.preventDefault(); zoom = Math.max(0.3, Math.min(8, zoom * Math.exp(-e.deltaY * 0.001))); redraw();
+}, { passive: false });
 canvas.addEventListener("dblclick", () => { azimuth = view.azimuth; elevation = view.elevation; zoom = 1; redraw(); });
 canvas.addEventListener("keydown", e => {
   const step = { ArrowLeft: [10, 0], ArrowRight: [-10, 0], ArrowUp: [0, 10], ArrowDown: [0, -10] }[e.key];
@@ -209,7 +213,7 @@ def _packed(shape: Any, colors: Tensor | None, most: int) -> dict[str, Any]:
     radius = 0.02 * min(1.0, (1000 / max(1, len(places[::step])))**0.5) + 0.004
     return pack_shape(places[::step], None, None if tint is None else tint[::step], radius)
 
-# %% ../nbs/75_orbit_viewer.ipynb #b75fbcb2
+# %% ../nbs/75_orbit_viewer.ipynb #01569e53
 def viewer_page(shape: Any, colors: Tensor | None = None, azimuth: float = 30, elevation: float = 20, *, most: int = 40_000) -> str:
     """A complete HTML page with a shape that can be turned; it needs no network.
 
@@ -222,12 +226,14 @@ def viewer_page(shape: Any, colors: Tensor | None = None, azimuth: float = 30, e
     view = {"azimuth": check_number(azimuth, "azimuth"), "elevation": check_number(elevation, "elevation", -90, 90)}
     data = f"const shape = {json.dumps(_packed(shape, colors, most))}, view = {json.dumps(view)};"
     hint = "drag to turn &middot; wheel to zoom"
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark"><title>shape</title>'
+    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>shape</title>'
+            f'<meta name="color-scheme" content="light dark">'
             f'<style>{STYLE}</style></head><body><canvas tabindex="0" aria-label="3D view; arrow keys turn it"></canvas><span>{hint}</span>'
             f"<script>{data}{DRAWING}{FILLING}{STEERING}</script></body></html>")
 
 
-def html_viewer(shape: Any, colors: Tensor | None = None, azimuth: float = 30, elevation: float = 20, *, height: int = 300, width: str = "100%",
+def html_viewer(shape: Any, colors: Tensor | None = None, azimuth: float = 30, elevation: float = 20, *, height: int = 300,
+                width: str = "100%",
                 most: int = 40_000) -> str:
     """A piece of HTML with a shape that can be turned, for notebooks and pages; it needs no network.
 
@@ -241,14 +247,14 @@ def html_viewer(shape: Any, colors: Tensor | None = None, azimuth: float = 30, e
     return (f'<iframe srcdoc="{page}" sandbox="allow-scripts" title="3D view" '
             f'style="width:{html.escape(width, quote=True)};max-width:100%;height:{height}px;border:0"></iframe>')
 
-# %% ../nbs/75_orbit_viewer.ipynb #cfca003f
+# %% ../nbs/75_orbit_viewer.ipynb #cfedb056
 def show_shapes() -> None:
     """Makes point clouds, meshes and voxel grids show themselves in notebooks as a shape that can be turned."""
     def shown(shape: Any) -> str:
-        return f'<div>{html_viewer(shape, height=260, width="420px")}<small>{html.escape(repr(shape))}</small></div>'
+        return f'<div>{html_viewer(shape, height=260, width="420px")}<div><small>{html.escape(repr(shape))}</small></div></div>'
 
     for kind in (Mesh, PointCloud, VoxelGrid):
-        setattr(kind, "_repr_html_", shown)
+        kind._repr_html_ = shown  # type: ignore
 
 
 show_shapes()

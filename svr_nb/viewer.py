@@ -161,8 +161,9 @@ def picture_row(pictures: Mapping[str, Any], height: int = 160, gap: int = 6) ->
         left += w + gap
     return canvas, boxes
 
-# %% ../nbs/75_viewer.ipynb #cf99046a
-def image_row(pictures: Mapping[str, Any] | Sequence[Any] | Tensor, labels: Sequence[str] = (), height: int = 128) -> Float[Tensor, "3 h w"]:
+# %% ../nbs/75_viewer.ipynb #e4a555f1
+def image_row(pictures: Mapping[str, Any] | Sequence[Any] | Tensor, labels: Sequence[str] = (), height: int = 128) -> Float[Tensor,
+    "3 h w"]:
     """Pictures side by side as one picture.
 
     pictures: a dict of labels and pictures, or a sequence of pictures, or a batch (n, c, h, w).
@@ -205,8 +206,9 @@ def contact_sheet(images: Sequence[Any] | Tensor, columns: int = 8, size: int = 
         sheet[y:y + h, x:x + w] = tile
     return _as_tensor(sheet)
 
-# %% ../nbs/75_viewer.ipynb #1acbb7c3
-def heat_picture(values: Float[Tensor, "h w"], low: float | None = None, high: float | None = None, colors: str = "viridis") -> Float[Tensor, "3 h w"]:
+# %% ../nbs/75_viewer.ipynb #9a3004d1
+def heat_picture(values: Float[Tensor, "h w"], low: float | None = None, high: float | None = None,
+                 colors: str = "viridis") -> Float[Tensor, "3 h w"]:
     """One colour per number.
 
     values: (h, w) or (1, h, w).
@@ -290,7 +292,7 @@ def _paint_balls(canvas: np.ndarray, uvz: np.ndarray, tint: np.ndarray, radius: 
     seen = (columns >= 0) & (columns < size) & (rows >= 0) & (rows < size) & (uvz[:, 2, None] > 0)
     canvas[rows[seen], columns[seen]] = (tint[:, None] * light[:, None])[seen]
 
-# %% ../nbs/75_viewer.ipynb #6dded9b2
+# %% ../nbs/75_viewer.ipynb #b04c8dd7
 def draw_mesh(mesh: Any, azimuth: float = 30, elevation: float = 20, *, size: int = 128, camera: Any = None,
               background: float = 1.0, supersample: int = 2) -> Float[Tensor, "3 h w"]:
     """Shaded picture of a mesh in its own colours, not differentiable.
@@ -305,7 +307,8 @@ def draw_mesh(mesh: Any, azimuth: float = 30, elevation: float = 20, *, size: in
     """
     size = int(check_number(size, "size", 4, 4096, integer=True))
     with torch.no_grad():
-        return render_mesh(mesh, _camera(azimuth, elevation, camera), size, background=background, supersample=supersample)["image"].clamp(0, 1)
+        drawn = render_mesh(mesh, _camera(azimuth, elevation, camera), size, background=background, supersample=supersample)
+    return drawn["image"].clamp(0, 1)
 
 # %% ../nbs/75_viewer.ipynb #5d41f0dd
 def draw_shape(shape: Any, azimuth: float = 30, elevation: float = 20, *, size: int = 128, **options: Any) -> Float[Tensor, "3 h w"]:
@@ -325,8 +328,9 @@ def draw_shape(shape: Any, azimuth: float = 30, elevation: float = 20, *, size: 
         return shape.render(azimuth=azimuth, elevation=elevation, size=size)
     return draw_points(shape, azimuth=azimuth, elevation=elevation, size=size, **options)
 
-# %% ../nbs/75_viewer.ipynb #4230b914
-def turntable(shape: Any, count: int = 24, elevation: float = 20, *, size: int = 128, start: float = 0, **options: Any) -> Float[Tensor, "t 3 h w"]:
+# %% ../nbs/75_viewer.ipynb #a540baaf
+def turntable(shape: Any, count: int = 24, elevation: float = 20, *, size: int = 128, start: float = 0, **options: Any) -> Float[Tensor,
+    "t 3 h w"]:
     """Pictures of a shape from all around, one full turn.
 
     shape, options: as in `draw_shape`.

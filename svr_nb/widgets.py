@@ -111,15 +111,11 @@ def _steps(spec: Steps) -> tuple[Any, Any]:
     w.jslink((play, "value"), (slider, "value"))
     return slider, w.HBox([play, slider])
 
-# %% ../nbs/76_widgets.ipynb #cc417c96
+# %% ../nbs/76_widgets.ipynb #49dbde2c
 def _holder(value: Any) -> Any:
     """An object with one observable `value`."""
     traitlets = _need("traitlets")
-
-    class Holder(traitlets.HasTraits):
-        value = traitlets.Any()
-
-    return Holder(value=value)
+    return type("Holder", (traitlets.HasTraits,), {"value": traitlets.Any()})(value=value)
 
 
 def _button(name: str, spec: Button) -> tuple[Any, Any]:
@@ -135,14 +131,15 @@ def _button(name: str, spec: Button) -> tuple[Any, Any]:
     button.on_click(press)
     return holder, button
 
-# %% ../nbs/76_widgets.ipynb #b5b720cd
+# %% ../nbs/76_widgets.ipynb #36b5c4df
 def _toggles(spec: Toggles) -> tuple[Any, Any]:
     """Value holder and box of a row of switches."""
     w = _need("ipywidgets")
     on = tuple(spec.names) if spec.on is None else tuple(spec.on)
     if not spec.names or not set(on) <= set(spec.names):
         raise refuse("Toggles", "names, and `on` a part of them", describe(spec))
-    holder, pending = _holder(on), []                                 # changes still being spread to the switches
+    holder = _holder(on)
+    pending: list[Any] = []                                           # changes still being spread to the switches
     switches = [w.ToggleButton(n in on, description=n.replace("_", " "), layout={"width": "auto"}) for n in spec.names]
 
     def collect(_: Any) -> None:
@@ -197,15 +194,16 @@ def _click_image() -> type:
     traits = {"_esm": CLICK_PAGE, "value": traitlets.Bytes(b"").tag(sync=True), "place": traitlets.List([]).tag(sync=True)}
     return type("ClickImage", (anywidget.AnyWidget,), traits)
 
-# %% ../nbs/76_widgets.ipynb #3d4a026c
+# %% ../nbs/76_widgets.ipynb #d761bd85
 def _control(name: str, spec: Any) -> tuple[Any, Any]:
     """The object that holds a control's value and the widget that shows it (None for a click)."""
     w = _need("ipywidgets")
     if isinstance(spec, Click):
         return _holder((spec.u, spec.v)), None
-    for kind, make in ((Steps, _steps), (Toggles, _toggles)):
-        if isinstance(spec, kind):
-            return make(spec)
+    if isinstance(spec, Steps):
+        return _steps(spec)
+    if isinstance(spec, Toggles):
+        return _toggles(spec)
     if isinstance(spec, Button):
         return _button(name, spec)
     if isinstance(spec, bool):
@@ -221,7 +219,7 @@ def _control(name: str, spec: Any) -> tuple[Any, Any]:
     holder.description = name.replace("_", " ")
     return holder, holder
 
-# %% ../nbs/76_widgets.ipynb #c78c8b11
+# %% ../nbs/76_widgets.ipynb #a346ab7e
 def _finish(result: Any, least_side: int) -> tuple[bytes | str, list[Box], tuple[int, int]]:
     """What a drawing function returned, as PNG bytes or a page, with the places and the size of its pictures."""
     if isinstance(result, str):
@@ -236,7 +234,7 @@ def _finish(result: Any, least_side: int) -> tuple[bytes | str, list[Box], tuple
 
 def _draw_closed(draw: Callable[..., Any], values: Mapping[str, Any], least_side: int) -> tuple[bytes | str, list[Box], tuple[int, int]]:
     """Draws once; figures that were opened on the way are closed, and the last of them stands for a missing result."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
+    pyplot: Any = sys.modules.get("matplotlib.pyplot")
     before = set(pyplot.get_fignums()) if pyplot else set()
     try:
         result = draw(**values)
@@ -299,7 +297,7 @@ def _hit(boxes: list[Box], x: float, y: float) -> list[tuple[str, float, float]]
     places = [(label, 2 * (x - left) / width - 1, 2 * (y - top) / height - 1) for label, left, top, width, height in boxes]
     return [(label, u, v) for label, u, v in places if abs(u) <= 1 and abs(v) <= 1]
 
-# %% ../nbs/76_widgets.ipynb #c5f2dbd7
+# %% ../nbs/76_widgets.ipynb #2d200467
 class LivePanel(Panel):
     """A panel that listens to its controls and draws again when one is moved."""
 
@@ -309,8 +307,6 @@ class LivePanel(Panel):
         self.quiet = False
         for holder in self.holders.values():
             holder.observe(self.moved, "value")
-        if self.clicks:
-            self.image.observe(lambda change: self.click(*change["new"]) if change["new"] else None, "place")
         self.show()
 
     def show(self) -> None:
@@ -346,9 +342,15 @@ def _put(name: str, holder: Any, value: Any) -> None:
     if holder.value != value:
         raise refuse(name, "a value within the range of its control", describe(value))
 
-# %% ../nbs/76_widgets.ipynb #66c1b269
+# %% ../nbs/76_widgets.ipynb #bd882c34
 class DrivenPanel(LivePanel):
-    """A live panel whose controls can be moved from Python."""
+    """A live panel whose controls can be moved from Python, and whose picture can be clicked."""
+
+    def __init__(self, draw: Callable[..., Any], controls: Mapping[str, Any], least_side: int = 192) -> None:
+        """Makes the panel and starts listening to clicks."""
+        super().__init__(draw, controls, least_side)
+        if self.clicks:
+            self.image.observe(lambda change: self.click(*change["new"]) if change["new"] else None, "place")
 
     def click(self, x: float, y: float) -> None:
         """A click at a fraction of the picture's width and height: hands (u, v) of the panel that was hit to its `Click`."""
@@ -407,8 +409,9 @@ def explore(draw: Callable[..., Any], *, least_side: int = 192, **controls: Any)
     """
     return Explorer(draw, controls, least_side)
 
-# %% ../nbs/76_widgets.ipynb #7c0c4f77
-def side_by_side(draw: Callable[..., Any], variants: Mapping[str, Mapping[str, Any]], *, least_side: int = 160, **controls: Any) -> Explorer:
+# %% ../nbs/76_widgets.ipynb #180135a3
+def side_by_side(draw: Callable[..., Any], variants: Mapping[str, Mapping[str, Any]], *, least_side: int = 160,
+                 **controls: Any) -> Explorer:
     """A live comparison: the same function, the same controls, one picture per variant.
 
     draw: as in `explore`.
@@ -421,7 +424,8 @@ def side_by_side(draw: Callable[..., Any], variants: Mapping[str, Mapping[str, A
     return Explorer(lambda **values: {label: draw(**values, **fixed) for label, fixed in variants.items()}, controls, least_side)
 
 
-def image_click(image: Any, callback: Callable[..., Any], *, start: tuple[float, float] = (0.0, 0.0), least_side: int = 192, **controls: Any) -> Explorer:
+def image_click(image: Any, callback: Callable[..., Any], *, start: tuple[float, float] = (0.0, 0.0), least_side: int = 192,
+                **controls: Any) -> Explorer:
     """An image to click next to what a function makes of the place.
 
     image: any picture.

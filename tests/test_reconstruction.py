@@ -64,10 +64,15 @@ def test_points_stay_points(tmp_path):
     assert len(load_points(Reconstruction(mesh=EGG).save(tmp_path / "egg.xyz")).points) == 2048
 
 
-@pytest.mark.parametrize("make", [lambda: Reconstruction(), lambda: Reconstruction(points=torch.zeros(3, 2)), lambda: Reconstruction(points=torch.full((3, 3), float("nan"))),
-                                  lambda: Reconstruction(mesh=EGG, image=torch.zeros(1, 4, 4)), lambda: Reconstruction(mesh=EGG, mask=torch.zeros(3, 4, 4)),
-                                  lambda: Reconstruction(mesh=EGG).save("x.docx"), lambda: Reconstruction(mesh=EGG).save("x.ply", form="cubes"),
-                                  lambda: Reconstruction(mesh=EGG).render(float("nan")), lambda: Reconstruction(mesh=EGG).render(elevation=100),
+@pytest.mark.parametrize("make",
+                         [lambda: Reconstruction(), lambda: Reconstruction(points=torch.zeros(3, 2)),
+                          lambda: Reconstruction(points=torch.full((3, 3), float("nan"))),
+                                  lambda: Reconstruction(mesh=EGG, image=torch.zeros(1, 4, 4)),
+                                  lambda: Reconstruction(mesh=EGG, mask=torch.zeros(3, 4, 4)),
+                                  lambda: Reconstruction(mesh=EGG).save("x.docx"),
+                                  lambda: Reconstruction(mesh=EGG).save("x.ply", form="cubes"),
+                                  lambda: Reconstruction(mesh=EGG).render(float("nan")),
+                                  lambda: Reconstruction(mesh=EGG).render(elevation=100),
                                   lambda: Reconstruction(mesh=EGG).render(size=0), lambda: Reconstruction(mesh=EGG).silhouette(0),
                                   lambda: Reconstruction(points=torch.zeros(0, 3)).mesh])
 def test_refusals(make):

@@ -19,7 +19,8 @@ EGG = ellipsoid((0.2, 0.25, 0.35))
 
 
 def item(**metrics: float) -> Reconstruction:
-    return Reconstruction(mesh=EGG, camera=orbit(20, 10), image=torch.rand(3, 32, 32), mask=torch.ones(1, 32, 32), metrics=metrics, system="umr", category="egg")
+    return Reconstruction(mesh=EGG, camera=orbit(20, 10), image=torch.rand(3, 32, 32), mask=torch.ones(1, 32, 32), metrics=metrics,
+                          system="umr", category="egg")
 
 
 def test_page_is_complete(tmp_path):
@@ -41,7 +42,8 @@ def test_table_and_mean(tmp_path):
 
 
 def test_without_photograph_or_camera(tmp_path):
-    text = write_report(tmp_path, [Reconstruction(mesh=torus()), Reconstruction(points=torus().verts)], size=32, frames=2).read_text(encoding="utf-8")
+    text = write_report(tmp_path, [Reconstruction(mesh=torus()), Reconstruction(points=torus().verts)], size=32,
+                        frames=2).read_text(encoding="utf-8")
     assert "photograph" not in text and text.count("<article>") == 2
 
 

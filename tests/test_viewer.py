@@ -20,15 +20,19 @@ from svr_nb.orbit_viewer import coarser, html_viewer, pack_shape, viewer_page
 from svr_nb.shapes.mesh import Mesh, box, icosphere, torus
 from svr_nb.shapes.points import PointCloud
 from svr_nb.shapes.voxels import voxelize
-from svr_nb.viewer import (contact_sheet, draw_mesh, draw_points, draw_shape, gif_bytes, heat_picture, image_row, k3d_plot, picture_row, plotly_figure,
+from svr_nb.viewer import (contact_sheet, draw_mesh, draw_points, draw_shape, gif_bytes, heat_picture, image_row, k3d_plot, picture_row,
+                           plotly_figure,
                            save_gif, show_picture, to_pixels, to_png, turntable)
 
 RING = torus()
 
 
-@pytest.mark.parametrize("picture, shape", [(torch.rand(3, 5, 7), (5, 7, 3)), (torch.rand(1, 5, 7), (5, 7, 3)), (torch.rand(5, 7), (5, 7, 3)),
-                                            (torch.rand(4, 5, 7), (5, 7, 3)), (np.zeros((5, 7, 3), np.uint8), (5, 7, 3)), (np.zeros((5, 7)), (5, 7, 3)),
-                                            (torch.ones(1, 5, 7, dtype=torch.bool), (5, 7, 3)), (torch.rand(3, 5, 7, dtype=torch.float64), (5, 7, 3))])
+@pytest.mark.parametrize("picture, shape",
+                         [(torch.rand(3, 5, 7), (5, 7, 3)), (torch.rand(1, 5, 7), (5, 7, 3)), (torch.rand(5, 7), (5, 7, 3)),
+                                            (torch.rand(4, 5, 7), (5, 7, 3)), (np.zeros((5, 7, 3), np.uint8), (5, 7, 3)),
+                                            (np.zeros((5, 7)), (5, 7, 3)),
+                                            (torch.ones(1, 5, 7, dtype=torch.bool), (5, 7, 3)),
+                                            (torch.rand(3, 5, 7, dtype=torch.float64), (5, 7, 3))])
 def test_every_form_of_picture(picture, shape):
     assert to_pixels(picture).shape == shape and to_pixels(picture).dtype == np.uint8
     assert np.array_equal(to_pixels(to_png(picture)), to_pixels(picture))
@@ -45,7 +49,9 @@ def test_transparent_is_white_and_values_are_clipped():
     assert to_pixels(torch.tensor([[-1.0, 2.0]]))[0, :, 0].tolist() == [0, 255]
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(2, 4, 4), torch.full((3, 4, 4), float("nan")), torch.full((3, 4, 4), float("inf")), torch.zeros(3, 0, 4),
+@pytest.mark.parametrize("bad",
+                         [torch.zeros(2, 4, 4), torch.full((3, 4, 4), float("nan")), torch.full((3, 4, 4), float("inf")),
+                          torch.zeros(3, 0, 4),
                                  torch.zeros(2, 3, 4, 4), "photo.jpg", None, 3, {}])
 def test_what_is_not_a_picture_is_refused(bad):
     with pytest.raises(InputError):
@@ -144,7 +150,8 @@ def test_large_viewers():
     pytest.importorskip("plotly")
     pytest.importorskip("k3d")
     assert len(plotly_figure(RING).data[0].i) == len(RING.faces) and len(plotly_figure(RING.verts).data[0].x) == len(RING.verts)
-    assert k3d_plot(RING).objects[0].indices.shape == (len(RING.faces), 3) and k3d_plot(RING.verts).objects[0].positions.shape == (len(RING.verts), 3)
+    assert k3d_plot(RING).objects[0].indices.shape == (len(RING.faces),
+                                                       3) and k3d_plot(RING.verts).objects[0].positions.shape == (len(RING.verts), 3)
 
 
 def packed_in(page: str) -> dict:

@@ -26,9 +26,12 @@ def shade(explorer) -> int:
     return int(to_pixels(explorer.picture)[4, 4, 0])
 
 
-@pytest.mark.parametrize("spec, first, other", [((0, 10), 0, 7), ((0, 10, 2, 4), 4, 8), ((0.0, 1.0), 0.0, 0.5), ((0.0, 1.0, 0.1, 0.3), 0.3, 0.9),
-                                                (["a", "b"], "a", "b"), ({"one": 1, "two": 2}, 1, 2), (True, True, False), (Steps(5, 2), 2, 4),
-                                                (Toggles(["m", "p"]), ("m", "p"), ("p",)), (Toggles(["m", "p"], ["m"]), ("m",), ()), (Button(), 0, 3),
+@pytest.mark.parametrize("spec, first, other",
+                         [((0, 10), 0, 7), ((0, 10, 2, 4), 4, 8), ((0.0, 1.0), 0.0, 0.5), ((0.0, 1.0, 0.1, 0.3), 0.3, 0.9),
+                                                (["a", "b"], "a", "b"), ({"one": 1, "two": 2}, 1, 2), (True, True, False),
+                                                (Steps(5, 2), 2, 4),
+                                                (Toggles(["m", "p"]), ("m", "p"), ("p",)), (Toggles(["m", "p"], ["m"]), ("m",), ()),
+                                                (Button(), 0, 3),
                                                 (Click(0.1, 0.2), (0.1, 0.2), (-0.5, 0.5))])
 def test_every_control(spec, first, other):
     seen = []
@@ -43,7 +46,8 @@ def test_a_widget_may_be_its_own_control():
     assert explore(grey, value=own).values == {"value": 3}
 
 
-@pytest.mark.parametrize("bad", ["wide", (1,), (1, 0), (0, 1, 0), (0, 1, 1, 5), (0, 1, 1, 1, 1), (0, "a"), [], {}, None, 3, Steps(1), Toggles([]),
+@pytest.mark.parametrize("bad",
+                         ["wide", (1,), (1, 0), (0, 1, 0), (0, 1, 1, 5), (0, 1, 1, 1, 1), (0, "a"), [], {}, None, 3, Steps(1), Toggles([]),
                                  Toggles(["a"], ["b"]), (True, False), (float("nan"), 1.0)])
 def test_bad_descriptions_name_the_control(bad):
     with pytest.raises(InputError):

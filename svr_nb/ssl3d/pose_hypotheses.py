@@ -51,7 +51,7 @@ def hypothesis_costs(points: Float[Tensor, "b n 3"], colors: Float[Tensor, "b n 
     costs = image_loss(drawn.image, many(image), per_sample=True) + mask_bce(drawn.mask, many(mask), per_sample=True)
     return costs.view(len(poses), -1)
 
-# %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #6ab97014
+# %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #a17ef7a1
 class Choice(NamedTuple):
     """What was chosen among hypotheses.
 
@@ -80,7 +80,7 @@ def choose_pose(poses: Float[Tensor, "k b 2"], costs: Float[Tensor, "k b"], marg
     step = (poses - poses[0])[index, torch.arange(len(index), device=index.device)].detach()
     return Choice(poses[0] + step, poses[0], moved, index)
 
-
+# %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #1c0cbb96
 def pull_loss(direction: Float[Tensor, "b 2"], choice: Choice) -> Tensor:
     """Draws the pose network towards the chosen pose, for the images that changed sides.
 

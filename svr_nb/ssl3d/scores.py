@@ -57,7 +57,7 @@ def fit_frame(points: Float[Tensor, "b n 3"], true_points: Float[Tensor, "b m 3"
     first, second = (chamfer(unit_box(x[:20] @ a.T), y[:20]).mean() for a in (by_clouds, by_cameras))
     return by_cameras if second <= 1.02 * first else by_clouds
 
-# %% ../../nbs/ssl3d/145_scores.ipynb #dd3aaec2
+# %% ../../nbs/ssl3d/145_scores.ipynb #c4536fc0
 def color_error(points: Float[Tensor, "b n 3"], colors: Float[Tensor, "b n 3"], true_points: Float[Tensor, "b m 3"],
                 true_colors: Float[Tensor, "b m 3"], views: int = 10, size: int = 32, seed: int = 0) -> Float[Tensor, "b"]:
     """Mean squared colour difference, per pixel and channel, over random views of two coloured clouds.
@@ -83,7 +83,7 @@ def _emd_pair(points: Tensor, true: Tensor) -> Tensor:
     pick = [draw_indices(x.shape[1], count, seeded(0)) for x in (points, true)]
     return emd(points[:, pick[0]], true[:, pick[1]], scale=100.0)
 
-
+# %% ../../nbs/ssl3d/145_scores.ipynb #8866444b
 def item_scores(points: Float[Tensor, "b n 3"], colors: Float[Tensor, "b n 3"], turns: Float[Tensor, "b 3 3"],
                 true_turns: Float[Tensor, "b 3 3"] | None, silhouette: Float[Tensor, "b 1 h w"], data: Any) -> dict[str, Tensor]:
     """One value per item for each of the paper's metrics.
@@ -125,7 +125,7 @@ def level_scores(data: Any, count: int = 256) -> dict[str, Tensor]:
     return {"truth sampled again": score(answer), "another instance": score(answer.roll(1, 0)), "best single cloud": tries[tries.mean(1).argmin()],
             "truth, half a turn": score(answer * answer.new_tensor([-1.0, 1.0, -1.0]))}
 
-# %% ../../nbs/ssl3d/145_scores.ipynb #8ac4f19a
+# %% ../../nbs/ssl3d/145_scores.ipynb #b6c7c2fa
 def label_points(points: Float[Tensor, "n 3"], true_points: Float[Tensor, "m 3"], labels: Int[Tensor, "m"]) -> Int[Tensor, "n"]:
     """Labels of a predicted cloud, each from the nearest labelled point of the truth.
 
@@ -149,7 +149,7 @@ def transfer_score(points: Float[Tensor, "b n 3"], true_points: Float[Tensor, "b
     right[source] = float("nan")
     return right
 
-
+# %% ../../nbs/ssl3d/145_scores.ipynb #7b6c25d3
 def winning_points(points: Float[Tensor, "b n 3"], pose: Float[Tensor, "b 2"], size: int) -> Int[Tensor, "b h w"]:
     """The number of the point that every pixel shows, the nearest one within a pixel; -1 where there is none.
 

@@ -54,7 +54,7 @@ class _NetworkConfig(ConfigBase):
     judge: str = "own"
     margin: float = 0.05
 
-# %% ../../nbs/ssl3d/149_ssl3d.ipynb #430d1ae2
+# %% ../../nbs/ssl3d/149_ssl3d.ipynb #0e9a9ead
 @dataclass(frozen=True)
 class SSL3DConfig(_NetworkConfig):
     """Everything that decides how SSL3D is built and trained; the defaults are the paper's.
@@ -96,7 +96,7 @@ class SSL3DConfig(_NetworkConfig):
     def tiny(cls) -> SSL3DConfig:
         """For two CPU cores and minutes: 32 pixels, 256 points."""
         return cls(image_size=32, points=256, widths=(16, 32, 64), kernels=(3, 3, 3), color_widths=(16, 32, 64), azimuth="sincos", views=2, draws=96,
-                   cycle_color=0.1, hypotheses=2, fold=True, judge="mean", pull=0.3, steps=2000, neighbor_share=0.2, batch=16,
+                   cycle_color=0.1, hypotheses=2, pull=0.1, steps=2000, neighbor_share=0.2, batch=16,
                    lr=5e-4, neighbor_lr=1e-4, decay_conv=0.0, decay_linear=0.0, late_decay=True)
 
 # %% ../../nbs/ssl3d/149_ssl3d.ipynb #e4784a3a

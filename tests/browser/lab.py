@@ -22,14 +22,16 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--no-first-run"]
 LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "about:")
 PANEL = "window.jupyterapp.shell.currentWidget"
 IDLE = f"() => {PANEL}?.sessionContext?.session?.kernel?.status === 'idle'"
 CELLS = f"""() => [...{PANEL}.content.model.cells].filter(c => c.type === 'code' && c.sharedModel.getSource().trim()).map(c => (
-  {{count: c.executionCount, source: c.sharedModel.getSource(), errors: c.outputs.toJSON().filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue)}}))"""
-PICTURES = "() => Promise.all([...document.querySelectorAll('.jupyter-widgets img, img.jupyter-widgets')].map(async i => i.src.startsWith('blob:') ? " \
-           "[...new Uint8Array(await (await fetch(i.src)).arrayBuffer())].join() : i.src))"
+  {{count: c.executionCount, source: c.sharedModel.getSource(),
+   errors: c.outputs.toJSON().filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue)}}))"""
+PICTURES = """() => Promise.all([...document.querySelectorAll('.jupyter-widgets img, img.jupyter-widgets')].map(async i =>
+  i.src.startsWith('blob:') ? [...new Uint8Array(await (await fetch(i.src)).arrayBuffer())].join() : i.src))"""
 SLIDER = ".jupyter-widgets .noUi-handle"
 
 
@@ -80,12 +82,14 @@ class Lab:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        homes = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "run", "JUPYTERLAB_SETTINGS_DIR": "settings",
+        homes = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "run",
+                 "JUPYTERLAB_SETTINGS_DIR": "settings",
                  "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
         env = os.environ | {"OMP_NUM_THREADS": "1"} | {name: str(self.folder / place) for name, place in homes.items()}
         log = self.stack.enter_context(open(self.folder / "log", "w"))
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
+             "--ServerApp.port_retries=0",
              "--IdentityProvider.token=test", f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True"],
             stdout=log, stderr=log, env=env, cwd=root, start_new_session=True)
         self.stack.callback(_stop, server)
@@ -135,7 +139,8 @@ class Lab:
 
     def show_cell(self, text: str) -> bool:
         """Scrolls to the first code cell whose source contains a text, so that its output is on the page."""
-        number = self.page.evaluate(f"t => [...{PANEL}.content.model.cells].findIndex(c => c.type === 'code' && c.sharedModel.getSource().includes(t))", text)
+        find = f"t => [...{PANEL}.content.model.cells].findIndex(c => c.type === 'code' && c.sharedModel.getSource().includes(t))"
+        number = self.page.evaluate(find, text)
         if number >= 0:
             self.page.evaluate(f"n => {PANEL}.content.scrollToItem(n)", number)
             self.page.wait_for_timeout(1500)
