@@ -46,8 +46,8 @@ def _interpolation(bary: Three, z: Three, perspective: bool) -> tuple[Three, Ten
     weights = (held[0] / total, held[1] / total, held[2] / total)
     return weights, weights[0] * z[0] + weights[1] * z[1] + weights[2] * z[2]
 
-# %% ../../nbs/render/29_hard_mesh.ipynb #aee947b3
-NEAR, FLAT, PIECE = 1e-2, 1e-12, 2_000_000
+# %% ../../nbs/render/29_hard_mesh.ipynb #58e909f4
+NEAR, FLAT, PIECE = 1e-2, 1e-7, 2_000_000
 
 
 def _drawable(corners: Tensor, perspective: bool) -> Tensor:

@@ -73,7 +73,7 @@ def _look(x: Three, y: Three, z: Three, u: Tensor, v: Tensor, sigma: float, pers
 
 CUT = -math.log(1e10 - 1)                                     # sigmoid(CUT) = 1e-10: nothing beyond is drawn
 
-# %% ../../nbs/render/30_soft_mesh.ipynb #9df3e85c
+# %% ../../nbs/render/30_soft_mesh.ipynb #5a8e05ff
 def _dense(uvz: Tensor, faces: Tensor, size: int, sigma: float, gamma: float, far: float, perspective: bool,
            vert_features: Tensor | None, face_features: Tensor | None, background: Tensor) -> tuple[Tensor, ...]:
     """The formulas as they stand, for every face and every pixel at once: (b, f, h, w)."""
@@ -86,7 +86,8 @@ def _dense(uvz: Tensor, faces: Tensor, size: int, sigma: float, gamma: float, fa
     drawn = (inside >= CUT) & fine[..., None, None]
     alpha = 1 - torch.where(drawn, torch.sigmoid(-inside), 1.0).prod(1, keepdim=True)
     scores = torch.where(drawn, F.logsigmoid(inside) - depth / gamma, -math.inf)
-    shares = torch.softmax(torch.cat([torch.full_like(scores[:, :1], -far / gamma), scores], dim=1), dim=1)
+    empty = scores.new_full((len(scores), 1, size, size), -far / gamma)
+    shares = torch.softmax(torch.cat([empty, scores], dim=1), dim=1)
     triangle, pixel = drawn.flatten(0, 1).flatten(1).nonzero().unbind(1)
     image = torch.div(triangle, max(len(faces), 1), rounding_mode="floor")
     picked = [w.expand(drawn.shape)[drawn] for w in weights]

@@ -28,7 +28,7 @@ def leash(initial: Float[Tensor, "b n 3"], optimized: Float[Tensor, "b n 3"]) ->
     """
     return chamfer_loss(initial.detach(), optimized)
 
-# %% ../../nbs/ssl3d/143_inference_optimization.ipynb #91353a4d
+# %% ../../nbs/ssl3d/143_inference_optimization.ipynb #7e2a98af
 class Optimized(NamedTuple):
     """What a short training on one image ends with.
 
@@ -43,7 +43,7 @@ class Optimized(NamedTuple):
 
 
 def optimize_inference(system: Any, image: Float[Tensor, "1 3 h w"], mask: Float[Tensor, "1 1 h w"], pose: Float[Tensor, "1 2"] | None = None,
-                       steps: int = 60, lr: float = 3e-4, alpha: float = 100.0, lam: float = 1e4, kappa: float = 0.0,
+                       steps: int = 60, lr: float = 1e-3, alpha: float = 100.0, lam: float = 1e4, kappa: float = 0.0,
                        refine_pose: bool = False, keep_every: int = 0) -> Optimized:
     """Trains a system's reconstruction network on one image for a moment, and puts its weights back.
 

@@ -1,0 +1,41 @@
+"""The arms of the ablation differ in what they should, and a run leaves rows that can be read again."""
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import svr_nb.ssl3d.evidence as evidence
+from svr_nb.conventions import InputError
+from svr_nb.data.sample_items import samples
+from svr_nb.ssl3d.evidence import ARMS, COLLECTIONS, arm_config, recipe, run_all, summary
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_arms(collection):
+    none, cycle, full = (arm_config(collection, arm) for arm in ARMS[:3])
+    assert none.beta == none.rho == 0 and cycle.beta == full.beta > 0 and cycle.hypotheses == none.hypotheses == 1 < full.hypotheses
+    assert none.azimuth == full.azimuth and none.steps == cycle.steps == full.steps and full.neighbor_share == 0 < arm_config(collection, "neighbours").neighbor_share
+
+
+def test_recipes():
+    assert recipe("chair").fold and not recipe("car").fold
+    with pytest.raises(InputError, match="arm"):
+        arm_config("chairs", "both")
+    with pytest.raises(InputError, match="collection"):
+        arm_config("boats", "full")
+
+
+def test_rows_are_kept_and_not_repeated(tmp_path, monkeypatch):
+    tiny = lambda collection, seed, size=32: {n: samples("car", n, 8, size=32, seed=seed, points=128, progress=False) for n in ("train", "val", "test")}
+    monkeypatch.setattr(evidence, "splits", tiny)
+    real = evidence.arm_config
+    monkeypatch.setattr(evidence, "arm_config", lambda c, a, steps=None: real(c, a, 4))
+    out = tmp_path / "rows.json"
+    rows = run_all([1], ["two-tone cars"], ["none", "full", "neighbours"], out, tmp_path / "models")
+    assert [r["arm"] for r in rows] == ["levels", "none", "full", "neighbours"] and json.loads(out.read_text()) == rows
+    assert (tmp_path / "models" / "two-tone-cars-1" / "model.safetensors").exists()
+    monkeypatch.setattr(evidence, "run_arm", None)
+    assert run_all([1], ["two-tone cars"], ["none", "full", "neighbours"], out) == rows
+    table = summary(rows)
+    assert len(table.rows) == 3 and "truth sampled again" in table.note
