@@ -225,10 +225,11 @@ class WeakPerspective(_Turned):
         turned = quaternion_multiply(quaternion_multiply(halves[0], self.quaternion), halves[int(axis)])
         return replace(self, quaternion=turned, translation=self.translation * image[:2])
 
-# %% ../nbs/20_cameras.ipynb #dee91e99
+# %% ../nbs/20_cameras.ipynb #8aaeec27
 def _together(**values: Tensor | Sequence[float] | float) -> list[Tensor]:
     """Numbers and tensors (b,) as float tensors of one common length."""
-    checked = {k: check_tensor(v, k, "..." if getattr(v, "ndim", 0) == 0 and not isinstance(v, Sequence) else "b") for k, v in values.items()}
+    single = {k: getattr(v, "ndim", 0) == 0 and not isinstance(v, Sequence) for k, v in values.items()}
+    checked = {k: check_tensor(v, k, "..." if single[k] else "b") for k, v in values.items()}
     tensors = [t if isinstance(values[k], Tensor) else t.float() for k, t in checked.items()]
     kind = next((t for k, t in zip(values, tensors) if isinstance(values[k], Tensor)), tensors[0])
     count = max(t.numel() for t in tensors)
@@ -277,7 +278,7 @@ def view_angles(camera: Pinhole | Orthographic | WeakPerspective) -> tuple[Float
     x, y, z = camera.rotation[:, 2].unbind(-1)
     return torch.rad2deg(torch.atan2(x, z)), torch.rad2deg(torch.atan2(-y, torch.sqrt((x * x + z * z).clamp_min(1e-20))))
 
-# %% ../nbs/20_cameras.ipynb #07a95419
+# %% ../nbs/20_cameras.ipynb #99ee0e3f
 def look_at(eye: Float[Tensor, "b 3"], target: Sequence[float] = (0.0, 0.0, 0.0), up: Sequence[float] = UP) -> Float[Tensor, "b 3 3"]:
     """Rotation of a camera that stands at `eye` and sees `target` in the middle of its image.
 
@@ -290,7 +291,8 @@ def look_at(eye: Float[Tensor, "b 3"], target: Sequence[float] = (0.0, 0.0, 0.0)
     forward = F.normalize(torch.as_tensor(target).to(eye) - eye, dim=-1)
     right = torch.linalg.cross(forward, torch.as_tensor(up).to(eye).expand_as(forward))
     if bool((right.norm(dim=-1) < 1e-6).any()):
-        raise refuse("eye", "a viewing direction that is neither zero nor parallel to up", "one that is", "Move the camera or choose another up")
+        wanted = "a viewing direction that is neither zero nor parallel to up"
+        raise refuse("eye", wanted, "one that is", "Move the camera or choose another up")
     right = F.normalize(right, dim=-1)
     return torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-2)
 

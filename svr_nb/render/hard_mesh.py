@@ -171,10 +171,11 @@ def _light(corners: Tensor, face: Tensor, light: tuple[float, float, float] | No
     towards = F.normalize(corners.new_tensor(light), dim=0)
     return (ambient + (1 - ambient) * (normal @ towards).clamp_min(0))[face][:, None]
 
-# %% ../../nbs/render/29_hard_mesh.ipynb #c3ffa411
+# %% ../../nbs/render/29_hard_mesh.ipynb #d997a4ac
 @torch.no_grad()
-def render_mesh(mesh: Mesh, camera: Pinhole | Orthographic | WeakPerspective, size: int = 128, *, light: tuple[float, float, float] | None = (-0.4, -0.8, -1.0),
-                ambient: float = 0.45, background: float | tuple[float, float, float] = 0.0, supersample: int = 2) -> dict[str, Tensor]:
+def render_mesh(mesh: Mesh, camera: Pinhole | Orthographic | WeakPerspective, size: int = 128, *,
+                light: tuple[float, float, float] | None = (-0.4, -0.8, -1.0), ambient: float = 0.45,
+                background: float | tuple[float, float, float] = 0.0, supersample: int = 2) -> dict[str, Tensor]:
     """A picture of a mesh under one camera; no gradient.
 
     mesh: coloured by its texture, else its vertex colours, else its face labels, else grey.

@@ -36,7 +36,7 @@ def _squared_distance(x: Three, y: Three, u: Tensor, v: Tensor) -> Tensor:
     assert best is not None
     return best
 
-# %% ../../nbs/render/30_soft_mesh.ipynb #07b190e9
+# %% ../../nbs/render/30_soft_mesh.ipynb #14db90d1
 def _texels(weights: Three, side: int) -> tuple[list[Tensor], list[Tensor]]:
     """The three texels around a place in a face and their weights; linear on every small triangle of the texel grid."""
     i, j = weights[0] * (side - 1), weights[1] * (side - 1)
@@ -49,7 +49,8 @@ def _texels(weights: Three, side: int) -> tuple[list[Tensor], list[Tensor]]:
     return [slot + step, slot + side * step, slot + torch.where(upper, (side + 1) * step, 0)], shares
 
 
-def _pair_features(weights: Three, triangle: Tensor, faces: Tensor, verts: int, vert_features: Tensor | None, face_features: Tensor | None) -> Tensor:
+def _pair_features(weights: Three, triangle: Tensor, faces: Tensor, verts: int,
+                   vert_features: Tensor | None, face_features: Tensor | None) -> Tensor:
     """Features (p, c) of faces at the places given by corner weights."""
     if vert_features is not None:
         image = torch.div(triangle, len(faces), rounding_mode="floor") * verts
@@ -153,8 +154,9 @@ class SoftRender:
     count: int
     sums: Callable[[], Tensor] | None = None
 
-# %% ../../nbs/render/30_soft_mesh.ipynb #86cfb286
-def _check_features(vert_features: Tensor | None, face_features: Tensor | None, batch: int, verts: int, faces: int) -> tuple[Tensor | None, Tensor | None]:
+# %% ../../nbs/render/30_soft_mesh.ipynb #b37a7161
+def _check_features(vert_features: Tensor | None, face_features: Tensor | None,
+                    batch: int, verts: int, faces: int) -> tuple[Tensor | None, Tensor | None]:
     """Refuses features that do not belong to the mesh; no features at all become features of no channels."""
     if vert_features is not None and face_features is not None:
         raise refuse("face_features", "None when vert_features are given", "both", "Choose one of the two")
@@ -199,8 +201,9 @@ def _draw(backend: str, uvz: Tensor, faces: Tensor, size: int, *rest: Any) -> So
     rgb, alpha, triangle, pixel, shares = results
     return SoftRender(rgb, alpha, hard_rasterize(uvz, faces, size, rest[3])[0], triangle, pixel, shares, len(faces))
 
-# %% ../../nbs/render/30_soft_mesh.ipynb #c86cfc60
-def soft_rasterize(uvz: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], size: int, *, vert_features: Float[Tensor, "b v c"] | None = None,
+# %% ../../nbs/render/30_soft_mesh.ipynb #60211649
+def soft_rasterize(uvz: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], size: int, *,
+                   vert_features: Float[Tensor, "b v c"] | None = None,
                    face_features: Float[Tensor, "b f t t c"] | Float[Tensor, "b f c"] | None = None, sigma: float | None = None,
                    gamma: float = 0.01, background: float | Float[Tensor, "c"] = 0.0, far: float = 100.0, perspective: bool = True,
                    backend: str = "auto") -> SoftRender:

@@ -143,7 +143,7 @@ def test_the_result_is_a_copy():
         [1, 2],
         object(),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_wrong_numbers_name_the_argument(wrong):
     with pytest.raises(InputError, match="^photo: expected .* got"):

@@ -9,7 +9,8 @@ import torch
 from svr_nb.conventions import InputError, seeded
 from svr_nb.losses import chamfer_loss
 from svr_nb.ssl3d.inference_optimization import leash, optimize_inference
-from svr_nb.ssl3d.system import SSL3D, SSL3DConfig
+from svr_nb.ssl3d.curriculum import SSL3DConfig
+from svr_nb.ssl3d.system import SSL3D
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import torch
 
 from svr_nb.conventions import CheckpointError, InputError, seeded
 from svr_nb.data.sample_items import samples
-from svr_nb.ssl3d.system import SSL3D, SSL3DConfig, curriculum, flat, late
+from svr_nb.ssl3d.curriculum import SSL3DConfig, curriculum, flat, late
+from svr_nb.ssl3d.system import SSL3D
 from svr_nb.training import fit
 
 SMALL = replace(SSL3DConfig.tiny(), image_size=16, points=40, widths=(8, 8), kernels=(3, 3), color_widths=(8, 8), code=16, steps=6, batch=3, draws=20)
