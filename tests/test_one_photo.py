@@ -22,7 +22,7 @@ def test_every_shipped_category_works(category):
 
 
 def test_fitting_improves_the_silhouette(item):
-    overlap = lambda r: float(svr.metrics.mask_iou(r.silhouette(64)[None], r.mask[None]))
+    overlap = lambda r: float(svr.metrics.mask_iou(r.silhouette(r.mask.shape[-1])[None], r.mask[None]))
     before, after = (svr.reconstruct(item["image"], item["mask"], category="horse", steps=n) for n in (0, 40))
     assert overlap(after) > overlap(before)
 
@@ -52,5 +52,5 @@ def test_real_horses_are_covered(shared_data):
         if not (folder / "rgb" / f"{name}.jpg").exists():
             continue
         result = svr.reconstruct(folder / "rgb" / f"{name}.jpg", folder / "figure_ground" / f"{name}.png", category="horse", steps=60)
-        values.append(float(svr.metrics.mask_iou(result.silhouette(64)[None], result.mask[None])))
+        values.append(float(svr.metrics.mask_iou(result.silhouette(result.mask.shape[-1])[None], result.mask[None])))
     assert values and sum(values) / len(values) > 0.6

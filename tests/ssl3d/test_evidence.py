@@ -8,7 +8,7 @@ import pytest
 import svr_nb.ssl3d.evidence as evidence
 from svr_nb.conventions import InputError
 from svr_nb.data.sample_items import samples
-from svr_nb.ssl3d.evidence import ARMS, COLLECTIONS, arm_config, recipe, run_all, summary
+from svr_nb.ssl3d.evidence import ARMS, COLLECTIONS, arm_config, photo_scores, recipe, run_all, ship, summary
 
 
 @pytest.mark.parametrize("collection", COLLECTIONS)
@@ -39,3 +39,22 @@ def test_rows_are_kept_and_not_repeated(tmp_path, monkeypatch):
     assert run_all([1], ["two-tone cars"], ["none", "full", "neighbours"], out) == rows
     table = summary(rows)
     assert len(table.rows) == 3 and "truth sampled again" in table.note
+
+
+def test_shipping_writes_scores_on_the_card(tmp_path):
+    from svr_nb.ssl3d.system import SSL3D
+    SSL3D(recipe("horse"), seed=1).save_pretrained(tmp_path / "models" / "horses-1")
+    names = ("pose within 30", "pose within 30, flip allowed", "chamfer x100", "mask IoU", "emd x100")
+    rows = [{"collection": "horses", "arm": "levels", "seed": 1, "truth sampled again": 4.0, "best single cloud": 6.0, "another instance": 7.0},
+            {"collection": "horses", "arm": "full", "seed": 1, "seconds": 9, **dict.fromkeys(names, 0.25)}]
+    folder, = ship(rows, tmp_path / "models", tmp_path / "out")
+    card = (folder / "README.md").read_text()
+    assert folder.name == "ssl3d-horse" and "0.25" in card and "Limits" in card and "svr_nb.ssl3d.evidence" in card
+    assert SSL3D.from_pretrained(str(folder)).category == "horse"
+
+
+def test_photographs_before_and_after():
+    from svr_nb.ssl3d.system import SSL3D
+    horses = samples("horse", "test", 3, size=32, seed=1, points=0, progress=False)
+    found = photo_scores(SSL3D(recipe("horse"), seed=1), horses, last=2, steps=25, lr=2e-3, lam=0.0)
+    assert len(found["before"]) == 2 and sum(found["after"]) > sum(found["before"])

@@ -23,7 +23,7 @@ def test_turned_poses():
 def test_choice_needs_the_margin():
     costs = torch.tensor([[1.0, 1.0, 1.0], [0.99, 0.5, 1.0]])
     choice = choose_pose(turned_poses(pose(3), 2), costs, 0.05)
-    assert choice.moved.tolist() == [False, True, False] and choice.index.tolist() == [0, 1, 0]
+    assert choice.moved.tolist() == [False, True, False] and choice.which.tolist() == [0, 1, 0]
     assert torch.equal(choice.pose[0], pose(3)[0]) and choose_pose(turned_poses(pose(3), 2), costs, 0.0).moved.tolist() == [True, True, False]
 
 

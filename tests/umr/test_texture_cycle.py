@@ -56,7 +56,7 @@ def test_lattice_is_the_layout_of_the_rasteriser():
     drawn = soft_rasterize(triangle, torch.tensor([[0, 1, 2]]), 32, face_features=texture, perspective=False)
     inner = (drawn.alpha[0, 0] > 0.999) & (drawn.face[0] == 0)
     error = (drawn.rgb[0].permute(1, 2, 0) - pixel_centers(32, 32))[inner]
-    assert int(inner.sum()) > 300 and float(error.abs().max()) < 0.01
+    assert int(inner.sum()) > 200 and float(error.abs().max()) < 0.01
 
 
 # flow on faces -------------------------------------------------------------------------------------------------------
