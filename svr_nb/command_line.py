@@ -109,7 +109,7 @@ def demo(out: str | Path = "_demo", *, system: str = "ssl3d", category: str = "h
     print(f"\nopen {page}  (the .glb files open in any 3D viewer)")
     return page
 
-# %% ../nbs/78_command_line.ipynb #3963e404
+# %% ../nbs/78_command_line.ipynb #8641804f
 def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps: int) -> Any:
     """A reconstruction with its metrics."""
     from svr_nb.metrics import mask_iou
@@ -123,7 +123,7 @@ def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps
     before = reconstruct(picture, silhouette, system=system, category=category, steps=0)
     after = reconstruct(picture, silhouette, system=system, category=category, steps=steps)
     for name, result in (("silhouette IoU as predicted", before), ("silhouette IoU after fitting", after)):
-        after.metrics[name] = float(mask_iou(result.silhouette(before.mask.shape[-1])[None], before.mask[None]))
+        after.metrics[name] = float(mask_iou(result.silhouette(before.mask.shape[-1])[None], before.mask[None], threshold=0.5))
     return after
 
 

@@ -17,7 +17,7 @@ from .reconstruction import Reconstruction
 # %% auto #0
 __all__ = ['reconstruct']
 
-# %% ../nbs/73_one_photo.ipynb #40d1ca75
+# %% ../nbs/73_one_photo.ipynb #59b58864
 def reconstruct(image: Any, mask: Any = None, *, system: str = "ssl3d", category: str = "horse", device: str | torch.device | None = None,
                 **options: Any) -> Reconstruction:
     """The shape seen in one photograph, by a network that ships with this library.
@@ -32,5 +32,5 @@ def reconstruct(image: Any, mask: Any = None, *, system: str = "ssl3d", category
     CheckpointError if no network ships for this system and category.
     """
     model = load(system, category).to(pick_device(device)).eval()
-    picture, silhouette = photo(image, mask, size=model.config.image_size)
+    picture, silhouette = photo(image, mask, size=2 * model.config.image_size)          # the system cuts its own margin out of it
     return model.reconstruct(picture, silhouette, **options)

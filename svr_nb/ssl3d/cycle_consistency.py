@@ -196,7 +196,7 @@ def pose_weights(gamma: float = 1.0, rho: float = 1.0, pull: float = 0.0) -> dic
     weights = {"image": gamma, "mask": gamma, "pose": rho, "pull": pull}
     return {name: check_number(w, name, 0) for name, w in weights.items() if w}
 
-# %% ../../nbs/ssl3d/141_cycle_consistency.ipynb #7683fb28
+# %% ../../nbs/ssl3d/141_cycle_consistency.ipynb #f1fcd4f2
 class Cycle(NamedTuple):
     """One turn of the cycle.
 
@@ -211,7 +211,8 @@ class Cycle(NamedTuple):
     predicted: Tensor
 
 
-def run_cycle(recon: Any, pose_net: Any, points: Float[Tensor, "b n 3"], colors: Float[Tensor, "b n 3"], poses: Float[Tensor, "k 2"], size: int) -> Cycle:
+def run_cycle(recon: Any, pose_net: Any, points: Float[Tensor, "b n 3"], colors: Float[Tensor, "b n 3"], poses: Float[Tensor, "k 2"],
+              size: int) -> Cycle:
     """Draws clouds from poses, and asks both networks about the drawings.
 
     recon, pose_net: `ReconNet` and `PoseNet`.

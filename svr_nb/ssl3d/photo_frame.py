@@ -29,7 +29,7 @@ def extents(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b"]:
     long = torch.stack([inside.shape[2] - last - first for last, first in sides]).amax(0)
     return torch.where(inside.flatten(1).any(1), long / inside.shape[-1], torch.zeros_like(long, dtype=torch.float32))
 
-# %% ../../nbs/ssl3d/146_photo_frame.ipynb #5af0d8e1
+# %% ../../nbs/ssl3d/146_photo_frame.ipynb #f08bd1ba
 def reframe(image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"], largest: float) -> tuple[Tensor, Tensor]:
     """Pictures in which no silhouette is larger than a share of the image; those that fit are returned untouched.
 
@@ -43,7 +43,8 @@ def reframe(image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"], lar
         return image, mask
     inside = (mask[:, 0] > 0.5).to(mask)
     line = torch.linspace(-1, 1, mask.shape[-1] + 1, device=mask.device)[:-1] + 1 / mask.shape[-1]
-    middle = [(torch.where(inside.amax(axis) > 0, line, line.new_tensor(2)).amin(1) + torch.where(inside.amax(axis) > 0, line, line.new_tensor(-2)).amax(1)) / 2 for axis in (1, 2)]
+    hit = [inside.amax(axis) > 0 for axis in (1, 2)]
+    middle = [(torch.where(h, line, line.new_tensor(2)).amin(1) + torch.where(h, line, line.new_tensor(-2)).amax(1)) / 2 for h in hit]
     move = far > 1 + 1e-3
     theta = torch.zeros(len(mask), 2, 3, device=mask.device)
     theta[:, 0, 0] = theta[:, 1, 1] = torch.where(move, far, torch.ones_like(far))

@@ -94,7 +94,7 @@ def random_poses(count: int, generator: torch.Generator, elevation: Sequence[flo
     azimuth, height = rand(2, count, generator=generator)
     return torch.stack([math.pi * (2 * azimuth - 1), low + (high - low) * height], dim=-1)
 
-# %% ../../nbs/ssl3d/140_point_networks.ipynb #bfa6902f
+# %% ../../nbs/ssl3d/140_point_networks.ipynb #034fb160
 class ReconNet(nn.Module):
     """Image to coloured cloud: a shape branch and a colour branch that also sees the shape's code.
 
@@ -104,17 +104,19 @@ class ReconNet(nn.Module):
     widths, kernels: channels and filter sizes of the shape branch, one per stride-2 convolution.
     color_widths: channels of the colour branch, filters of 3.
     code: size of the fully connected layers and of either branch's code.
+    hidden: size of one more layer before the last; 0, as in the paper, for none.
     Source: SSL3D, section 4.1; released code.
     """
 
     def __init__(self, size: int, points: int, generator: torch.Generator, widths: Sequence[int] = (32, 64, 128, 256),
-                 kernels: int | Sequence[int] = (3, 3, 3, 5), color_widths: Sequence[int] = (32, 64), code: int = 128) -> None:
+                 kernels: int | Sequence[int] = (3, 3, 3, 5), color_widths: Sequence[int] = (32, 64), code: int = 128, hidden: int = 0) -> None:
         super().__init__()
         self.shape = ConvEncoder(widths, kernels, 2, (code, code, code), size)
         self.color = ConvEncoder(color_widths, 3, 2, (code, code, code), size)
-        self.mix = Mlp((2 * code, code))
-        self.points = PointHead(code, points, generator)
-        self.paint = ColorHead(code, points)
+        self.deep = Mlp((code, hidden)) if hidden else nn.Identity()
+        self.mix = Mlp((2 * code, code, hidden) if hidden else (2 * code, code))
+        self.points = PointHead(hidden or code, points, generator)
+        self.paint = ColorHead(hidden or code, points)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n 3"], Float[Tensor, "b e"]]:
         """Points in SSL3D's frame, colours in (0, 1), and the feature that neighbours are looked up by.
@@ -122,7 +124,7 @@ class ReconNet(nn.Module):
         image: (b, 3, size, size), black outside the mask.
         """
         shape, color = self.shape(image), self.color(image)
-        return self.points(shape), self.paint(self.mix(torch.cat([color, shape], 1))), torch.cat([shape, color], 1)
+        return self.points(self.deep(shape)), self.paint(self.mix(torch.cat([color, shape], 1))), torch.cat([shape, color], 1)
 
 # %% ../../nbs/ssl3d/140_point_networks.ipynb #5c9216e0
 HEADS = ("sincos", "tanh")

@@ -17,7 +17,7 @@ from ..losses import image_loss, mask_bce
 from .cycle_consistency import draw_cloud
 
 # %% auto #0
-__all__ = ['turned_poses', 'hypothesis_costs', 'Choice', 'choose_pose', 'pull_loss']
+__all__ = ['turned_poses', 'hypothesis_costs', 'Choice', 'unmoved', 'choose_pose', 'pull_loss']
 
 # %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #b755f5fb
 def turned_poses(pose: Float[Tensor, "b 2"], count: int, fold: bool = False) -> Float[Tensor, "k b 2"]:
@@ -51,18 +51,27 @@ def hypothesis_costs(points: Float[Tensor, "b n 3"], colors: Float[Tensor, "b n 
     costs = image_loss(drawn.image, many(image), per_sample=True) + mask_bce(drawn.mask, many(mask), per_sample=True)
     return costs.view(len(poses), -1)
 
-# %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #a17ef7a1
+# %% ../../nbs/ssl3d/144_pose_hypotheses.ipynb #7bf2301e
 class Choice(NamedTuple):
     """What was chosen among hypotheses.
 
     pose: (b, 2), the chosen one, differentiable in the predicted pose.  predicted: (b, 2).
-    moved: (b,) whether they differ.  index: (b,) which hypothesis.
+    moved: (b,) whether they differ.  which: (b,) number of the hypothesis.
     """
 
     pose: Tensor
     predicted: Tensor
     moved: Tensor
-    index: Tensor
+    which: Tensor
+
+
+def unmoved(pose: Float[Tensor, "b 2"]) -> Choice:
+    """The choice that keeps every predicted pose.
+
+    pose: predicted (azimuth, elevation) in radians (b, 2).
+    """
+    zero = torch.zeros_like(pose[:, 0])
+    return Choice(pose, pose, zero > 0, zero.long())
 
 
 def choose_pose(poses: Float[Tensor, "k b 2"], costs: Float[Tensor, "k b"], margin: float = 0.05) -> Choice:

@@ -15,7 +15,8 @@ from svr_nb.ssl3d.evidence import ARMS, COLLECTIONS, arm_config, photo_scores, r
 def test_arms(collection):
     none, cycle, full = (arm_config(collection, arm) for arm in ARMS[:3])
     assert none.beta == none.rho == 0 and cycle.beta == full.beta > 0 and cycle.hypotheses == none.hypotheses == 1 < full.hypotheses
-    assert none.azimuth == full.azimuth and none.steps == cycle.steps == full.steps and full.neighbor_share == 0 < arm_config(collection, "neighbours").neighbor_share
+    assert none.azimuth == full.azimuth and none.steps == cycle.steps == full.steps
+    assert full.neighbor_share == 0 < arm_config(collection, "neighbours").neighbor_share
 
 
 def test_recipes():
@@ -27,7 +28,8 @@ def test_recipes():
 
 
 def test_rows_are_kept_and_not_repeated(tmp_path, monkeypatch):
-    tiny = lambda collection, seed, size=32: {n: samples("car", n, 8, size=32, seed=seed, points=128, progress=False) for n in ("train", "val", "test")}
+    few = lambda name, seed: samples("car", name, 8, size=32, seed=seed, points=128, progress=False)
+    tiny = lambda collection, seed, size=32: {name: few(name, seed) for name in ("train", "val", "test")}
     monkeypatch.setattr(evidence, "splits", tiny)
     real = evidence.arm_config
     monkeypatch.setattr(evidence, "arm_config", lambda c, a, steps=None: real(c, a, 4))

@@ -55,8 +55,10 @@ def test_every_form(form):
     assert picture.shape == (1, 3, 24, 24) and silhouette.shape == (1, 1, 24, 24) and single == (form != "batch") and silhouette.sum() > 50
 
 
-@pytest.mark.parametrize("bad", [(None, None), (torch.zeros(3, 0, 0), torch.ones(1, 8, 8)), (torch.full((3, 8, 8), float("nan")), torch.ones(1, 8, 8)),
-                                 (torch.zeros(2, 3, 8, 8), torch.ones(1, 1, 8, 8)), ("nowhere.png", None), (torch.zeros(5, 8, 8), torch.ones(1, 8, 8))])
+@pytest.mark.parametrize("bad", [(None, None), (torch.zeros(3, 0, 0), torch.ones(1, 8, 8)),
+                                 (torch.full((3, 8, 8), float("nan")), torch.ones(1, 8, 8)),
+                                 (torch.zeros(2, 3, 8, 8), torch.ones(1, 1, 8, 8)),
+                                 ("nowhere.png", None), (torch.zeros(5, 8, 8), torch.ones(1, 8, 8))])
 def test_refuses(bad):
     with pytest.raises(SvrError):
         as_pictures(*bad, 16)

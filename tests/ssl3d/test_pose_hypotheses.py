@@ -51,7 +51,8 @@ def test_pull_goes_through_the_middle():
 
 
 @pytest.mark.parametrize("bad", [lambda: turned_poses(pose(), 0), lambda: choose_pose(turned_poses(pose(), 2), torch.ones(2, 5), 1.0),
-                                 lambda: hypothesis_costs(torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), torch.zeros(2, 2), torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8))])
+                                 lambda: hypothesis_costs(*torch.zeros(2, 1, 4, 3), torch.zeros(2, 2), torch.zeros(1, 3, 8, 8),
+                                                          torch.zeros(1, 1, 8, 8))])
 def test_refuses(bad):
     with pytest.raises(InputError):
         bad()
