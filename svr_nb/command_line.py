@@ -109,22 +109,39 @@ def demo(out: str | Path = "_demo", *, system: str = "ssl3d", category: str = "h
     print(f"\nopen {page}  (the .glb files open in any 3D viewer)")
     return page
 
-# %% ../nbs/78_command_line.ipynb #8641804f
+# %% ../nbs/78_command_line.ipynb #06821621
 def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps: int) -> Any:
     """A reconstruction with its metrics."""
     from svr_nb.metrics import mask_iou
     from svr_nb.one_photo import reconstruct
 
-    if picture is None:
-        from svr_nb.data.sample_items import samples
-
-        item = samples(category, split="test", count=1, size=128, seed=0)[0]
-        picture, silhouette = item["image"], item["mask"]
-    before = reconstruct(picture, silhouette, system=system, category=category, steps=0)
-    after = reconstruct(picture, silhouette, system=system, category=category, steps=steps)
+    truth = None if picture is not None else _sample(category)
+    if truth is not None:
+        picture, silhouette = truth[0]["image"], truth[0]["mask"]
+    before: Any = reconstruct(picture, silhouette, system=system, category=category, steps=0)
+    after: Any = reconstruct(picture, silhouette, system=system, category=category, steps=steps)
     for name, result in (("silhouette IoU as predicted", before), ("silhouette IoU after fitting", after)):
-        after.metrics[name] = float(mask_iou(result.silhouette(before.mask.shape[-1])[None], before.mask[None], threshold=0.5))
-    return after
+        seen = result.mask[None]
+        after.metrics[name] = float(mask_iou(result.silhouette(seen.shape[-1])[None], seen, threshold=0.5))
+    return after if truth is None else _compared(after, truth)
+
+
+def _sample(category: str) -> Any:
+    """A collection of one unseen procedural photograph."""
+    from svr_nb.data.sample_items import samples
+
+    return samples(category, split="test", count=1, size=128, seed=9)
+
+
+def _compared(result: Any, truth: Any) -> Any:
+    """Adds the distance to the true shape and the error of the pose."""
+    from svr_nb.metrics import chamfer, unit_box
+    from svr_nb.rotations import geodesic_angle
+
+    made, true = (unit_box(points[None]) for points in (result.points.points, truth[0]["points"]))
+    result.metrics["Chamfer x100 to the true shape"] = float(chamfer(made, true, scale=100.0))
+    result.metrics["pose error in degrees"] = float(geodesic_angle(result.camera.rotation, truth.camera(0).rotation))
+    return result
 
 
 def _demo(a: argparse.Namespace) -> None:
