@@ -29,7 +29,7 @@ from ..training import fit
 __all__ = ['COLLECTIONS', 'ARMS', 'COLUMNS', 'recipe', 'arm_config', 'splits', 'measure', 'run_arm', 'levels', 'run_all',
            'summary', 'card_notes', 'ship', 'photo_scores', 'main']
 
-# %% ../../nbs/ssl3d/150_ssl3d_evidence.ipynb #a9b074c1
+# %% ../../nbs/ssl3d/150_ssl3d_evidence.ipynb #3ef23baa
 COLLECTIONS: dict[str, tuple[str, str | None, int]] = {                 # name -> category, paint, steps
     "cars": ("car", None, 3000), "two-tone cars": ("car", "twotone", 1000), "end-marked cars": ("car", "ends", 1500),
     "chairs": ("chair", None, 3000), "aeroplanes": ("aeroplane", None, 2500), "horses": ("horse", None, 3000)}
@@ -39,14 +39,14 @@ ARMS = ("none", "cycle", "full", "no neighbours", "neighbours")
 def recipe(category: str) -> SSL3DConfig:
     """The small preset as it is used for a category.
 
-    All but cars have one more layer before the points, and try hypotheses only after 150 steps; chairs also try mirrored
-    readings, judged by the average cloud.
+    Chairs and horses have one more layer before the points, and try hypotheses only after 150 steps; chairs also try
+    mirrored readings, judged by the average cloud.
 
     category: one of the sample categories.
     """
     tiny = SSL3DConfig.tiny()
     steps = next((n for c, _, n in COLLECTIONS.values() if c == category), tiny.steps)
-    extra: dict[str, Any] = {} if category == "car" else {"hidden": 256, "warmup": 150}
+    extra: dict[str, Any] = {} if category in ("car", "aeroplane") else {"hidden": 256, "warmup": 150}
     extra |= {"fold": True, "judge": "mean", "pull": 0.3} if category == "chair" else {}
     return replace(tiny, steps=steps, neighbor_share=0.0, **extra)
 
