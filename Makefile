@@ -58,8 +58,9 @@ readme: setup
 
 hooks: setup
 
+# PHOTOS=folder measures how well the shipped horse covers photographs; without it the ablations are trained on fresh seeds.
 evidence-ssl3d: setup
-	$(BIN)/python -m svr_nb.ssl3d.evidence --seeds $(SEEDS)
+	$(BIN)/python -m svr_nb.ssl3d.evidence $(if $(PHOTOS),--photos "$(PHOTOS)",--seeds $(SEEDS))
 
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info

@@ -16,12 +16,12 @@ from .conventions import SvrError
 # %% auto #0
 __all__ = ['INTRO', 'demo', 'main']
 
-# %% ../nbs/78_command_line.ipynb #bdc64e82
+# %% ../nbs/78_command_line.ipynb #3591322e
 def _reconstruct(a: argparse.Namespace) -> None:
     """Reconstructs one photograph and saves the shape."""
     from svr_nb.one_photo import reconstruct
 
-    options = {} if a.steps is None else {"steps": a.steps}
+    options = {} if a.steps is None else {"steps": a.steps, "refine_pose": True}
     result = reconstruct(a.image, a.mask, system=a.system, category=a.category, device=a.device, **options)
     print(f"wrote {result.save(a.out)}")
 
@@ -109,7 +109,7 @@ def demo(out: str | Path = "_demo", *, system: str = "ssl3d", category: str = "h
     print(f"\nopen {page}  (the .glb files open in any 3D viewer)")
     return page
 
-# %% ../nbs/78_command_line.ipynb #06821621
+# %% ../nbs/78_command_line.ipynb #15552c44
 def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps: int) -> Any:
     """A reconstruction with its metrics."""
     from svr_nb.metrics import mask_iou
@@ -119,7 +119,7 @@ def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps
     if truth is not None:
         picture, silhouette = truth[0]["image"], truth[0]["mask"]
     before: Any = reconstruct(picture, silhouette, system=system, category=category, steps=0)
-    after: Any = reconstruct(picture, silhouette, system=system, category=category, steps=steps)
+    after: Any = reconstruct(picture, silhouette, system=system, category=category, steps=steps, refine_pose=True)
     for name, result in (("silhouette IoU as predicted", before), ("silhouette IoU after fitting", after)):
         seen = result.mask[None]
         after.metrics[name] = float(mask_iou(result.silhouette(seen.shape[-1])[None], seen, threshold=0.5))
