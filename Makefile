@@ -26,7 +26,7 @@ help:
 setup: .venv/.ready
 
 lab: setup
-	$(BIN)/jupyter lab nbs/index.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS) nbs/index.ipynb
 
 demo: setup
 	$(BIN)/svr_nb demo --out $(OUT) --system $(SYSTEM) --category $(CATEGORY) $(if $(PHOTO),--photo "$(PHOTO)") $(if $(MASK),--mask "$(MASK)")
