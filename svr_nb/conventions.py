@@ -114,9 +114,10 @@ def _check_values(tensor: Tensor, name: str, low: float | None, high: float | No
         if empty:
             return tensor
         raise refuse(name, "at least one element on every axis", f"shape {tuple(tensor.shape)}")
-    if finite and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+    if finite and tensor.is_floating_point() and not math.isfinite(float(tensor.detach().sum())):   # quick; may also overflow, so look closely
         count = int((~torch.isfinite(tensor)).sum())
-        raise refuse(name, "finite numbers", f"{count} NaN or infinite of {tensor.numel()}")
+        if count:
+            raise refuse(name, "finite numbers", f"{count} NaN or infinite of {tensor.numel()}")
     least, most = (float(tensor.min()), float(tensor.max())) if low is not None or high is not None else (0.0, 0.0)
     if (low is not None and least < low) or (high is not None and most > high):
         raise refuse(name, f"values in [{low if low is not None else '-inf'}, {high if high is not None else 'inf'}]", f"[{least:g}, {most:g}]")

@@ -5,18 +5,16 @@
 # %% ../../nbs/ssl3d/146_photo_frame.ipynb #865ebbb7
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..conventions import check_number, check_tensor, describe, refuse
-from ..data.photo_folder import photo
+from ..conventions import check_number, check_tensor
+from ..data.framing import as_pictures
 
 # %% auto #0
-__all__ = ['extents', 'reframe', 'as_pictures']
+__all__ = ['extents', 'reframe']
 
 # %% ../../nbs/ssl3d/146_photo_frame.ipynb #29b77e1e
 def extents(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b"]:
@@ -53,33 +51,3 @@ def reframe(image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"], lar
     layers = F.grid_sample(torch.cat([image * mask, mask], 1), grid, align_corners=False)
     both = torch.where(move[:, None, None, None], layers, torch.cat([image, mask], 1))
     return both[:, :3].clamp(0, 1), (both[:, 3:] > 0.5).to(mask) * move[:, None, None, None] + both[:, 3:] * ~move[:, None, None, None]
-
-# %% ../../nbs/ssl3d/146_photo_frame.ipynb #7a83631e
-def as_pictures(image: Any, mask: Any, size: int, fill: float = 0.8) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"], bool]:
-    """Images and masks of the wanted size from anything that can be one, and whether it was a single picture.
-
-    image: a batch or a single tensor, square, with a mask of the same kind: only resized. Anything else is a photograph: cut out and squared.
-    mask: silhouette; None for a photograph with transparency or a plain background.
-    size: pixels along each side.
-    fill: share of the square that a photograph's object takes.
-    Raises InputError or FileError.
-    """
-    if isinstance(image, Tensor) and image.ndim == 4:
-        pictures, silhouettes = check_tensor(image, "image", "b 3 h h", low=0, high=1), check_tensor(mask, "mask", "b 1 h h", low=0, high=1)
-        if len(pictures) != len(silhouettes):
-            raise refuse("mask", f"{len(pictures)} silhouettes", f"{len(silhouettes)}")
-        return _resized(pictures, size), _resized(silhouettes, size), False
-    if isinstance(image, Tensor) and image.ndim == 3 and isinstance(mask, Tensor) and image.shape[-1] == image.shape[-2]:
-        one = as_pictures(check_tensor(image, "image", "3 h h")[None], check_tensor(mask, "mask", "1 h h")[None], size)
-        return one[0], one[1], True
-    if image is None:
-        raise refuse("image", "a picture", describe(image), "Give a path, a PIL image, an array or a tensor")
-    picture, silhouette = photo(image, mask, size=size, fill=min(1.0, max(0.3, fill)))
-    return picture[None], silhouette[None], True
-
-
-def _resized(values: Tensor, size: int) -> Tensor:
-    """A batch at another size, averaging where it shrinks."""
-    if values.shape[-1] == size:
-        return values
-    return F.interpolate(values, (size, size), mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import SystemBase
 from ..conventions import check_number, refuse, seeded
+from ..data.framing import as_pictures
 from ..losses import image_loss, symmetry_loss
 from ..networks.encoders import fresh_weights
 from ..reconstruction import Reconstruction
@@ -22,7 +23,7 @@ from .cycle_consistency import draw_cloud, geometric_cycle, mask_loss, pose_cycl
 from .curriculum import SSL3DConfig, curriculum
 from .inference_optimization import optimize_inference
 from .neighbor_consistency import neighbor_loss, neighbor_table
-from .photo_frame import as_pictures, extents, reframe
+from .photo_frame import extents, reframe
 from .point_networks import PoseNet, ReconNet, camera_of, from_house, random_poses, to_house
 from .pose_hypotheses import Choice, choose_pose, hypothesis_costs, pull_loss, turned_poses, unmoved
 from .scores import fit_frame, item_scores, level_scores, winning_points

@@ -209,7 +209,7 @@ def _part_weights(count: int, form: str, like: Tensor) -> Tensor:
 
 
 def part_map_loss(rendered: Float[Tensor, "b p h w"], maps: Float[Tensor, "b p h w"], mask: Float[Tensor, "b 1 h w"],
-                  form: str = "paper", centroid: float = 0.0) -> Tensor:
+                  form: str = "paper", centroid: float = 0.0, per_sample: bool = False) -> Tensor:
     """How far rendered parts are from the part maps of the photographs.
 
     rendered: from `render_parts`.
@@ -218,6 +218,7 @@ def part_map_loss(rendered: Float[Tensor, "b p h w"], maps: Float[Tensor, "b p h
     form: "paper" counts all parts alike; "release" counts only the first and the last, five-fold, adds the centroids and
         divides the sum by 4.
     centroid: weight of the squared distance between the parts' centroids (form "paper").
+    per_sample: whether to return one value per image (b,) instead of their mean.
     Source: UMR, equation 2.
     """
     rendered, maps = check_tensor(rendered, "rendered", "b p h w"), check_tensor(maps, "maps", "b p h w")
@@ -225,10 +226,12 @@ def part_map_loss(rendered: Float[Tensor, "b p h w"], maps: Float[Tensor, "b p h
         raise refuse("maps", f"shape {tuple(rendered.shape)}, that of rendered", f"{tuple(maps.shape)}")
     weights, inside = _part_weights(maps.shape[1], form, maps), maps * check_tensor(mask, "mask", "b 1 h w")
     scaled = [x / x.detach().amax((2, 3), keepdim=True).clamp(min=0.1) for x in (rendered, inside)]
-    loss = ((scaled[0] - scaled[1]).square().mean((2, 3)) * weights).mean()
-    both = (rendered.detach().sum((2, 3)) > 1) & (inside.sum((2, 3)) > 1)
-    gap = ((soft_centroids(rendered) - soft_centroids(inside)).square().mean(-1) * both).mean()
-    return (loss + gap) / 4 if form == "release" else loss + centroid * gap
+    loss = ((scaled[0] - scaled[1]).square().mean((2, 3)) * weights).mean(1)
+    if form == "release" or centroid:
+        both = (rendered.detach().sum((2, 3)) > 1) & (inside.sum((2, 3)) > 1)
+        gap = ((soft_centroids(rendered) - soft_centroids(inside)).square().mean(-1) * both).mean(1)
+        loss = (loss + gap) / 4 if form == "release" else loss + centroid * gap
+    return loss if per_sample else loss.mean()
 
 # %% ../../nbs/umr/112_semantic_uv.ipynb #7d507b86
 def part_pixels(maps: Float[Tensor, "b p h w"], count: int, generator: torch.Generator, spare: float = 1.5
@@ -253,13 +256,14 @@ def part_pixels(maps: Float[Tensor, "b p h w"], count: int, generator: torch.Gen
 
 # %% ../../nbs/umr/112_semantic_uv.ipynb #78b82ce3
 def part_vertex_loss(uv: Float[Tensor, "b v 2"], vert_labels: Int[Tensor, "v"], pixels: Float[Tensor, "b p n 2"],
-                     there: Bool[Tensor, "b p"], form: str = "paper") -> Tensor:
+                     there: Bool[Tensor, "b p"], form: str = "paper", per_sample: bool = False) -> Tensor:
     """How far labelled vertices lie from the pixels of their parts: squared distances, averaged over images.
 
     uv: projected vertices of the template.
     vert_labels: 0 for no part, else part + 1.
     pixels, there: from `part_pixels`.
     form: "paper" takes all parts and both directions; "release" only the first and last part, from vertices to pixels.
+    per_sample: whether to return one value per image (b,) instead of their mean.
     Source: UMR, equation 3.
     """
     uv, pixels = check_tensor(uv, "uv", "b v 2"), check_tensor(pixels, "pixels", "b p n 2")
@@ -273,7 +277,7 @@ def part_vertex_loss(uv: Float[Tensor, "b v 2"], vert_labels: Int[Tensor, "v"], 
             square = (uv[:, own, None] - pixels[:, part, None]).square().sum(-1)
             near = square.amin(2).mean(1) + (square.amin(1).mean(1) if form == "paper" else 0.0)
             total = total + torch.where(there[:, part], near, torch.zeros_like(near))
-    return total.mean()
+    return total if per_sample else total.mean()
 
 # %% ../../nbs/umr/112_semantic_uv.ipynb #fab8ffbb
 def detached(camera: AnyCamera) -> AnyCamera:

@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 from PIL import Image
 
 from svr_nb.conventions import SvrError
-from svr_nb.ssl3d.photo_frame import as_pictures, extents, reframe
+from svr_nb.data.framing import as_pictures
+from svr_nb.ssl3d.photo_frame import extents, reframe
 
 
 def box(top, left, height, width, size=32):
