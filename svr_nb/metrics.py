@@ -18,7 +18,8 @@ from .shapes.points import nearest
 
 # %% auto #0
 __all__ = ['CHAMFER', 'chamfer', 'chamfer_masked', 'unit_box', 'emd', 'precision_recall', 'fscore', 'best_threshold', 'voxel_iou',
-           'mask_iou', 'pck', 'ssim', 'frechet', 'pose_error', 'pose_accuracy', 'circular_variance', 'align_rotation']
+           'mask_iou', 'pck', 'precision_recall_curve', 'apk', 'ssim', 'frechet', 'kid', 'pose_error', 'pose_accuracy',
+           'circular_variance', 'align_rotation']
 
 # %% ../nbs/65_metrics.ipynb #368469dd
 CHAMFER: dict[str, dict[str, Any]] = {
@@ -199,6 +200,51 @@ def pck(predicted: Float[Tensor, "b k 2"], true: Float[Tensor, "b k 2"], visible
     share = (near & seen).sum(0) / times.clamp_min(1)
     return float(share[times > 0].mean())
 
+# %% ../nbs/65_metrics.ipynb #cc6b3cde
+@torch.no_grad()
+def precision_recall_curve(confidence: Float[Tensor, "n"], correct: Bool[Tensor, "n"], total: int | None = None
+                           ) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]]:
+    """Precision and recall of the surest answers, with ever more answers admitted; one entry per distinct confidence.
+
+    confidence: of each answer, higher is surer.
+    correct: whether the answer is right.
+    total: how many right answers there could be; None takes the number of answers.
+    Raises InputError for empty input, unequal lengths or a total of 0.
+    """
+    sure, right = check_tensor(confidence, "confidence", "n"), torch.as_tensor(correct).bool()
+    if right.shape != sure.shape:
+        raise refuse("correct", f"shape {tuple(sure.shape)} like confidence", f"{tuple(right.shape)}")
+    possible = check_number(len(sure) if total is None else total, "total", 1, integer=True)
+    order = sure.argsort(descending=True, stable=True)
+    hits, ranked = right[order].double().cumsum(0), sure[order]
+    last = torch.cat([ranked[1:] != ranked[:-1], ranked.new_ones(1, dtype=torch.bool)])       # the end of every group of equals
+    admitted = torch.arange(1, len(sure) + 1, device=sure.device, dtype=torch.float64)
+    return (hits / admitted)[last], (hits / possible)[last]
+
+# %% ../nbs/65_metrics.ipynb #3fd62505
+@torch.no_grad()
+def apk(predicted: Float[Tensor, "b k 2"], true: Float[Tensor, "b k 2"], visible: Bool[Tensor, "b k"], size: Float[Tensor, "b"] | float,
+        confidence: Float[Tensor, "b k"], alpha: float = 0.1, tried: Bool[Tensor, "b k"] | None = None) -> float:
+    """Average precision of keypoint transfer, in [0, 1]: area under precision against recall, all keypoints together.
+
+    predicted, true, size, alpha: as in `pck`.
+    visible: whether the keypoint can be found, seen in source and target.
+    confidence: of every transfer, higher is surer.
+    tried: which transfers were made (seen in the source); those that cannot be found count as wrong. None: the visible ones.
+    Raises InputError if no keypoint is visible anywhere.
+    Source: UMR, section 8.1.
+    """
+    a, b = check_tensor(predicted, "predicted", "b k 2"), check_tensor(true, "true", "b k 2")
+    seen, sure = torch.as_tensor(visible).bool(), check_tensor(confidence, "confidence", "b k")
+    made = seen if tried is None else torch.as_tensor(tried).bool() | seen
+    if a.shape != b.shape or not seen.shape == made.shape == sure.shape == a.shape[:2]:
+        raise refuse("true, visible, confidence", f"the shape of predicted, {tuple(a.shape)}", f"{tuple(b.shape)}, {tuple(seen.shape)}")
+    if not bool(seen.any()):
+        raise refuse("visible", "at least one visible keypoint", "none")
+    near = (a - b).norm(dim=-1) < alpha * torch.as_tensor(size, dtype=a.dtype).reshape(-1, 1)
+    precision, recall = precision_recall_curve(sure[made], (near & seen)[made], int(seen.sum()))
+    return float((precision * torch.diff(recall, prepend=recall.new_zeros(1))).sum())
+
 # %% ../nbs/65_metrics.ipynb #f470cab0
 def ssim(predicted: Float[Tensor, "b c h w"], true: Float[Tensor, "b c h w"],
          region: Float[Tensor, "b 1 h w"] | None = None) -> Float[Tensor, "b"]:
@@ -248,6 +294,23 @@ def frechet(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], method: str = "nuc
     values, vectors = torch.linalg.eigh(a.T @ a)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
     return (gap + spread - 2 * torch.linalg.eigvalsh(root @ (b.T @ b) @ root).clamp_min(0).sqrt().sum()).to(x)
+
+# %% ../nbs/65_metrics.ipynb #57041124
+@torch.no_grad()
+def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], degree: int = 3) -> float:
+    """Kernel distance between two sets of features: the unbiased squared MMD with the kernel (x . y / d + 1) ** degree.
+
+    x, y: features (n, d) and (m, d), at least 2 of each.
+    degree: of the kernel.
+    Returns a number whose mean is 0 for sets from one distribution; single values may be negative.
+    Source: Binkowski et al. 2018, "Demystifying MMD GANs".
+    """
+    a, b = check_tensor(x, "x", "n d").double(), check_tensor(y, "y", "m d").double()
+    if min(len(a), len(b)) < 2 or a.shape[1] != b.shape[1]:
+        raise refuse("x, y", "at least 2 samples each, with equally many features", f"shapes {tuple(a.shape)} and {tuple(b.shape)}")
+    kernel = lambda p, q: (p @ q.T / p.shape[1] + 1) ** check_number(degree, "degree", 1, 10, integer=True)
+    within = [(k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in (kernel(a, a), kernel(b, b))]
+    return float(within[0] + within[1] - 2 * kernel(a, b).mean())
 
 # %% ../nbs/65_metrics.ipynb #75c020ff
 @torch.no_grad()

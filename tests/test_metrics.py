@@ -85,6 +85,44 @@ def test_pck_averages_over_keypoints_last():
     assert M.pck(predicted, true, visible, torch.tensor([100.0, 10, 10])) == 1
 
 
+def test_precision_and_recall_by_hand():
+    precision, recall = M.precision_recall_curve(torch.tensor([0.1, 0.9, 0.5, 0.5]), torch.tensor([True, True, False, True]), total=5)
+    assert precision.tolist() == pytest.approx([1, 2 / 3, 3 / 4]) and recall.tolist() == pytest.approx([0.2, 0.4, 0.6])
+
+
+def test_apk_planted():
+    """Four transfers, two right: surest first is worth all of them, last is worth 1/2 * (1/3 + 2/4)."""
+    true, predicted = torch.zeros(2, 2, 2), torch.zeros(2, 2, 2)
+    predicted[:, 0] = 5.0
+    seen, sure = torch.ones(2, 2, dtype=torch.bool), torch.tensor([[0.2, 0.9], [0.1, 0.8]])
+    assert M.apk(predicted, true, seen, 10.0, sure) == pytest.approx(0.5)
+    assert M.apk(predicted, true, seen, 10.0, 1 - sure) == pytest.approx((1 / 3 + 2 / 4) / 4)
+    assert M.apk(predicted, true, seen, 10.0, torch.zeros(2, 2)) == pytest.approx(0.5 * 0.5)
+    assert M.apk(true, true, seen, 10.0, sure) == pytest.approx(1)
+
+
+def test_apk_counts_transfers_of_what_cannot_be_seen():
+    true, seen = torch.zeros(1, 2, 2), torch.tensor([[True, False]])
+    sure, tried = torch.tensor([[0.3, 0.9]]), torch.tensor([[True, True]])
+    assert M.apk(true, true, seen, 1.0, sure) == 1 and M.apk(true, true, seen, 1.0, sure, tried=tried) == pytest.approx(0.5)
+    assert M.apk(true, true, seen, 1.0, 1 - sure, tried=tried) == 1
+
+
+def test_kid_is_unbiased_and_grows_with_the_gap(generator):
+    draws = [torch.randn(2, 10, 6, generator=generator) for _ in range(300)]
+    values = torch.tensor([M.kid(x, y) for x, y in draws])
+    assert abs(float(values.mean())) < 3 * float(values.std()) / 300 ** 0.5
+    x, y = draws[0]
+    assert M.kid(x, y + 1) < M.kid(x, y + 2) and M.kid(x, y) == pytest.approx(M.kid(y, x))
+
+
+def test_kid_by_the_plain_double_sum(generator):
+    x, y = torch.randn(4, 3, generator=generator).double(), torch.randn(5, 3, generator=generator).double()
+    k = lambda p, q: float((p @ q / 3 + 1) ** 3)
+    same = lambda s: sum(k(s[i], s[j]) for i in range(len(s)) for j in range(len(s)) if i != j) / (len(s) * (len(s) - 1))
+    assert M.kid(x, y) == pytest.approx(same(x) + same(y) - 2 * sum(k(p, q) for p in x for q in y) / 20)
+
+
 # --- pictures ---
 
 def test_ssim_against_skimage_and_itself(generator):
@@ -180,6 +218,11 @@ def test_align_rotation_never_reflects(generator):
     (lambda: M.voxel_iou(torch.full((4, 4, 4), 2.0), torch.zeros(4, 4, 4)), "predicted"),
     (lambda: M.mask_iou(torch.full((1, 1, 4, 4), float("inf")), torch.zeros(1, 1, 4, 4)), "predicted"),
     (lambda: M.pck(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), torch.zeros(1, 2), 1.0), "visible"),
+    (lambda: M.apk(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), torch.zeros(1, 2), 1.0, torch.zeros(1, 2)), "visible"),
+    (lambda: M.apk(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), torch.ones(1, 2), 1.0, torch.zeros(1, 3)), "true, visible"),
+    (lambda: M.precision_recall_curve(torch.zeros(0), torch.zeros(0)), "confidence"),
+    (lambda: M.precision_recall_curve(torch.zeros(2), torch.zeros(3)), "correct"),
+    (lambda: M.kid(torch.zeros(1, 2), torch.zeros(4, 2)), "x, y"),
     (lambda: M.ssim(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)), "true"),
     (lambda: M.frechet(torch.zeros(4, 2), torch.zeros(4, 3)), "y"),
     (lambda: M.frechet(torch.zeros(4, 2), torch.zeros(4, 2), "root"), "method"),
