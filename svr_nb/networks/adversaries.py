@@ -89,7 +89,7 @@ class DomainHead(nn.Module):
         """Logits (b, domains) of codes (b, inside)."""
         return self.layers(code)
 
-
+# %% ../../nbs/networks/52_adversaries.ipynb #8efc0746
 def domain_loss(head: Callable[[Tensor], Tensor], piles: Sequence[Float[Tensor, "b d"]], strength: float = 1.0) -> Tensor:
     """Mean cross-entropy of telling piles of codes apart; gradients reach the codes reversed.
 
@@ -141,7 +141,7 @@ class Discriminator(nn.Module):
         picture = check_tensor(image, "image", f"b {self.channels} {self.size} {self.size}", finite=False)
         return self.last(self.one(self.blocks(picture)).flatten(1))[:, 0]
 
-
+# %% ../../nbs/networks/52_adversaries.ipynb #88d54f0e
 def adversarial_loss(critic: Callable[[Tensor], Tensor], fake: Float[Tensor, "b ..."], real: Float[Tensor, "n ..."], strength: float = 1.0) -> Tensor:
     """Binary cross-entropy of telling real from made; the makers get its gradient reversed.
 
