@@ -16,8 +16,8 @@ from torch.nn.functional import cosine_similarity, one_hot
 from ..conventions import check_choice, check_number, check_tensor, refuse
 
 # %% auto #0
-__all__ = ['LABEL_FORMS', 'SCORE_FORMS', 'relative_distance', 'pseudo_labels', 'PairScore', 'contrastive_loss', 'positive_purity',
-           'code_spread', 'nearest_class_counts', 'MappingReport', 'mapping_report']
+__all__ = ['LABEL_FORMS', 'SCORE_FORMS', 'relative_distance', 'pseudo_labels', 'PairScore', 'rankings', 'contrastive_loss',
+           'positive_purity', 'code_spread', 'nearest_class_counts', 'MappingReport', 'mapping_report']
 
 # %% ../../nbs/lem/103_contrastive_mapping.ipynb #2216397e
 LABEL_FORMS = ("standardised", "literal", "mutual")
@@ -55,7 +55,7 @@ def pseudo_labels(distance: Float[Tensor, "n r"], quantile: float = 0.25, form: 
     Raises InputError.
     Source: LEM, equation 6; erratum L1.
     """
-    distance = check_tensor(distance, "distance", "n r", low=0.0).detach()
+    distance = check_tensor(distance.detach(), "distance", "n r", low=0.0)
     quantile = check_number(quantile, "quantile", 0, 1)
     if check_choice(form, "form", LABEL_FORMS) == "literal":
         return relative_distance(distance, quantile, form) <= 0.5
@@ -85,11 +85,11 @@ class PairScore(nn.Module):
         self.form = check_choice(form, "form", SCORE_FORMS)
         self.code, inner = (int(check_number(n, name, 1, integer=True)) for n, name in ((code, "code"), (inner, "inner")))
         projects = form != "codes"
-        self.image = nn.Linear(self.code, inner) if projects else nn.Identity()
-        self.shape = nn.Linear(self.code, inner) if projects else nn.Identity()
+        self.image: nn.Module = nn.Linear(self.code, inner) if projects else nn.Identity()
+        self.shape: nn.Module = nn.Linear(self.code, inner) if projects else nn.Identity()
         width = int(check_number(hidden, "hidden", 1, integer=True)) if form == "mlp" else 1
-        self.mix = nn.Linear(2 * inner, width) if form in ("mlp", "literal") else nn.Identity()
-        self.last = nn.Linear(width, 1) if form == "mlp" else nn.Identity()
+        self.mix: nn.Module = nn.Linear(2 * inner, width) if form in ("mlp", "literal") else nn.Identity()
+        self.last: nn.Module = nn.Linear(width, 1) if form == "mlp" else nn.Identity()
 
     def forward(self, e_n: Float[Tensor, "n d"], e_v: Float[Tensor, "r d"]) -> Float[Tensor, "n r"]:
         """Scores (n, r) between 0 and 1: of every image with every shape.
@@ -104,9 +104,18 @@ class PairScore(nn.Module):
         if self.form in ("cosine", "codes"):
             return (1 + cosine_similarity(image[:, None], shape[None], dim=-1)) / 2
         # The layer on [image ; shape] is the sum of its two halves, so no table of pairs has to be built before it.
-        half = self.mix.weight.split(image.shape[1], 1)
-        mixed = (image @ half[0].T)[:, None] + (shape @ half[1].T)[None] + self.mix.bias
+        half = self.mix.get_parameter("weight").split(image.shape[1], 1)
+        mixed = (image @ half[0].T)[:, None] + (shape @ half[1].T)[None] + self.mix.get_parameter("bias")
         return self.last(mixed.relu() if self.form == "mlp" else mixed)[..., 0].sigmoid()
+
+# %% ../../nbs/lem/103_contrastive_mapping.ipynb #5dcef3cd
+def rankings(scores: Float[Tensor, "n r"]) -> Int[Tensor, "n r"]:
+    """The rank of every shape in every image's order, 0 the best.
+
+    scores: (n, r).
+    """
+    best_first = check_tensor(scores, "scores", "n r").detach().argsort(stable=True, dim=1, descending=True)
+    return best_first.argsort(1)
 
 # %% ../../nbs/lem/103_contrastive_mapping.ipynb #8d5deabf
 def contrastive_loss(scores: Float[Tensor, "n r"], positives: Bool[Tensor, "n r"], temperature: float = 0.1,

@@ -80,7 +80,8 @@ class NonLocalBlock(nn.Module):
         weights: False returns None for the weights and never makes the n x n table.
         """
         _check_map(x, "x", self.channels)
-        found, attention = attend(*(_rows(layer(x)) for layer in (self.query, self.key, self.value)), self.temperature, weights)
+        query, key, value = (_rows(layer(x)) for layer in (self.query, self.key, self.value))
+        found, attention = attend(query, key, value, self.temperature, weights)
         return torch.cat([self.output(found.transpose(1, 2).unflatten(2, x.shape[2:])), x], 1), attention
 
 # %% ../../nbs/lem/102_spatial_attention.ipynb #b65902c9
