@@ -6,5 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/networks/59_networks_overview.ipynb #b2ae7280
+from .adversaries import (DomainHead, Discriminator, GradientReversal, adversarial_loss, beta_ramp, domain_accuracy,
+                                          domain_loss, gradient_penalty, reverse_gradient)
 from .decoders import ColorHead, PointHead, ball_points
 from .encoders import ConvEncoder, Mlp, conv_block, fresh_weights, standardize
