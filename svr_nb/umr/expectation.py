@@ -129,13 +129,18 @@ def hypothesis_costs(model: Any, p: Prediction, view: View, wanted: Mapping[str,
 def quick_costs(model: Any, p: Prediction, view: View, wanted: Mapping[str, float], generator: torch.Generator) -> Tensor:
     """The weighted total of what can be told of each hypothesis without soft drawing: (b, k).
 
-    model, p, view, wanted, generator: as in `hypothesis_costs`. Hard silhouettes, and the template's part vertices.
+    model, p, view, wanted, generator: as in `hypothesis_costs`. Hard silhouettes, hard part maps and the template's part vertices.
     """
     k, camera = p.hypotheses.logits.shape[1], p.hypotheses.cameras()
     face = nearest_faces(camera.project(_each(p.verts, k)), model.faces, model.config.image_size, perspective=False)[0]
     total = wanted.get("mask", 0.0) * (1 - soft_iou((face >= 0)[:, None].to(p.verts), _each(view.mask, k)))
-    if "sv" in wanted and has_parts(model, view):
-        total = total + wanted["sv"] * part_vertex_costs(model, view, camera, k, generator)
+    if has_parts(model, view):
+        if "sp" in wanted:
+            label = torch.where(face >= 0, model.face_labels[face.clamp(min=0)], 0)
+            shown = torch.nn.functional.one_hot(label, model.config.parts + 1)[..., 1:].permute(0, 3, 1, 2).to(p.verts)
+            total = total + wanted["sp"] * part_map_loss(shown, _each(view.maps, k), _each(view.mask, k), model.config.form, per_sample=True)
+        if "sv" in wanted:
+            total = total + wanted["sv"] * part_vertex_costs(model, view, camera, k, generator)
     return total.unflatten(0, (-1, k))
 
 # %% ../../nbs/umr/118_expectation.ipynb #3725eb61

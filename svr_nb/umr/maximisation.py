@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..cameras import WeakPerspective
 from ..conventions import pixel_centers, refuse
+from ..data.framing import Windows
 from ..losses import soft_iou
 from ..render.soft_mesh import soft_rasterize, visible_faces
 from ..shapes.mesh import Mesh
@@ -21,8 +22,8 @@ from .semantic_uv import carry_maps, choose_samples, radial_hits, with_backgroun
 from .template import choose_consistent
 
 # %% auto #0
-__all__ = ['Survey', 'visible_verts', 'survey', 'projected_labels', 'mirror_index', 'ChartWeights', 'label_surface',
-           'canonical_chart', 'label_confidence', 'maximise']
+__all__ = ['Survey', 'visible_verts', 'survey', 'labels_seen', 'mirror_index', 'average_labels', 'agreeing_pictures',
+           'ChartWeights', 'label_surface', 'canonical_chart', 'label_confidence', 'template_subset', 'maximise']
 
 # %% ../../nbs/umr/118_maximisation.ipynb #7725a046
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class Survey:
     camera: the chosen cameras of the crops, n.  chosen: (n,), which hypotheses.
     mask, outline: (n, 1, s, s), of the photographs and of the reconstructions.  maps: (n, p, s, s), or None.
     seen: (n, v), vertices that are visible.
+    windows: the crops' places in the photographs.
     """
 
     codes: Tensor
@@ -44,6 +46,7 @@ class Survey:
     outline: Tensor
     maps: Tensor | None
     seen: Bool[Tensor, "n v"]
+    windows: Windows
 
 
 def visible_verts(face_visible: Bool[Tensor, "b f"], faces: Int[Tensor, "f 3"], count: int) -> Bool[Tensor, "b v"]:
@@ -77,31 +80,28 @@ def survey(model: Any, data: Any, cameras: int, chunk: int = 64) -> Survey:
         camera = p.hypotheses.pick()
         drawn = soft_rasterize(camera.project(p.verts), model.faces, c.image_size, perspective=False)
         seen = visible_verts(visible_faces(drawn), model.faces, p.verts.shape[1])
-        rows.append((p.code, p.verts, p.flow, camera.scale, camera.translation, camera.quaternion, p.hypotheses.best, view.mask, drawn.alpha, view.maps, seen))
+        rows.append((p.code, p.verts, p.flow, camera.scale, camera.translation, camera.quaternion, p.hypotheses.best, view.mask, drawn.alpha, view.maps, seen,
+                     view.windows.center, view.windows.half))
     columns = [None if part[0] is None else torch.cat(part) for part in zip(*rows)]
-    codes, verts, flow, scale, shift, turn, chosen, mask, outline, maps, seen = columns
-    return Survey(codes, verts, flow, WeakPerspective(scale, shift, turn), chosen, mask, outline, maps, seen)
+    codes, verts, flow, scale, shift, turn, chosen, mask, outline, maps, seen, center, half = columns
+    return Survey(codes, verts, flow, WeakPerspective(scale, shift, turn), chosen, mask, outline, maps, seen, Windows(center, half))
 
 # %% ../../nbs/umr/118_maximisation.ipynb #1af432b6
 @torch.no_grad()
-def projected_labels(verts: Float[Tensor, "n v 3"], camera: WeakPerspective, maps: Float[Tensor, "n p h w"], seen: Bool[Tensor, "n v"],
-                     sphere: SymmetricSphere) -> Float[Tensor, "v p1"]:
-    """What the part maps say, on average, at the places where each vertex is seen; both sides of the shape together.
+def labels_seen(verts: Float[Tensor, "n v 3"], camera: WeakPerspective, maps: Float[Tensor, "n p h w"], seen: Bool[Tensor, "n v"],
+                sphere: SymmetricSphere) -> tuple[Float[Tensor, "n p1 v"], Bool[Tensor, "n v"]]:
+    """What each part map says about each vertex, at the place where the vertex is seen; its mirror image counts as well.
 
     verts, camera: of n reconstructions.
     maps: part maps without the background.
     seen: which vertices are visible in which picture.
     sphere: knows which vertices are mirror images.
-    Returns probabilities per vertex, the background first; a vertex that nobody sees gets the background.
+    Returns probabilities, the background first, and which vertices are known from which picture.
     """
-    at = camera.project(verts)[..., :2]
-    found = sample_texture(with_background(maps.clamp(0, 1)), at, wrap=False)                     # (n, p + 1, v)
-    total = torch.einsum("npv,nv->vp", found, seen.to(found))
-    total = total + total[mirror_index(sphere).to(total.device)]
-    mass = total.sum(1, keepdim=True)
-    nobody = torch.zeros_like(total)
-    nobody[:, 0] = 1.0
-    return torch.where(mass > 1e-3, total / mass.clamp(min=1e-3), nobody)
+    found = sample_texture(with_background(maps.clamp(0, 1)), camera.project(verts)[..., :2], wrap=False)
+    other, there = mirror_index(sphere).to(found.device), seen.to(found)[:, None]
+    total, times = found * there, there + there[..., other]
+    return (total + total[..., other]) / times.clamp(min=1), times[:, 0] > 0
 
 
 def mirror_index(sphere: SymmetricSphere) -> Int[Tensor, "v"]:
@@ -111,6 +111,37 @@ def mirror_index(sphere: SymmetricSphere) -> Int[Tensor, "v"]:
     """
     plane, side = sphere.plane_verts, sphere.side_verts
     return torch.cat([torch.arange(plane), torch.arange(side) + plane + side, torch.arange(side) + plane])
+
+# %% ../../nbs/umr/118_maximisation.ipynb #a668021f
+def average_labels(found: Float[Tensor, "n p1 v"], known: Bool[Tensor, "n v"], chosen: Int[Tensor, "k"]) -> tuple[Tensor, Tensor]:
+    """Mean label probabilities (v, p + 1) over a choice of pictures, and which vertices any of them shows.
+
+    found, known: from `labels_seen`.
+    chosen: which pictures count. A vertex that none of them shows gets the background.
+    """
+    some = known[chosen].any(0)
+    mean = (found[chosen] * known[chosen][:, None]).sum(0) / known[chosen].sum(0).clamp(min=1)
+    nothing = torch.zeros_like(mean)
+    nothing[0] = 1.0
+    return torch.where(some, mean, nothing).T, some
+
+
+def agreeing_pictures(found: Float[Tensor, "n p1 v"], known: Bool[Tensor, "n v"], error: Float[Tensor, "n"], share: float = 1 / 3,
+                      repeats: int = 4) -> Int[Tensor, "k"]:
+    """The pictures whose parts lie on the surface as the exemplar's do; then those that lie as the average of these, and so on.
+
+    found, known: from `labels_seen`.
+    error: how badly each picture is reconstructed; the smallest one is the exemplar.
+    share: of the pictures to keep.  repeats: how often the average takes the exemplar's place.
+    Source: UMR, section 6.1, where labels are carried by the flow and the exemplar is asked once.
+    """
+    count, chosen = max(1, round(len(found) * share)), error.argmin()[None]
+    for _ in range(repeats):
+        mean, some = average_labels(found, known, chosen)
+        both = (known & some).to(found)
+        gap = ((found - mean.T).square().sum(1) * both).sum(1) / both.sum(1).clamp(min=1)
+        chosen = torch.where(both.sum(1) > 0, gap, torch.inf).argsort(stable=True)[:count]
+    return chosen
 
 # %% ../../nbs/umr/118_maximisation.ipynb #e22d6935
 class ChartWeights:
@@ -134,35 +165,40 @@ class ChartWeights:
         return torch.einsum("nk,nkc->cn", self.weights.to(corners), corners).unflatten(1, self.shape)
 
 
-def label_surface(chart: Float[Tensor, "p1 hu wu"], sphere: Mesh, others: bool = True) -> tuple[Int[Tensor, "f"], Int[Tensor, "v"]]:
-    """Part labels of faces and vertices from a canonical map.
+def label_surface(chart: Float[Tensor, "p1 hu wu"], sphere: Mesh, balance: bool = True) -> tuple[Int[Tensor, "f"], Int[Tensor, "v"]]:
+    """Part labels of faces and vertices from a canonical map; the background never wins.
 
     chart: probabilities, the background first.
     sphere: undeformed.
-    others: whether the background may win; False gives every face the likeliest part.
+    balance: compare each part with its own maximum, so that a small part that is never certain keeps its place.
     """
-    chart = chart.cpu()
-    if not others:
-        chart = torch.cat([torch.full_like(chart[:1], -1.0), chart[1:]])
-    faces = face_labels_from_map(chart, sphere)
+    parts = chart[1:].cpu()
+    if balance:
+        parts = parts / parts.amax((1, 2), keepdim=True).clamp(min=0.05)
+    faces = face_labels_from_map(torch.cat([torch.full_like(parts[:1], -1.0), parts]), sphere)
     return faces, vertex_labels_from_faces(faces, sphere.faces, len(sphere.verts))
 
-# %% ../../nbs/umr/118_maximisation.ipynb #cb1c8f47
-def canonical_chart(model: Any, found: Survey) -> Float[Tensor, "p1 hu wu"]:
-    """Eq. 1: the canonical semantic map of a collection, carried by the flow or by projection.
+# %% ../../nbs/umr/118_maximisation.ipynb #270a71b8
+def canonical_chart(model: Any, found: Survey) -> tuple[Float[Tensor, "p1 hu wu"], Int[Tensor, "k"]]:
+    """Eq. 1: the canonical semantic map of a collection, carried by the flow or by projection, and the pictures it was made of.
 
     model: the system; its configuration says how.
     found: from `survey`.
     """
+    c = model.config
     if found.maps is None:
         raise refuse("data", "a collection with the field 'part_map'", "none", "Make part maps first, see umr.part_segmentation")
-    if model.config.labels == "projection":
-        return model.chart_weights.chart(projected_labels(found.verts, found.camera, found.maps, found.seen, model.sphere))
-    carried = carry_maps(with_background(found.maps.clamp(0, 1)), found.flow)
     error = 1 - soft_iou(found.outline, found.mask)
-    count = max(1, min(len(error), max(32, len(error) // 20))) if model.config.subset == "chosen" else len(error)
-    chart = carried[choose_samples(carried, error, min(count, len(error)))].mean(0)
-    return ((chart + chart.flip(-1)) / 2).cpu()
+    everybody = torch.arange(len(error), device=error.device)
+    if c.labels == "projection":
+        seen, known = labels_seen(found.verts, found.camera, found.maps, found.seen, model.sphere)
+        chosen = agreeing_pictures(seen, known, error, c.share) if c.subset == "chosen" else everybody
+        return model.chart_weights.chart(average_labels(seen, known, chosen)[0]), chosen
+    carried = carry_maps(with_background(found.maps.clamp(0, 1)), found.flow)
+    count = max(min(len(error), 32), round(len(error) * c.share))
+    chosen = choose_samples(carried, error, count) if c.subset == "chosen" else everybody
+    chart = carried[chosen].mean(0)
+    return ((chart + chart.flip(-1)) / 2).cpu(), chosen
 
 
 def label_confidence(chart: Float[Tensor, "p1 hu wu"]) -> float:
@@ -173,23 +209,34 @@ def label_confidence(chart: Float[Tensor, "p1 hu wu"]) -> float:
     rows = torch.sin((torch.arange(chart.shape[1]) + 0.5) / chart.shape[1] * torch.pi)
     return float((chart[1:].amax(0).cpu() * rows[:, None]).sum() / (rows.sum() * chart.shape[2]))
 
-# %% ../../nbs/umr/118_maximisation.ipynb #7a0442e4
-@torch.no_grad()
-def maximise(model: Any, data: Any, cameras: int, template: bool = True, labels: bool = True) -> dict[str, float]:
-    """One M-step: a new template (Eq. 4) and a new canonical map (Eq. 1), in place.
+# %% ../../nbs/umr/118_maximisation.ipynb #8722574a
+def template_subset(model: Any, found: Survey, agreeing: Int[Tensor, "k"] | None) -> Int[Tensor, "k"]:
+    """The pictures that the template is averaged over.
 
-    model: the system; its template, labels and the bias of its shape decoder change.
+    model: the system; its configuration says which.
+    found: from `survey`.
+    agreeing: those that the canonical map was made of, if there is one.
+    """
+    if model.config.template_from == "alike":
+        return choose_consistent(found.outline, found.mask)
+    if model.config.template_from == "agreeing" and agreeing is not None:
+        return agreeing
+    return torch.arange(len(found.codes), device=found.codes.device)
+
+
+@torch.no_grad()
+def maximise(model: Any, data: Any, cameras: int, labels: bool = True) -> dict[str, float]:
+    """One M-step: a new canonical map (Eq. 1) and a new template (Eq. 4), in place.
+
+    model: the system; its labels, its template and the bias of its shape decoder change.
     data: the training collection.
     cameras: how many hypotheses to use.
-    template, labels: which of the two to renew.
+    labels: whether to renew the map as well as the template.
     Returns how far the template moved on average, how many vertices changed their part, and the confidence of the map.
     """
-    found = survey(model, data, cameras)
-    report: dict[str, float] = {}
-    if template:
-        everybody = torch.arange(len(found.codes), device=found.codes.device)
-        chosen = choose_consistent(found.outline, found.mask) if model.config.subset == "chosen" else everybody
-        report["moved"] = model.move_template(found.codes[chosen].mean(0, keepdim=True))
+    found, report, agreeing = survey(model, data, cameras), {}, None
     if labels and found.maps is not None:
-        report |= model.relabel(canonical_chart(model, found))
-    return report
+        chart, agreeing = canonical_chart(model, found)
+        report |= model.relabel(chart)
+    chosen = template_subset(model, found, agreeing)
+    return report | {"moved": model.move_template(found.codes[chosen].mean(0, keepdim=True))}

@@ -3,27 +3,36 @@
 # %% ../../nbs/umr/119_umr.ipynb #3e0a5cd2
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..cameras import WeakPerspective
 from ..checkpoints import SystemBase
+from ..data.framing import as_pictures, leave_camera
+from ..networks.adversaries import Discriminator, adversarial_loss
 from ..networks.encoders import fresh_weights
 from ..networks.features import PerceptualLoss
 from ..shapes.triangles import signed_volume, uniform_laplacian
-from ..shapes.uv import symmetric_sphere
+from ..reconstruction import Reconstruction
+from ..rotations import matrix_to_quaternion
+from ..shapes.mesh import Mesh
+from ..shapes.uv import symmetric_sphere, wrap_texture
 from ..stages import Stage
 from .camera_hypotheses import decode_cameras
-from .expectation import Prediction, View, batch_losses
-from .maximisation import ChartWeights, label_confidence, label_surface, maximise
+from .expectation import Prediction, View, batch_losses, crop_view
+from .maximisation import ChartWeights, label_confidence, label_surface, maximise, survey
 from .mesh_networks import CameraHeads, FlowHead, ResidualTrunk, ShapeHead, SmallTrunk
+from .mesh_scores import fit_camera_frame, survey_scores
 from .rounds import UMRConfig, current_weights, rounds
 from .texture_cycle import flow_on_faces
 
 # %% auto #0
-__all__ = ['UMR']
+__all__ = ['paint', 'UMR']
 
 # %% ../../nbs/umr/119_umr.ipynb #f03048ce
 class _Networks(SystemBase):
@@ -49,6 +58,8 @@ class _Networks(SystemBase):
             self.shape = ShapeHead(c.feature, c.code, self.sphere.half_verts, c.variational)
             self.camera = CameraHeads(c.feature, c.feature, c.cameras)
             self.flow = FlowHead(c.feature, c.chart, c.flow_widths, c.flow_start, c.flow_deep)
+            looks = {"outline": 1, "picture": 3} if c.adversary else {}
+            self.critics = nn.ModuleDict({name: Discriminator(c.image_size, channels) for name, channels in looks.items()})
         self.perceptual = PerceptualLoss("pyramid")
         self.register_buffer("faces", mesh.faces, persistent=False)
         self.register_buffer("laplacian", uniform_laplacian(mesh.faces, len(mesh.verts)), persistent=False)
@@ -76,6 +87,10 @@ class _Networks(SystemBase):
     def face_flow(self, flow: Tensor) -> Tensor:
         """The flow at every texel of every face."""
         return flow_on_faces(flow, self.sphere, self.config.side)
+
+    def critic_loss(self, which: str, real: Tensor, fake: Tensor) -> Tensor:
+        """The adversarial loss of one critic; its gradient reaches the networks reversed."""
+        return adversarial_loss(self.critics[which], fake, real, self.config.reversal)
 
 # %% ../../nbs/umr/119_umr.ipynb #f5102449
 class _EM(_Networks):
@@ -115,6 +130,8 @@ class _EM(_Networks):
         Returns the mean length of the move.
         """
         half = self.shape.decode(code)[0]
+        whole, own = self.sphere.full_verts(half), self.template
+        half = half - (whole * own).sum() / own.square().sum() * own[:len(half)]      # growing is the camera's business
         length = float(self.sphere.full_verts(half).norm(dim=-1).mean())
         half = half * min(1.0, self.config.cap / max(length, 1e-12))
         moved = self.template + self.sphere.full_verts(half)
@@ -130,7 +147,7 @@ class _EM(_Networks):
         chart: (p + 1, hu, wu).
         Returns the share of vertices that changed their part, and the map's confidence.
         """
-        faces, verts = label_surface(chart, self.sphere.mesh, others=False)
+        faces, verts = label_surface(chart, self.sphere.mesh, self.config.balance)
         changed = float((verts.to(self.vert_labels) != self.vert_labels).float().mean())
         self.part_map.copy_(chart)
         self.face_labels.copy_(faces)
@@ -143,8 +160,103 @@ class _EM(_Networks):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The networks together, and the critics if there are any."""
-        return {"networks": [p for m in (self.trunk, self.shape, self.camera, self.flow) for p in m.parameters()]}
+        groups = {"networks": [p for m in (self.trunk, self.shape, self.camera, self.flow) for p in m.parameters()]}
+        return groups | ({"critics": list(self.critics.parameters())} if len(self.critics) else {})
+
+# %% ../../nbs/umr/119_umr.ipynb #bad9dc4f
+class _Reading(_EM):
+    """From pictures to meshes, cameras and flows, in the frame of the given pictures."""
+
+    frame: Tensor
+
+    @torch.no_grad()
+    def read(self, image: Float[Tensor, "b 3 h h"], mask: Float[Tensor, "b 1 h h"]) -> tuple[Prediction, View, WeakPerspective]:
+        """What the networks say about pictures.
+
+        image, mask: square pictures and their silhouettes.
+        Returns the prediction (about the crops), the crops, and the chosen cameras of the pictures in the learned frame.
+        """
+        image, mask = image.to(self.device), mask.to(self.device)
+        view = crop_view(image, mask, None, self.config.image_size, self.config.fill)
+        p = self.predict_view(view, int(self.active))
+        return p, view, leave_camera(p.hypotheses.pick(), view.windows)
+
+    def to_house(self, camera: WeakPerspective) -> WeakPerspective:
+        """Cameras of the learned frame as cameras of the library's frame."""
+        return replace(camera, quaternion=matrix_to_quaternion(camera.rotation @ self.frame.to(camera.scale)))
+
+# %% ../../nbs/umr/119_umr.ipynb #d95950d1
+def paint(flow: Float[Tensor, "2 hu wu"], picture: Float[Tensor, "3 h w"], finer: int = 4) -> Float[Tensor, "3 h2 w2"]:
+    """A chart picture looked up in a photograph.
+
+    flow: places in the photograph (u, v).
+    picture: the photograph.
+    finer: how many times more pixels than the flow the chart picture gets per side.
+    """
+    wide = torch.cat([flow[..., -1:], flow, flow[..., :1]], -1)[None]                    # the seam has two neighbours
+    fine = F.interpolate(wide, scale_factor=finer, mode="bilinear", align_corners=False)[..., finer:-finer]
+    return F.grid_sample(picture[None], fine.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)[0].clamp(0, 1)
+
+# %% ../../nbs/umr/119_umr.ipynb #0529d578
+class _Answering(_Reading):
+    """From a prediction to a Reconstruction in the library's frame and size."""
+
+    def unit(self) -> float:
+        """Library units per learned unit: the template's box gets a diagonal of 1."""
+        corner = self.template.amax(0) - self.template.amin(0)
+        return 1.0 / float(corner.norm())
+
+    def _mesh(self, verts: Tensor, flow: Tensor, picture: Tensor) -> Mesh:
+        """A textured and labelled mesh."""
+        turned = (verts @ self.frame * self.unit()).cpu()
+        mesh = wrap_texture(self.sphere.mesh, paint(flow, picture).cpu(), turned)
+        return replace(mesh, face_labels=self.face_labels.cpu(), name=self.category)
+
+    def _one(self, image: Tensor, mask: Tensor) -> Reconstruction:
+        """One reconstruction; the texture is read from the whole picture, not from the small crop."""
+        p, view, camera = self.read(image, mask)
+        camera = self.to_house(camera)
+        camera = replace(camera, scale=camera.scale / self.unit())
+        flow = view.windows.leave(p.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        mesh = self._mesh(p.verts[0], flow[0], (image * mask)[0].to(self.device))
+        return Reconstruction(mesh=mesh, camera=camera.to("cpu"), image=image[0].cpu(), mask=mask[0].cpu(),
+                              correspondence=self.face_flow(flow)[0].cpu(), system="UMR", category=self.category)
+
+# %% ../../nbs/umr/119_umr.ipynb #e290b10e
+class _Predicting(_Answering):
+    """From pictures to shapes."""
+
+    def reconstruct(self, image: Any, mask: Any = None) -> Any:
+        """The textured mesh and the camera of one object, or of a batch.
+
+        image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
+        mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the transparency or finds the object.
+        Returns a Reconstruction, or a list of them for a batch; its `correspondence` says where in the picture every texel of
+        every face (f, t, t, 2) is read from.
+        Raises FileError or InputError for pictures that cannot be used.
+        """
+        square = isinstance(image, Tensor) and image.ndim >= 3 and image.shape[-1] == image.shape[-2] and image.shape[-1] > 0
+        size = image.shape[-1] if square else max(256, 2 * self.config.image_size)
+        pictures, silhouettes, single = as_pictures(image, mask, size)
+        found = [self._one(i[None], m[None]) for i, m in zip(pictures, silhouettes)]
+        return found[0] if single else found
+
+    def align(self, data: Any) -> Tensor:
+        """Finds the rotation from the learned to the library's frame on a collection with true cameras, and keeps it.
+
+        data: a validation collection with the field "camera_rotation".
+        """
+        found = survey(self, data, int(self.active))
+        self.frame.copy_(fit_camera_frame(found.camera.rotation.cpu(), data["camera_rotation"]))
+        return self.frame
+
+    def evaluate(self, data: Any) -> dict[str, Tensor]:
+        """The paper's metrics; see `survey_scores`."""
+        return survey_scores(self, survey(self, data, int(self.active)), data)
 
 
-class UMR(_EM):
-    """Textured meshes and cameras from single images (UMR)."""
+class UMR(_Predicting):
+    """Textured meshes with parts, cameras and correspondence from single images, learned from images, silhouettes and part maps (UMR).
+
+    config: `UMR.Config.tiny()`, `.paper()`, `.release()` or a changed copy.  seed: decides the starting weights.
+    """
