@@ -8,3 +8,4 @@ __all__ = []
 # %% ../../nbs/networks/59_networks_overview.ipynb #b2ae7280
 from .decoders import ColorHead, PointHead, ball_points
 from .encoders import ConvEncoder, Mlp, conv_block, fresh_weights, standardize
+from .features import FeatureNet, PerceptualLoss, pyramid_distance
