@@ -23,12 +23,13 @@ from ..data.collection import Collection
 from ..data.photo_folder import Photo, find_photos, photos, prepare_photo
 from ..shapes.disk import check_ending, read_file, write_file
 from ..shapes.images import load_image
+from .part_cues import part_agreement, reference_agreement
 from .part_segmentation import PartSegmenter, fit_segmenter, segment_parts
 from .semantic_uv import soft_centroids, with_background
 
 # %% auto #0
 __all__ = ['with_parts', 'parts_of_photos', 'read_part_map', 'write_part_map', 'crop_part_map', 'paste_part_map',
-           'photos_with_parts', 'write_photo_parts', 'landmark_error']
+           'photos_with_parts', 'write_photo_parts', 'landmark_error', 'measure_parts']
 
 # %% ../../nbs/umr/111_part_maps.ipynb #614d54e4
 def with_parts(collection: Collection, maps: Float[Tensor, "b p h w"], names: Sequence[str] = ()) -> Collection:
@@ -70,8 +71,10 @@ def read_part_map(path: str | os.PathLike, parts: int | None = None) -> Float[Te
     check_ending(path, ("npy",))
     try:
         array = np.load(io.BytesIO(read_file(path, 2**28)), allow_pickle=False)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"values of type {array.dtype}")
         values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    except (ValueError, TypeError, EOFError, OSError) as problem:
+    except (ValueError, TypeError, EOFError, OSError, MemoryError) as problem:   # a header may claim any size
         if isinstance(problem, FileError):
             raise
         raise refuse(str(path), "an array of numbers saved by numpy", type(problem).__name__, "", FileError) from problem
@@ -216,3 +219,24 @@ def _held_out_error(x: Tensor, points: Tensor, visible: Tensor, side: Tensor, ri
     if not errors:
         raise refuse("visible", "a key point that is visible in several pictures", "none")
     return float(torch.cat(errors).mean())
+
+# %% ../../nbs/umr/111_part_maps.ipynb #3899f543
+def measure_parts(category: str, parts: int, seed: int = 0, train: int = 200, test: int = 80, size: int = 64, steps: int | None = None,
+                  **options: Any) -> dict[str, float]:
+    """Scores of a segmenter trained on samples of a category, on shapes it has not seen.
+
+    category, parts: what, and in how many parts.  seed: of samples, weights and chance.
+    train, test: how many pictures.  size: of the pictures.  steps: of the training.  options: of `samples`.
+    Returns "agreement" and "iou" (mean over true parts) after the best assignment, the agreements "random" and "position",
+    and the landmark errors "landmarks" (from the parts) and "landmarks_silhouette".
+    """
+    from svr_nb.data.sample_items import samples
+
+    made = {"size": size, "points": 0, "part_map": True, "seed": seed, "progress": False, **options}
+    segmenter = fit_segmenter(samples(category, "train", train, **made), parts, steps, seed)
+    unseen = samples(category, "test", test, **made)
+    maps, true, mask = segment_parts(segmenter, unseen["image"], unseen["mask"]), unseen["part_map"], unseen["mask"]
+    agreement, iou, _ = part_agreement(maps, true, mask)
+    marks = landmark_error(maps, unseen["keypoints_uv"], unseen["keypoints_visible"], mask)
+    return {"agreement": agreement, "iou": iou, **reference_agreement(true, mask, parts, seed),
+            "landmarks": marks["parts"], "landmarks_silhouette": marks["silhouette"]}
