@@ -10,3 +10,4 @@ from .adversaries import (DomainHead, Discriminator, GradientReversal, adversari
                                           domain_loss, gradient_penalty, reverse_gradient)
 from .decoders import ColorHead, PointHead, ball_points
 from .encoders import ConvEncoder, Mlp, conv_block, fresh_weights, standardize
+from .features import FeatureNet, PerceptualLoss, pyramid_distance
