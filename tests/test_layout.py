@@ -18,7 +18,7 @@ MODULES = sorted(p for p in (ROOT / "svr_nb").rglob("*.py") if p.name != "_modid
 ALLOWED_AT_TOP = {"nbs", "svr_nb", "tests", "data_samples", "settings.ini", "setup.py", "README.md", "Makefile", "constraints.txt",
                   "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "mypy.ini", "pytest.ini", "ruff.toml"}
 # Lower layers first; a module may import from its own layer and from those before it.
-LAYERS = [["conventions", "disk"], ["shapes"], ["rotations", "cameras"], ["render"], ["losses", "metrics"],
+LAYERS = [["conventions", "disk"], ["shapes"], ["rotations", "cameras"], ["render"], ["losses", "metrics", "overlap"],
           ["orbit_viewer", "viewer", "widgets"], ["data"], ["networks"], ["run_folders", "stages", "gradients", "history", "checkpoints", "training"],
           ["reconstruction", "evaluation", "report"], ["lem", "umr", "agt", "tars", "ssl3d"], ["one_photo", "diagnosis", "command_line"]]
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}

@@ -342,8 +342,8 @@ def depth_flipped(camera: AnyCamera, axis: int = 0) -> AnyCamera:
     depth, side = torch.ones(3).to(camera.rotation), torch.ones(3).to(camera.rotation)
     depth[2], side[int(check_number(axis, "axis", 0, 2, integer=True))] = -1, -1
     turned: Tensor = depth[:, None] * camera.rotation * side
-    change = {"quaternion": matrix_to_quaternion(turned)} if isinstance(camera, WeakPerspective) else {"rotation": turned}
-    return replace(camera, **change)  # type: ignore[return-value]
+    change: dict[str, Any] = {"quaternion": matrix_to_quaternion(turned)} if isinstance(camera, WeakPerspective) else {"rotation": turned}
+    return replace(camera, **change)
 
 # %% ../../nbs/umr/116_keypoint_transfer.ipynb #9c3695f3
 def reference_levels(collection: Any, pairs: Int[Tensor, "m 2"] | None = None, alpha: float = 0.1) -> dict[str, TransferScore]:
