@@ -213,19 +213,20 @@ def anchor_pictures(image: Float[Tensor, "3 h w"], weights: Float[Tensor, "s"], 
     scales: sides of the grids.
     place: (u, v) of the query in [-1, 1], marked by a ring; None draws none.
     size: side of the pictures in pixels.
-    Returns label -> picture; the label says which part of the attention the grid holds.
+    Returns label -> picture; the label says which part of the attention the grid holds. The brightest anchor of all grids glows most.
     """
     image, weights = check_tensor(image, "image", "3 h w").float(), check_tensor(weights, "weights", "s", low=0.0).float()
     base = interpolate(image[None], size=(size, size), mode="nearest")[0].clamp(0, 1)
-    pictures = {f"{p} x {p} anchors: {float(grid.sum()):.0%}": _ringed(_lit(base, grid, p), place)
+    most, spread = weights.max().clamp(min=1e-12), pixel_weights(weights, scales, size, size)
+    pictures = {f"{p} x {p} anchors: {float(grid.sum()):.0%}": _ringed(_lit(base, grid / most, p), place)
                 for grid, p in zip(anchor_grids(weights, scales), _check_scales(scales))}
-    return pictures | {"all grids": _ringed(_lit(base, pixel_weights(weights, scales, size, size)), place)}
+    return pictures | {"all grids": _ringed(_lit(base, spread / spread.max().clamp(min=1e-12)), place)}
 
 # %% ../../nbs/lem/102_spatial_attention.ipynb #e747d0d2
 def _lit(base: Tensor, values: Tensor, lines: int = 0) -> Tensor:
-    """A gray picture that glows where the values are high, with the lines of a grid."""
+    """A gray picture that glows where the values are near 1, with the lines of a grid."""
     size, gray = base.shape[-1], 0.25 + 0.5 * base.mean(0, keepdim=True)
-    glow = interpolate((values / values.max().clamp(min=1e-12))[None, None], size=(size, size), mode="nearest")[0]
+    glow = interpolate(values[None, None], size=(size, size), mode="nearest")[0]
     lit = gray * (1 - 0.75 * glow) + 0.75 * glow * base.new_tensor([1.0, 0.75, 0.1])[:, None, None]
     at = (torch.arange(1, max(lines, 1), device=base.device) * size / max(lines, 1)).long()
     lit[:, at, :], lit[:, :, at] = 0.9, 0.9
