@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from svr_nb.ssl3d.system import SSL3D
     from svr_nb.stages import Stage
     from svr_nb.training import fit
+    from svr_nb.umr.system import UMR
 
 _PARTS = ("cameras", "checkpoints", "data", "losses", "metrics", "networks", "render", "shapes", "training", "viewer", "widgets")
 _HOMES = {
     "CheckpointError": "conventions", "FileError": "conventions", "InputError": "conventions", "SvrError": "conventions", "seeded": "conventions",
     "Reconstruction": "reconstruction", "reconstruct": "one_photo", "load": "checkpoints", "shipped": "checkpoints",
     "Stage": "stages", "fit": "training", "Table": "evaluation", "evaluate": "evaluation", "doctor": "diagnosis",
-    "SSL3D": "ssl3d.system",
+    "SSL3D": "ssl3d.system", "UMR": "umr.system",
 }
 __all__ = [
-    "CheckpointError", "FileError", "InputError", "Reconstruction", "SSL3D", "Stage", "SvrError", "Table",
+    "CheckpointError", "FileError", "InputError", "Reconstruction", "SSL3D", "Stage", "SvrError", "Table", "UMR",
     "cameras", "checkpoints", "data", "doctor", "evaluate", "fit", "load", "losses", "metrics", "networks", "reconstruct", "render", "seeded",
     "shapes", "shipped", "training", "viewer", "widgets",
 ]

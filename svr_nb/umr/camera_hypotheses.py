@@ -19,12 +19,12 @@ from ..metrics import circular_variance
 from ..rotations import quaternion_multiply
 
 # %% auto #0
-__all__ = ['HEADS', 'NUMBERS', 'CHOICES', 'angles_to_quaternion', 'Hypotheses', 'decode_cameras', 'hypothesis_weights',
-           'draw_hypotheses', 'choice_loss', 'entropy', 'camera_spread']
+__all__ = ['HEADS', 'NUMBERS', 'CHOICES', 'angles_to_quaternion', 'Hypotheses', 'flip_depth', 'with_twins', 'decode_cameras',
+           'hypothesis_weights', 'draw_hypotheses', 'choice_loss', 'entropy', 'camera_spread']
 
 # %% ../../nbs/umr/115_camera_hypotheses.ipynb #e19dd423
 HEADS = ("quaternion", "angles")
-NUMBERS = 8                                                   # that a head predicts per hypothesis: scale, shift (2), pose (4), logit
+NUMBERS = 9                                                   # that a head predicts: scale, shift (2), pose (4), logit, logit of the twin
 
 
 def angles_to_quaternion(azimuth: Float[Tensor, "..."], elevation: Float[Tensor, "..."], roll: Float[Tensor, "..."]
@@ -87,18 +87,39 @@ class Hypotheses:
         row = torch.arange(len(self.logits), device=self.logits.device)
         return Hypotheses(*(x[row, index][:, None] for x in (self.scale, self.translation, self.quaternion, self.logits)))
 
-# %% ../../nbs/umr/115_camera_hypotheses.ipynb #5cd5a2fd
-def decode_cameras(raw: Float[Tensor, "b k 8"], head: str = "quaternion", usual_scale: float = 1.9, offsets: bool = True,
-                   base: float = 15.0) -> Hypotheses:
+# %% ../../nbs/umr/115_camera_hypotheses.ipynb #37192f68
+def flip_depth(quaternion: Float[Tensor, "... 4"]) -> Float[Tensor, "... 4"]:
+    """The cameras that see a shape, symmetric in x, with front and back exchanged: the same silhouette.
+
+    quaternion: from the object frame to the camera frame.
+    """
+    halves = torch.eye(4).to(quaternion)
+    return quaternion_multiply(quaternion_multiply(halves[3].expand_as(quaternion), quaternion), halves[1].expand_as(quaternion))
+
+
+def with_twins(found: Hypotheses, logits: Float[Tensor, "b k"]) -> Hypotheses:
+    """Every hypothesis and, after all of them, their depth flips.
+
+    found: k hypotheses per picture.
+    logits: scores of the flipped ones.
+    """
+    twice = lambda x: torch.cat([x, x], 1)
+    return Hypotheses(twice(found.scale), twice(found.translation), torch.cat([found.quaternion, flip_depth(found.quaternion)], 1),
+                      torch.cat([found.logits, logits], 1))
+
+# %% ../../nbs/umr/115_camera_hypotheses.ipynb #5439b4b0
+def decode_cameras(raw: Float[Tensor, "b k 9"], head: str = "quaternion", usual_scale: float = 1.9, offsets: bool = True,
+                   base: float = 15.0, twins: bool = False) -> Hypotheses:
     """Cameras from the numbers of a network; all zeros are cameras spread evenly around the object.
 
-    raw: per hypothesis scale, shift (2), pose (4) and logit, of any size.
+    raw: per hypothesis scale, shift (2), pose (4), logit and the twin's logit, of any size.
     head: "quaternion", a free rotation composed with the hypothesis's offset (the paper, erratum U6); or "angles": azimuth
         within the hypothesis's own sector, elevation and roll within limits.
     usual_scale: scale for 0, half image widths per object unit; the network varies it by a factor from 1/3 to 3.
     offsets: False leaves the offsets of the "quaternion" head out, as the released code does.
     base: elevation of the offsets in degrees.
-    Source: UMR, section 3.4.
+    twins: whether every hypothesis brings its depth flip along; there are 2 k of them then.
+    Source: UMR, section 3.4; the twins are this library's.
     """
     raw = check_tensor(raw, "raw", f"b k {NUMBERS}")
     count, pose = raw.shape[1], raw[..., 3:7]
@@ -107,13 +128,14 @@ def decode_cameras(raw: Float[Tensor, "b k 8"], head: str = "quaternion", usual_
     if check_choice(head, "head", HEADS) == "angles":
         middle = torch.arange(count).to(raw) * (2 * math.pi / count)
         azimuth = middle + (2 * math.pi / count) * torch.tanh(pose[..., 0])
-        elevation = math.radians(base) + 0.7 * torch.tanh(pose[..., 1])
+        elevation = math.radians(base) + 0.5 * torch.tanh(pose[..., 1])
         quaternion = angles_to_quaternion(azimuth, elevation, 0.4 * torch.tanh(pose[..., 2]))
     else:
         free = F.normalize(pose + torch.tensor([1.0, 0, 0, 0]).to(raw), dim=-1)
         start = hypothesis_offsets(count if offsets else 1, base).to(raw).expand(len(raw), count, 4)
         quaternion = quaternion_multiply(start, free)
-    return Hypotheses(scale, shift, quaternion, raw[..., 7])
+    found = Hypotheses(scale, shift, quaternion, raw[..., 7])
+    return with_twins(found, raw[..., 8]) if twins else found
 
 # %% ../../nbs/umr/115_camera_hypotheses.ipynb #aefff405
 CHOICES = ("winner", "expected")

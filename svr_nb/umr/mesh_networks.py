@@ -132,7 +132,7 @@ class CameraHeads(nn.Module):
             nn.init.normal_(head[-1].weight, 0, 0.01)
             nn.init.zeros_(head[-1].bias)
 
-    def forward(self, feature: Float[Tensor, "b f"]) -> Float[Tensor, "b k 8"]:
+    def forward(self, feature: Float[Tensor, "b f"]) -> Float[Tensor, "b k 9"]:
         """feature: from the trunk."""
         return torch.stack([head(feature) for head in self.heads], 1)
 

@@ -78,6 +78,7 @@ class _NetworkConfig(ConfigBase):
     offsets: bool = True
     first_cameras: int = 1
     cameras: int = 8
+    twins: bool = False
     choice: str = "expected"
     temperature: float = 0.05
     spare: float = 0.05
@@ -122,7 +123,8 @@ class UMRConfig(_TrainingConfig):
         rows of the chart.  radius: of the first template.  usual_scale: of a camera, half image widths per object unit.  parts: how many.
     trunk, widths, feature: "residual" (ResNet-18) or "small" with these widths; length of the feature.  code, variational: of the shape.
     flow_widths, flow_start, flow_deep: channels of the flow decoder, of its first map, with the two large layers or without.
-    head, offsets: "quaternion" or "angles"; whether hypotheses start apart.  first_cameras, cameras: hypotheses in the two rounds.
+    head, offsets: "quaternion" or "angles"; whether hypotheses start apart.  first_cameras, cameras, twins: hypotheses in the two rounds, and whether
+        each brings its depth flip along in the second.
     choice, temperature, spare: "expected" (paper) or "winner", see `hypothesis_weights`.  draw: gradients through one drawn hypothesis only.  adversary: whether there is one.
     first, second: weights of the two rounds.  first_steps, second_steps, batch, lr, decay, clip: optimisation; decay "hyperbolic" or "late".
     refresh_first, refresh_second: epochs between M-steps inside a round, 0 for none.  labels, balance: part labels by "flow" (Eq. 1) or by "projection"; each part against its own maximum.
@@ -151,11 +153,11 @@ class UMRConfig(_TrainingConfig):
     @classmethod
     def tiny(cls) -> UMRConfig:
         """For two CPU cores and minutes: 64 pixels, 320 faces, and the settings that keep cameras from collapsing."""
-        first = RoundWeights(mask=3.0, lap=0.05, flat=5e-4, deform=0.5, ori=0.0, tex=0.0, dt=0.0, cyc=0.0, pick=0.3, adv=0.0)
-        second = replace(first, deform=1.0, tex=1.0, dt=1.0, cyc=1.0, sp=50.0, sv=10.0)
+        first = RoundWeights(mask=3.0, lap=0.2, flat=5e-4, deform=2.0, ori=0.0, tex=0.0, dt=0.0, cyc=0.0, pick=0.3, adv=0.0)
+        second = replace(first, deform=3.0, tex=1.0, dt=1.0, cyc=1.0, sp=50.0, sv=20.0)
         return cls(image_size=48, level=2, side=3, chart=32, trunk="small", feature=128, code=64, flow_widths=(32, 16, 8), flow_start=64,
-                   flow_deep=False, head="angles", first_cameras=4, cameras=4, choice="winner", draw=True, adversary=False, first=first, second=second,
-                   first_steps=700, second_steps=1100, lr=1e-3, decay="late", clip=5.0, refresh_first=0, refresh_second=3, labels="projection",
+                   flow_deep=False, head="angles", first_cameras=4, cameras=4, spare=0.15, choice="winner", draw=True, adversary=False, first=first, second=second,
+                   first_steps=600, second_steps=1200, lr=1e-3, decay="late", clip=5.0, refresh_first=0, refresh_second=3, labels="projection",
                    subset="chosen", share=1 / 3, template_from="agreeing", balance=True, texture_views="best")
 
 # %% ../../nbs/umr/118_rounds.ipynb #e3dfbfb0

@@ -78,11 +78,13 @@ class _Networks(SystemBase):
         cameras: how many hypotheses to use.
         """
         c, feature = self.config, self.trunk(view.image)
+        twins = c.twins and cameras > c.cameras
+        cameras = min(cameras, c.cameras)
         code = self.shape.encode(feature)
         half = self.shape.decode(code)
         raw = torch.stack([head(feature) for head in list(self.camera.heads)[:cameras]], 1)
         return Prediction(code, half, self.template + self.sphere.full_verts(half),
-                          decode_cameras(raw, c.head, c.usual_scale, c.offsets), self.flow(feature))
+                          decode_cameras(raw, c.head, c.usual_scale, c.offsets, twins=twins), self.flow(feature))
 
     def face_flow(self, flow: Tensor) -> Tensor:
         """The flow at every texel of every face."""
@@ -103,7 +105,9 @@ class _EM(_Networks):
         return batch_losses(self, batch, wanted, self.cameras_of(stage), stage.name != "round 1")
 
     def cameras_of(self, stage: Stage) -> int:
-        return self.config.first_cameras if stage.name == "round 1" else self.config.cameras
+        """How many hypotheses a round uses, twins included."""
+        c = self.config
+        return c.first_cameras if stage.name == "round 1" else c.cameras * (2 if c.twins else 1)
 
     def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
         """The M-step between the rounds, and fresh camera heads if their number changes."""
@@ -114,7 +118,7 @@ class _EM(_Networks):
         if c.cameras != c.first_cameras:
             with fresh_weights(int(generator.initial_seed()) & 0x7FFFFFFF):
                 self.camera.load_state_dict(CameraHeads(c.feature, c.feature, c.cameras).state_dict())
-        self.active.fill_(c.cameras)
+        self.active.fill_(self.cameras_of(stage))
 
     def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
         """The M-steps inside a round."""
@@ -130,8 +134,6 @@ class _EM(_Networks):
         Returns the mean length of the move.
         """
         half = self.shape.decode(code)[0]
-        whole, own = self.sphere.full_verts(half), self.template
-        half = half - (whole * own).sum() / own.square().sum() * own[:len(half)]      # growing is the camera's business
         length = float(self.sphere.full_verts(half).norm(dim=-1).mean())
         half = half * min(1.0, self.config.cap / max(length, 1e-12))
         moved = self.template + self.sphere.full_verts(half)

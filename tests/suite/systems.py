@@ -29,4 +29,15 @@ def small_ssl3d(seed: int = 0):
     return svr.SSL3D(config, seed=seed)
 
 
-SYSTEMS = [Entry("ssl3d", small_ssl3d, few_cars, "car")]
+@lru_cache
+def few_birds():
+    return svr.data.samples("bird", split="train", count=6, size=48, seed=3, part_map=True)
+
+
+def small_umr(seed: int = 0):
+    config = replace(svr.UMR.Config.tiny(), image_size=32, level=1, chart=16, flow_widths=(16, 8), flow_start=16, feature=32, code=16,
+                     widths=(8, 16, 32, 32), first_steps=3, second_steps=4, batch=3, refresh_second=1)
+    return svr.UMR(config, seed=seed)
+
+
+SYSTEMS = [Entry("ssl3d", small_ssl3d, few_cars, "car"), Entry("umr", small_umr, few_birds, "bird")]

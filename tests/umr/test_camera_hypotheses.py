@@ -10,7 +10,7 @@ from svr_nb.cameras import orbit_rad, view_angles
 from svr_nb.conventions import InputError, seeded
 from svr_nb.rotations import quaternion_to_matrix
 from svr_nb.umr.camera_hypotheses import (HEADS, NUMBERS, angles_to_quaternion, camera_spread, choice_loss, decode_cameras, draw_hypotheses,
-                                          entropy, hypothesis_weights)
+                                          entropy, flip_depth, hypothesis_weights)
 
 
 def numbers(count: int = 4, batch: int = 3, seed: int = 0):
@@ -56,6 +56,15 @@ def test_decoding_has_gradients(head):
     assert torch.autograd.gradcheck(lambda x: decode_cameras(x, head).cameras().project(torch.eye(3, dtype=torch.float64).expand(2, 3, 3)), raw)
 
 
+def test_twins_are_depth_flips():
+    one, two = decode_cameras(numbers(), "angles"), decode_cameras(numbers(), "angles", twins=True)
+    flip = torch.diag(torch.tensor([1.0, 1, -1])), torch.diag(torch.tensor([-1.0, 1, 1]))
+    torch.testing.assert_close(quaternion_to_matrix(flip_depth(one.quaternion)), flip[0] @ quaternion_to_matrix(one.quaternion) @ flip[1])
+    torch.testing.assert_close(two.quaternion[:, :4], one.quaternion)
+    torch.testing.assert_close(two.quaternion[:, 4:], flip_depth(one.quaternion))
+    assert two.logits.shape == (3, 8) and torch.equal(two.logits[:, 4:], numbers()[..., 8])
+
+
 def test_pick_and_only_agree():
     found, index = decode_cameras(numbers()), torch.tensor([2, 0, 3])
     torch.testing.assert_close(found.pick(index).quaternion, found.only(index).cameras().quaternion)
@@ -99,7 +108,7 @@ def test_collapse_shows():
 
 
 @pytest.mark.parametrize("bad", [
-    lambda: decode_cameras(torch.zeros(1, 2, 7)), lambda: decode_cameras(numbers(), "euler"), lambda: hypothesis_weights(torch.zeros(1, 2), torch.zeros(1, 3)),
+    lambda: decode_cameras(torch.zeros(1, 2, 8)), lambda: decode_cameras(numbers(), "euler"), lambda: hypothesis_weights(torch.zeros(1, 2), torch.zeros(1, 3)),
     lambda: hypothesis_weights(torch.zeros(1, 2), torch.zeros(1, 2), "loser"), lambda: hypothesis_weights(torch.zeros(1, 2), torch.zeros(1, 2), "winner", 0.0)])
 def test_bad_arguments_are_named(bad):
     with pytest.raises(InputError):
