@@ -148,11 +148,12 @@ def transfer_texture(source: Reconstruction, target: Reconstruction, scale: int 
 def _check_same(source: SurfaceMap, target: SurfaceMap) -> None:
     """Refuses two surfaces that are not the same sphere."""
     if source.sphere.faces.shape != target.sphere.faces.shape or bool((source.sphere.faces != target.sphere.faces).any()):
-        raise refuse("target", f"a surface of the source's {len(source.sphere.faces)} faces", f"one of {len(target.sphere.faces)}, or in another order",
-                     "Take two reconstructions of one system")
+        wanted = f"a surface of the source's {len(source.sphere.faces)} faces"
+        raise refuse("target", wanted, f"one of {len(target.sphere.faces)}, or in another order", "Take two reconstructions of one system")
 
 # %% ../../nbs/umr/117_transfer.ipynb #a0775046
-def transfer_keypoints(source: Reconstruction, target: Reconstruction, points: Float[Tensor, "k 2"], way: str = "flow", seen: bool = True) -> Transfer:
+def transfer_keypoints(source: Reconstruction, target: Reconstruction, points: Float[Tensor, "k 2"], way: str = "flow",
+                       seen: bool = True) -> Transfer:
     """Places in the source photograph, found again in the target photograph.
 
     source, target: reconstructions on the same sphere.
