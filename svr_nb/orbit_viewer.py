@@ -191,7 +191,7 @@ def _corner_colors(mesh: Any) -> Tensor | None:
     """Colours (f * 3, 3) of a textured mesh at its corners, (v, 3) of a coloured one, None of a plain one."""
     if getattr(mesh, "texture", None) is None or getattr(mesh, "uvs", None) is None:
         return getattr(mesh, "vert_colors", None)
-    place = torch.stack([2 * mesh.uvs[..., 0] - 1, 1 - 2 * mesh.uvs[..., 1]], dim=-1).reshape(1, 1, -1, 2)
+    place = (2 * mesh.uvs - 1).reshape(1, 1, -1, 2)
     return grid_sample(mesh.texture[None], place, align_corners=False, padding_mode="border")[0, :, 0].T
 
 

@@ -170,7 +170,7 @@ def test_a_page_holds_the_shape_and_nothing_from_outside():
 
 
 def test_textures_become_corner_colours():
-    uvs = torch.tensor([[[0.25, 0.75], [0.75, 0.75], [0.25, 0.25]]])
+    uvs = torch.tensor([[[0.25, 0.25], [0.75, 0.25], [0.25, 0.75]]])              # origin at the top left, as in Mesh.uvs
     texture = torch.stack([torch.tensor([[1.0, 0], [0, 0]]), torch.tensor([[0, 1.0], [0, 0]]), torch.tensor([[0, 0], [1.0, 0]])])
     mesh = Mesh(torch.eye(3) * 0.3, torch.tensor([[0, 1, 2]]), uvs=uvs, texture=texture)
     shape = packed_in(viewer_page(mesh))
