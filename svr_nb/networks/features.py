@@ -139,7 +139,8 @@ class Vgg(nn.Module):
     def __init__(self, depth: int = 16, weights: str | Path | None = None) -> None:
         super().__init__()
         name = f"vgg{depth}" if depth != 16 else "vgg"
-        path, layers, inside = find_weights(name, weights), [], 3
+        path, inside = find_weights(name, weights), 3
+        layers: list[nn.Module] = []
         self.ends: list[int] = []
         for block, (width, count) in enumerate(self.LAYOUT[depth], 1):
             layers += [nn.MaxPool2d(2)] if block > 1 else []

@@ -236,7 +236,7 @@ def fit_segmenter(collection: Collection, parts: int = 4, steps: int | None = No
     image, mask = collection["image"], (collection["mask"] > 0.5).float()
     config = config or SegmenterConfig.tiny(parts, cues=choose_cues(mask), size=image.shape[-1])
     config = replace(config, parts=parts, steps=steps or config.steps)
-    image, mask = _checked(config, image, mask)  # type: ignore[assignment]
+    _checked(config, image, mask)
     cues, full = small_cues(image, mask, config)
     basis = start_basis(full, mask, config, seed).requires_grad_()
     with fresh_weights(seed):
@@ -294,7 +294,7 @@ def refine_segmenter(segmenter: PartSegmenter, images: Float[Tensor, "b 3 s s"],
     steps, seed, rate: of the training.
     Source: UMR, section 3.4.
     """
-    images, masks = _checked(segmenter.config, images, masks)  # type: ignore[assignment]
+    _checked(segmenter.config, images, masks)
     targets = check_tensor(targets, "targets", "b p h w", low=0.0, high=1.001)
     if targets.shape != (len(images), segmenter.config.parts, *images.shape[2:]):
         raise refuse("targets", f"shape {(len(images), segmenter.config.parts, *images.shape[2:])}", f"{tuple(targets.shape)}")
