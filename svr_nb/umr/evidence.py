@@ -55,13 +55,13 @@ def without(weights: RoundWeights, *names: str) -> RoundWeights:
 def arm_config(arm: str, config: UMRConfig | None = None) -> UMRConfig:
     """The configuration of one arm.
 
-    arm: "full"; "no parts", without both part constraints in the second round; "no cycle", without the texture cycle;
+    arm: "full"; "no parts", without both part constraints in the second round, the template from all pictures; "no cycle", without the texture cycle;
         "expected", with the paper's expected loss over hypotheses and one camera in the first round.
     config: what "full" means; None for the small preset.
     """
     full = config or UMRConfig.tiny()
     changes: dict[str, dict[str, Any]] = {
-        "full": {}, "no parts": {"second": without(full.second, "sp", "sv")},
+        "full": {}, "no parts": {"second": without(full.second, "sp", "sv"), "template_from": "all"},
         "no cycle": {"first": without(full.first, "cyc"), "second": without(full.second, "cyc")},
         "expected": {"choice": "expected", "draw": False, "first_cameras": 1, "first": without(full.first, "pick"),
                      "second": replace(without(full.second, "pick"), ent=0.05, ent_from=-0.05)}}

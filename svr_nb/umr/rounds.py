@@ -66,6 +66,7 @@ class _NetworkConfig(ConfigBase):
     radius: float = 0.25
     usual_scale: float = 1.9
     parts: int = 4
+    part_names: tuple[str, ...] = ()
     trunk: str = "residual"
     widths: tuple[int, ...] = (16, 32, 64, 128)
     feature: int = 200
@@ -120,7 +121,7 @@ class UMRConfig(_TrainingConfig):
     """Everything that decides how UMR is built and trained; the defaults are the paper's.
 
     image_size, fill: pixels along a side; share of it that the object takes.  level, side, chart: of the sphere, of a face's texels,
-        rows of the chart.  radius: of the first template.  usual_scale: of a camera, half image widths per object unit.  parts: how many.
+        rows of the chart.  radius: of the first template.  usual_scale: of a camera, half image widths per object unit.  parts, part_names: how many, and their names if they have any.
     trunk, widths, feature: "residual" (ResNet-18) or "small" with these widths; length of the feature.  code, variational: of the shape.
     flow_widths, flow_start, flow_deep: channels of the flow decoder, of its first map, with the two large layers or without.
     head, offsets: "quaternion" or "angles"; whether hypotheses start apart.  first_cameras, cameras, twins: hypotheses in the two rounds, and whether
@@ -154,10 +155,10 @@ class UMRConfig(_TrainingConfig):
     def tiny(cls) -> UMRConfig:
         """For two CPU cores and minutes: 64 pixels, 320 faces, and the settings that keep cameras from collapsing."""
         first = RoundWeights(mask=3.0, lap=0.2, flat=5e-4, deform=2.0, ori=0.0, tex=0.0, dt=0.0, cyc=0.0, pick=0.3, adv=0.0)
-        second = replace(first, deform=3.0, tex=1.0, dt=1.0, cyc=1.0, sp=50.0, sv=20.0)
+        second = replace(first, lap=0.1, deform=3.0, tex=1.0, dt=1.0, cyc=1.0, sp=50.0, sv=20.0)
         return cls(image_size=48, level=2, side=3, chart=32, trunk="small", feature=128, code=64, flow_widths=(32, 16, 8), flow_start=64,
                    flow_deep=False, head="angles", first_cameras=4, cameras=4, spare=0.15, choice="winner", draw=True, adversary=False, first=first, second=second,
-                   first_steps=600, second_steps=1200, lr=1e-3, decay="late", clip=5.0, refresh_first=0, refresh_second=3, labels="projection",
+                   first_steps=600, second_steps=1500, lr=1e-3, decay="late", clip=5.0, refresh_first=0, refresh_second=3, labels="projection",
                    subset="chosen", share=1 / 3, template_from="agreeing", balance=True, texture_views="best")
 
 # %% ../../nbs/umr/118_rounds.ipynb #e3dfbfb0

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -20,8 +19,7 @@ from ..networks.features import PerceptualLoss
 from ..shapes.triangles import signed_volume, uniform_laplacian
 from ..reconstruction import Reconstruction
 from ..rotations import matrix_to_quaternion
-from ..shapes.mesh import Mesh
-from ..shapes.uv import symmetric_sphere, wrap_texture
+from ..shapes.uv import symmetric_sphere
 from ..stages import Stage
 from .camera_hypotheses import decode_cameras
 from .expectation import Prediction, View, batch_losses, crop_view
@@ -30,9 +28,10 @@ from .mesh_networks import CameraHeads, FlowHead, ResidualTrunk, ShapeHead, Smal
 from .mesh_scores import fit_camera_frame, survey_scores
 from .rounds import UMRConfig, current_weights, rounds
 from .texture_cycle import flow_on_faces
+from .transfer import surface_reconstruction
 
 # %% auto #0
-__all__ = ['paint', 'UMR']
+__all__ = ['UMR']
 
 # %% ../../nbs/umr/119_umr.ipynb #f03048ce
 class _Networks(SystemBase):
@@ -169,8 +168,6 @@ class _EM(_Networks):
 class _Reading(_EM):
     """From pictures to meshes, cameras and flows, in the frame of the given pictures."""
 
-    frame: Tensor
-
     @torch.no_grad()
     def read(self, image: Float[Tensor, "b 3 h h"], mask: Float[Tensor, "b 1 h h"]) -> tuple[Prediction, View, WeakPerspective]:
         """What the networks say about pictures.
@@ -183,64 +180,49 @@ class _Reading(_EM):
         p = self.predict_view(view, int(self.active))
         return p, view, leave_camera(p.hypotheses.pick(), view.windows)
 
-    def to_house(self, camera: WeakPerspective) -> WeakPerspective:
-        """Cameras of the learned frame as cameras of the library's frame."""
-        return replace(camera, quaternion=matrix_to_quaternion(camera.rotation @ self.frame.to(camera.scale)))
-
-# %% ../../nbs/umr/119_umr.ipynb #d95950d1
-def paint(flow: Float[Tensor, "2 hu wu"], picture: Float[Tensor, "3 h w"], finer: int = 4) -> Float[Tensor, "3 h2 w2"]:
-    """A chart picture looked up in a photograph.
-
-    flow: places in the photograph (u, v).
-    picture: the photograph.
-    finer: how many times more pixels than the flow the chart picture gets per side.
-    """
-    wide = torch.cat([flow[..., -1:], flow, flow[..., :1]], -1)[None]                    # the seam has two neighbours
-    fine = F.interpolate(wide, scale_factor=finer, mode="bilinear", align_corners=False)[..., finer:-finer]
-    return F.grid_sample(picture[None], fine.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)[0].clamp(0, 1)
-
 # %% ../../nbs/umr/119_umr.ipynb #0529d578
 class _Answering(_Reading):
     """From a prediction to a Reconstruction in the library's frame and size."""
 
     def unit(self) -> float:
         """Library units per learned unit: the template's box gets a diagonal of 1."""
-        corner = self.template.amax(0) - self.template.amin(0)
-        return 1.0 / float(corner.norm())
+        return 1.0 / float((self.template.amax(0) - self.template.amin(0)).norm())
 
-    def _mesh(self, verts: Tensor, flow: Tensor, picture: Tensor) -> Mesh:
-        """A textured and labelled mesh."""
-        turned = (verts @ self.frame * self.unit()).cpu()
-        mesh = wrap_texture(self.sphere.mesh, paint(flow, picture).cpu(), turned)
-        return replace(mesh, face_labels=self.face_labels.cpu(), name=self.category)
+    def to_house(self, verts: Tensor) -> Tensor:
+        """Vertices of the learned frame in the library's frame and size."""
+        return verts @ self.frame.to(verts) * self.unit()
 
-    def _one(self, image: Tensor, mask: Tensor) -> Reconstruction:
-        """One reconstruction; the texture is read from the whole picture, not from the small crop."""
+    def house_camera(self, camera: WeakPerspective) -> WeakPerspective:
+        """Cameras of the learned frame as cameras of the library's."""
+        return replace(camera, quaternion=matrix_to_quaternion(camera.rotation @ self.frame.to(camera.scale)), scale=camera.scale / self.unit())
+
+    def _one(self, image: Tensor, mask: Tensor, texels: int) -> Reconstruction:
+        """One reconstruction; its texture is read from the whole picture, not from the small crop."""
         p, view, camera = self.read(image, mask)
-        camera = self.to_house(camera)
-        camera = replace(camera, scale=camera.scale / self.unit())
-        flow = view.windows.leave(p.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        mesh = self._mesh(p.verts[0], flow[0], (image * mask)[0].to(self.device))
-        return Reconstruction(mesh=mesh, camera=camera.to("cpu"), image=image[0].cpu(), mask=mask[0].cpu(),
-                              correspondence=self.face_flow(flow)[0].cpu(), system="UMR", category=self.category)
+        flow = view.windows.leave(p.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
+        return surface_reconstruction(
+            (image * mask)[0].cpu(), self.to_house(p.verts[0]).cpu(), self.sphere.mesh, self.house_camera(camera).to("cpu"),
+            flow_on_faces(flow, self.sphere, texels)[0].cpu(), self.to_house(self.template).cpu(), face_labels=self.face_labels.cpu(),
+            part_names=self.config.part_names, mask=mask[0].cpu(), category=self.category, system="UMR")
 
 # %% ../../nbs/umr/119_umr.ipynb #e290b10e
 class _Predicting(_Answering):
     """From pictures to shapes."""
 
-    def reconstruct(self, image: Any, mask: Any = None) -> Any:
+    def reconstruct(self, image: Any, mask: Any = None, texels: int = 8) -> Any:
         """The textured mesh and the camera of one object, or of a batch.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
         mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the transparency or finds the object.
-        Returns a Reconstruction, or a list of them for a batch; its `correspondence` says where in the picture every texel of
-        every face (f, t, t, 2) is read from.
+        texels: samples of the texture along one side of a face.
+        Returns a Reconstruction, or a list of them for a batch; its `correspondence` is a SurfaceMap, which carries keypoints and
+        textures to other photographs (`umr.transfer`).
         Raises FileError or InputError for pictures that cannot be used.
         """
         square = isinstance(image, Tensor) and image.ndim >= 3 and image.shape[-1] == image.shape[-2] and image.shape[-1] > 0
         size = image.shape[-1] if square else max(256, 2 * self.config.image_size)
         pictures, silhouettes, single = as_pictures(image, mask, size)
-        found = [self._one(i[None], m[None]) for i, m in zip(pictures, silhouettes)]
+        found = [self._one(i[None], m[None], texels) for i, m in zip(pictures, silhouettes)]
         return found[0] if single else found
 
     def align(self, data: Any) -> Tensor:
