@@ -48,7 +48,7 @@ class _Networks(ConfigBase):
     shape_widths: tuple[int, ...] = (32, 32, 64, 128, 256)
     shape_hidden: int = 256
     shape_patch: int = 4
-    shape_channels: int = 8
+    shape_channels: int = 16
     trunk: str = "resnet50"
     widths: tuple[int, ...] = (16, 32, 64, 128)
     strides: tuple[int, ...] = (1, 2, 2, 1)
@@ -119,9 +119,9 @@ class LEMConfig(_Networks):
     @classmethod
     def tiny(cls) -> LEMConfig:
         """Minutes on one CPU core, 64 pixels."""
-        return cls(image_size=64, code=64, sphere=True, shape_form="dense", trunk="small", inner=32, scales=(2, 4, 8), attention=False,
-                   adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.03, csm=0.0, code_noise=0.4, jitter=3,
-                   shape_steps=1000, shape_lr=2e-3, steps=500, lr=1e-3, decay="cosine")
+        return cls(image_size=64, code=128, sphere=True, shape_form="dense", trunk="small", inner=32, scales=(2, 4, 8), attention=False,
+                   adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.03, csm=0.0, code_noise=0.1, jitter=3, strides=(2, 2, 2, 1),
+                   shape_steps=300, shape_lr=1e-3, shape_batch=16, steps=450, lr=1e-3, decay="cosine")
 
 # %% ../../nbs/lem/107_presets.ipynb #8a99a837
 def _delayed(progress: float, weight: float, start: float) -> float:

@@ -218,7 +218,7 @@ def anchor_pictures(image: Float[Tensor, "3 h w"], weights: Float[Tensor, "s"], 
     image, weights = check_tensor(image, "image", "3 h w").float(), check_tensor(weights, "weights", "s", low=0.0).float()
     base = interpolate(image[None], size=(size, size), mode="nearest")[0].clamp(0, 1)
     most, spread = weights.max().clamp(min=1e-12), pixel_weights(weights, scales, size, size)
-    pictures = {f"{p} x {p} anchors: {float(grid.sum()):.0%}": _ringed(_lit(base, grid / most, p), place)
+    pictures = {f"{p} x {p}: {float(grid.sum()):.0%}": _ringed(_lit(base, grid / most, p), place)
                 for grid, p in zip(anchor_grids(weights, scales), _check_scales(scales))}
     return pictures | {"all grids": _ringed(_lit(base, spread / spread.max().clamp(min=1e-12)), place)}
 

@@ -17,7 +17,7 @@ from .contrastive_mapping import PairScore, contrastive_loss, pseudo_labels
 from .domain_adversaries import DomainAdversaries
 from .image_encoder import ImageEncoder, make_trunk
 from .presets import LEMConfig, lem_stages
-from .shape_manifold import VoxelDecoder, VoxelEncoder, occupancy_loss, shaken
+from .shape_manifold import VoxelDecoder, VoxelEncoder, occupancy_loss, shaken, start_dense
 from .voxel_scores import as_picture, calibrated, item_scores, level_scores
 from ..metrics import best_threshold
 from ..networks.adversaries import beta_ramp
@@ -187,9 +187,9 @@ class LEM(_Predicting, SystemBase):
         super().__init__(config or LEMConfig.tiny())
         c = self.config
         with fresh_weights(seed):
-            shape = {"size": c.voxels, "code": c.code, "form": c.shape_form, "widths": c.shape_widths, "hidden": c.shape_hidden,
-                     "patch": c.shape_patch, "channels": c.shape_channels}
-            self.voxel_encoder, self.voxel_decoder = VoxelEncoder(**shape, sphere=c.sphere), VoxelDecoder(**shape)
+            shape = {"size": c.voxels, "code": c.code, "form": c.shape_form, "widths": c.shape_widths, "patch": c.shape_patch,
+                     "channels": c.shape_channels}
+            self.voxel_encoder, self.voxel_decoder = VoxelEncoder(**shape, sphere=c.sphere), VoxelDecoder(**shape, hidden=c.shape_hidden)
             self.encoder = ImageEncoder(make_trunk(c.trunk, c.widths, c.strides), c.code, c.attention, c.source_stage, c.inner, c.scales,
                                         c.temperature, c.separate_value, c.sphere)
             self.adversaries = DomainAdversaries(c.code, c.adversary_hidden, c.adversaries, c.natural_too)
@@ -204,6 +204,14 @@ class LEM(_Predicting, SystemBase):
     def stages(self) -> list[Stage]:
         """Algorithm 1."""
         return lem_stages(self.config)
+
+    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
+        """The dense auto-encoder starts from the best linear one."""
+        if stage.name == "shapes" and self.config.shape_form == "dense":
+            source = data.get("shapes", data["synthetic"]) if isinstance(data, dict) else data
+            grids = _grids(source.fields)
+            if len(grids) > 1:
+                start_dense(self.voxel_encoder, self.voxel_decoder, grids[:2400].to(self.device))
 
     def calibrate(self, data: Any) -> float:
         """Finds the best threshold on a validation collection, and keeps it for `reconstruct`.
