@@ -97,19 +97,13 @@ class PairScore(nn.Module):
         super().__init__()
         self.form = check_choice(form, "form", SCORE_FORMS)
         self.code, inner = (int(check_number(n, name, 1, integer=True)) for n, name in ((code, "code"), (inner, "inner")))
-        projects = form != "codes"
-        self.image: nn.Module = nn.Linear(self.code, inner) if projects else nn.Identity()
-        self.shape: nn.Module = nn.Linear(self.code, inner) if projects else nn.Identity()
+        self.image, self.shape = (nn.Identity() if form == "codes" else nn.Linear(self.code, inner) for _ in range(2))
         width = int(check_number(hidden, "hidden", 1, integer=True)) if form == "mlp" else 1
         self.mix: nn.Module = nn.Linear(2 * inner, width) if form in ("mlp", "literal") else nn.Identity()
         self.last: nn.Module = nn.Linear(width, 1) if form == "mlp" else nn.Identity()
 
     def forward(self, e_n: Float[Tensor, "n d"], e_v: Float[Tensor, "r d"]) -> Float[Tensor, "n r"]:
-        """Scores (n, r) between 0 and 1: of every image with every shape.
-
-        e_n: codes of images (n, d).
-        e_v: codes of shapes (r, d).
-        """
+        """Scores (n, r) between 0 and 1, of every image with every shape; e_n: codes of images (n, d), e_v: of shapes (r, d)."""
         for codes, name in ((e_n, "e_n"), (e_v, "e_v")):
             if codes.ndim != 2 or codes.shape[1] != self.code or not len(codes):
                 raise refuse(name, f"codes of shape (n, {self.code})", str(tuple(codes.shape)))
@@ -207,7 +201,7 @@ class MappingReport:
         blind = self.purity is not None and self.chance is not None and self.purity < self.chance + 0.05
         return found + ([f"positives are right in {self.purity:.0%}, blind choice in {self.chance:.0%}"] if blind else [])
 
-
+# %% ../../nbs/lem/103_contrastive_mapping.ipynb #7cc6798e
 def mapping_report(e_n: Float[Tensor, "n d"], e_v: Float[Tensor, "r d"], shape_classes: Int[Tensor, "r"],
                    positives: Bool[Tensor, "n r"] | None = None, image_classes: Int[Tensor, "n"] | None = None) -> MappingReport:
     """Looks at the codes as they are now.

@@ -56,7 +56,7 @@ def _check_map(features: Tensor, name: str, channels: int) -> None:
     if features.ndim != 4 or features.shape[1] != channels or features.numel() == 0:
         raise refuse(name, f"a map of shape (b, {channels}, h, w)", str(tuple(features.shape)))
 
-
+# %% ../../nbs/lem/102_spatial_attention.ipynb #5076b146
 class NonLocalBlock(nn.Module):
     """Attention of every place of a map to all places of the same map.
 

@@ -16,7 +16,7 @@ from ..conventions import check_number, check_tensor, rand, refuse
 from .contrastive_mapping import PairScore, contrastive_loss, pseudo_labels
 from .domain_adversaries import DomainAdversaries
 from .image_encoder import ImageEncoder, make_trunk
-from .presets import LEMConfig, lem_stages
+from .presets import KINDS, LEMConfig, lem_stages, photographs, two_domains
 from .shape_manifold import VoxelDecoder, VoxelEncoder, occupancy_loss, shaken, start_dense
 from .voxel_scores import as_picture, calibrated, item_scores, level_scores
 from ..metrics import best_threshold
@@ -212,6 +212,18 @@ class LEM(_Predicting, SystemBase):
             grids = _grids(source.fields)
             if len(grids) > 1:
                 start_dense(self.voxel_encoder, self.voxel_decoder, grids[:2400].to(self.device))
+
+    @staticmethod
+    def sample_data(category: str, split: str, count: int, size: int, seed: int) -> Any:
+        """What the command line trains and measures on: both domains for "train", photographs with their shapes otherwise.
+
+        category: one kind, or "furniture and vehicles" or any other word for all four.
+        split, count, size, seed: as for `drawings`.
+        """
+        kinds = category if category in KINDS else KINDS
+        if split == "train":
+            return two_domains(seed, count, size=size, category=kinds, loose=2 * count)
+        return photographs(split, count, seed, size, category=kinds)
 
     def calibrate(self, data: Any) -> float:
         """Finds the best threshold on a validation collection, and keeps it for `reconstruct`.
