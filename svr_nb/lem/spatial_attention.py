@@ -115,17 +115,15 @@ class SpatialAttention(nn.Module):
     scales: sides of the grids of anchors.
     temperature: what the products are divided by, above 0; 1 is the paper.
     separate_value: whether the values get a projection of their own; the paper uses the keys as values.
-    Raises InputError for numbers out of range.
-    Source: LEM, equations 2 to 5, with the projections that they leave out (erratum L5).
+    Raises InputError. Source: LEM, equations 2 to 5, with the projections that they leave out (erratum L5).
     """
 
     def __init__(self, query_channels: int, source_channels: int, inner: int = 64, scales: Sequence[int] = (3, 6, 8),
                  temperature: float = 1.0, separate_value: bool = False) -> None:
         super().__init__()
-        self.query_channels = int(check_number(query_channels, "query_channels", 1, integer=True))
-        self.source_channels = int(check_number(source_channels, "source_channels", 1, integer=True))
-        inner, self.scales = int(check_number(inner, "inner", 1, integer=True)), _check_scales(scales)
-        self.temperature = check_number(temperature, "temperature", 1e-6)
+        given = {"query_channels": query_channels, "source_channels": source_channels, "inner": inner}
+        self.query_channels, self.source_channels, inner = (int(check_number(n, name, 1, integer=True)) for name, n in given.items())
+        self.scales, self.temperature = _check_scales(scales), check_number(temperature, "temperature", 1e-6)
         self.query, self.key = nn.Conv2d(self.query_channels, inner, 1), nn.Conv1d(self.source_channels, inner, 1)
         self.value = nn.Conv1d(self.source_channels, inner, 1) if separate_value else None
         self.output = _blank(inner, self.query_channels)
