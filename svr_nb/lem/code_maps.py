@@ -107,7 +107,7 @@ def tsne(codes: Float[Tensor, "n d"], perplexity: float = 30.0, steps: int = 400
     steps = int(check_number(steps, "steps", 1, 100_000, integer=True))
     start = fit_plane(codes)(codes)
     noise = torch.randn(start.shape, generator=generator or seeded(0)).to(start)
-    places = 1e-2 * (start / start.std().clamp(min=1e-12) + 1e-2 * noise)
+    places = 1e-2 * (start / start.std(0).clamp(min=1e-12) + 1e-1 * noise)
     speed, gains, rate = torch.zeros_like(places), torch.ones_like(places), max(len(places) / 16, 10.0)
     for step in range(steps):
         early = step < steps // 4

@@ -189,9 +189,9 @@ class LEM(_Predicting, SystemBase):
         with fresh_weights(seed):
             shape = {"size": c.voxels, "code": c.code, "form": c.shape_form, "widths": c.shape_widths, "patch": c.shape_patch,
                      "channels": c.shape_channels}
-            self.voxel_encoder, self.voxel_decoder = VoxelEncoder(**shape, sphere=c.sphere), VoxelDecoder(**shape, hidden=c.shape_hidden)
             self.encoder = ImageEncoder(make_trunk(c.trunk, c.widths, c.strides), c.code, c.attention, c.source_stage, c.inner, c.scales,
-                                        c.temperature, c.separate_value, c.sphere)
+                                        c.temperature, c.separate_value, c.sphere, c.pool)
+            self.voxel_encoder, self.voxel_decoder = VoxelEncoder(**shape, sphere=c.sphere), VoxelDecoder(**shape, hidden=c.shape_hidden)
             self.adversaries = DomainAdversaries(c.code, c.adversary_hidden, c.adversaries, c.natural_too)
             self.pairs = PairScore(c.code, c.score, c.pair_inner, c.pair_hidden)
         self.register_buffer("threshold", torch.tensor(0.5))
