@@ -162,13 +162,15 @@ class ImageEncoder(nn.Module):
     """
 
     def __init__(self, trunk: Any, code: int = 256, attention: bool = True, source: int = 4, inner: int = 64,
-                 scales: Sequence[int] = (3, 6, 8), temperature: float = 1.0, separate_value: bool = False, sphere: bool = False, pool: int = 1) -> None:
+                 scales: Sequence[int] = (3, 6, 8), temperature: float = 1.0, separate_value: bool = False, sphere: bool = False,
+                 pool: int = 1) -> None:
         super().__init__()
         if source not in range(1, 6):
             raise refuse("source", "a stage from 1 to 5", str(source))
         self.trunk, self.source, self.sphere, self.pool = trunk, source, sphere, pool
         last = trunk.channels[-1]
-        self.attention = SpatialAttention(last, trunk.channels[source - 1], inner, scales, temperature, separate_value) if attention else None
+        asked = (last, trunk.channels[source - 1], inner, scales, temperature, separate_value)
+        self.attention = SpatialAttention(*asked) if attention else None
         self.head = nn.Linear((2 * last if attention else last) * pool ** 2, code)
 
     def look(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor | None, list[Tensor]]:

@@ -121,7 +121,8 @@ class LEMConfig(_Networks):
     def tiny(cls) -> LEMConfig:
         """About a minute on one CPU core, 48 pixels."""
         return cls(image_size=48, code=128, sphere=True, shape_form="dense", trunk="small", inner=32, scales=(2, 3, 6), attention=False,
-                   adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.03, csm=0.0, code_noise=0.1, jitter=3, strides=(2, 2, 1, 1), pool=3,
+                   adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.03, csm=0.0, code_noise=0.1, jitter=3,
+                   strides=(2, 2, 1, 1), pool=3,
                    shape_steps=200, shape_lr=1e-3, shape_batch=16, batch=16, steps=300, lr=1e-3, decay="cosine")
 
 # %% ../../nbs/lem/107_presets.ipynb #8a99a837

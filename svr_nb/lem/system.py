@@ -108,7 +108,8 @@ class _Training:
 class _Losing(_Training):
     """The main stage's losses."""
 
-    def _main_losses(self, drawn: dict[str, Any], natural: dict[str, Any] | None, batch: dict[str, Any], wanted: set[str] | None) -> dict[str, Tensor]:
+    def _main_losses(self, drawn: dict[str, Any], natural: dict[str, Any] | None, batch: dict[str, Any],
+                     wanted: set[str] | None) -> dict[str, Tensor]:
         """Reconstruction, adversaries and mapping; what is asked for but cannot be, for want of photographs, is 0."""
         c, asked = self.config, (lambda name: wanted is None or name in wanted)
         natural = natural if wanted is None or wanted & {"adversary domain", "csm", "oracle"} or c.natural_too else None
@@ -198,7 +199,8 @@ class LEM(_Predicting, SystemBase):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Auto-encoder, image encoder, classifiers and pair score, each with its own total."""
-        parts = {"shapes": [self.voxel_encoder, self.voxel_decoder], "encoder": [self.encoder], "adversaries": [self.adversaries], "pairs": [self.pairs]}
+        parts = {"shapes": [self.voxel_encoder, self.voxel_decoder], "encoder": [self.encoder], "adversaries": [self.adversaries],
+                 "pairs": [self.pairs]}
         return {name: [p for m in modules for p in m.parameters()] for name, modules in parts.items()}
 
     def stages(self) -> list[Stage]:
