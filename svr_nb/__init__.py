@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from svr_nb.conventions import CheckpointError, FileError, InputError, SvrError, seeded
     from svr_nb.diagnosis import doctor
     from svr_nb.evaluation import Table, evaluate
+    from svr_nb.lem.system import LEM
     from svr_nb.one_photo import reconstruct
     from svr_nb.reconstruction import Reconstruction
     from svr_nb.ssl3d.system import SSL3D
@@ -28,10 +29,10 @@ _HOMES = {
     "CheckpointError": "conventions", "FileError": "conventions", "InputError": "conventions", "SvrError": "conventions", "seeded": "conventions",
     "Reconstruction": "reconstruction", "reconstruct": "one_photo", "load": "checkpoints", "shipped": "checkpoints",
     "Stage": "stages", "fit": "training", "Table": "evaluation", "evaluate": "evaluation", "doctor": "diagnosis",
-    "SSL3D": "ssl3d.system", "UMR": "umr.system",
+    "LEM": "lem.system", "SSL3D": "ssl3d.system", "UMR": "umr.system",
 }
 __all__ = [
-    "CheckpointError", "FileError", "InputError", "Reconstruction", "SSL3D", "Stage", "SvrError", "Table", "UMR",
+    "CheckpointError", "FileError", "InputError", "LEM", "Reconstruction", "SSL3D", "Stage", "SvrError", "Table", "UMR",
     "cameras", "checkpoints", "data", "doctor", "evaluate", "fit", "load", "losses", "metrics", "networks", "reconstruct", "render", "seeded",
     "shapes", "shipped", "training", "viewer", "widgets",
 ]

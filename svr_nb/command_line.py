@@ -55,9 +55,12 @@ def _data(a: argparse.Namespace, split: str, size: int) -> Any:
         from svr_nb.data.photo_folder import photos
 
         return photos(a.photos, size=size)
+    own = getattr(_system(a.system), "sample_data", None)
+    if own is not None:                                              # a system that needs more than images and silhouettes
+        return own(a.category or "", split, a.count, size, a.seed)
     from svr_nb.data.sample_items import samples
 
-    return samples(a.category, split=split, count=a.count, size=size, seed=a.seed)
+    return samples(a.category or "horse", split=split, count=a.count, size=size, seed=a.seed)
 
 
 def _train(a: argparse.Namespace) -> None:
@@ -155,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--system", default="ssl3d", help="which system (default: ssl3d)")
-    shared.add_argument("--category", default="horse", help="what is in the picture (default: horse)")
+    shared.add_argument("--category", default=None, help="what is in the picture (default: horse, or what the system ships for)")
     shared.add_argument("--device", default=None, help="cpu, cuda, ...; the best there is by default")
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--photos", default=None, help="a folder of photographs; procedural samples without it")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .checkpoints import load
+from .checkpoints import load, shipped
 from .conventions import pick_device
 from .data.photo_folder import photo
 from .reconstruction import Reconstruction
@@ -18,19 +18,28 @@ from .reconstruction import Reconstruction
 __all__ = ['reconstruct']
 
 # %% ../nbs/73_one_photo.ipynb #59b58864
-def reconstruct(image: Any, mask: Any = None, *, system: str = "ssl3d", category: str = "horse", device: str | torch.device | None = None,
+def _first_category(system: str) -> str:
+    """What a system reconstructs if nobody says: horses if it can, else the first of its shipped categories."""
+    names = [name.partition("-")[2] for name in shipped() if name.startswith(f"{str(system).lower()}-")]
+    return "horse" if "horse" in names or not names else names[0]
+
+
+def reconstruct(image: Any, mask: Any = None, *, system: str = "ssl3d", category: str | None = None,
+                device: str | torch.device | None = None,
                 **options: Any) -> Reconstruction:
     """The shape seen in one photograph, by a network that ships with this library.
 
     image: path, bytes, PIL image, array (h, w, 3) or tensor (3, h, w); RGB or RGBA.
     mask: the object's silhouette in any of these forms; None finds it by itself where the background allows.
     system: which system reconstructs, for example "ssl3d".
-    category: what is in the photograph, for example "horse".
+    category: what is in the photograph, for example "horse"; None takes "horse", or the first that ships with the system.
     device: where to compute; None takes the best there is.
     options: handed on to the system's own `reconstruct`, for example `steps=100` of optimisation on this photograph for SSL3D.
     Raises FileError for a file that cannot be read, InputError for a silhouette that cannot be found,
     CheckpointError if no network ships for this system and category.
     """
-    model = load(system, category).to(pick_device(device)).eval()
+    model = load(system, category or _first_category(system)).to(pick_device(device)).eval()
+    if not getattr(model, "needs_mask", True):                                          # it was trained on photographs as they are
+        return model.reconstruct(image, mask, **options)
     picture, silhouette = photo(image, mask, size=2 * model.config.image_size)          # the system cuts its own margin out of it
     return model.reconstruct(picture, silhouette, **options)

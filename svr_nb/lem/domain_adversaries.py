@@ -41,9 +41,11 @@ class DomainAdversaries(nn.Module):
         """What each classifier has to tell apart; a classifier without photographs to look at is left out."""
         images = torch.cat([drawn, natural]) if self.natural_too and natural is not None else drawn
         found = {"domain": [drawn, natural], "shape": [images, shape.detach()]}
-        return {name: [p for p in piles if p is not None] for name, piles in found.items() if name in self.on and (name == "shape" or natural is not None)}
+        take = [name for name in found if name in self.on and (name == "shape" or natural is not None)]
+        return {name: [p for p in found[name] if p is not None] for name in take}
 
-    def forward(self, drawn: Float[Tensor, "b d"], natural: Float[Tensor, "n d"] | None, shape: Float[Tensor, "b d"], beta: float) -> dict[str, Tensor]:
+    def forward(self, drawn: Float[Tensor, "b d"], natural: Float[Tensor, "n d"] | None, shape: Float[Tensor, "b d"],
+                beta: float) -> dict[str, Tensor]:
         """Cross-entropies of the classifiers that take part; the codes get their gradients times -beta.
 
         drawn, natural: codes of synthetic and of natural images; None leaves C_d out.

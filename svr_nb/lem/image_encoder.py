@@ -156,19 +156,22 @@ class ImageEncoder(nn.Module):
     source: number of the stage that is asked, 1 to 5.
     inner, scales, temperature, separate_value: of `SpatialAttention`.
     sphere: whether codes are put `on_sphere`.
+    pool: side of the grid to which the last map is averaged before the linear layer; 1 is the global mean.
     Raises InputError.
     Source: LEM, sections 3.2 and 4.
     """
 
     def __init__(self, trunk: Any, code: int = 256, attention: bool = True, source: int = 4, inner: int = 64,
-                 scales: Sequence[int] = (3, 6, 8), temperature: float = 1.0, separate_value: bool = False, sphere: bool = False) -> None:
+                 scales: Sequence[int] = (3, 6, 8), temperature: float = 1.0, separate_value: bool = False, sphere: bool = False,
+                 pool: int = 1) -> None:
         super().__init__()
         if source not in range(1, 6):
             raise refuse("source", "a stage from 1 to 5", str(source))
-        self.trunk, self.source, self.sphere = trunk, source, sphere
+        self.trunk, self.source, self.sphere, self.pool = trunk, source, sphere, pool
         last = trunk.channels[-1]
-        self.attention = SpatialAttention(last, trunk.channels[source - 1], inner, scales, temperature, separate_value) if attention else None
-        self.head = nn.Linear(2 * last if attention else last, code)
+        asked = (last, trunk.channels[source - 1], inner, scales, temperature, separate_value)
+        self.attention = SpatialAttention(*asked) if attention else None
+        self.head = nn.Linear((2 * last if attention else last) * pool ** 2, code)
 
     def look(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor | None, list[Tensor]]:
         """Codes (b, code), attention weights (b, n, s) or None, and the maps of all stages.
@@ -180,8 +183,8 @@ class ImageEncoder(nn.Module):
         return self._code(top), weights, maps
 
     def _code(self, top: Tensor) -> Tensor:
-        """Mean over the places, and the last layer."""
-        code = self.head(top.mean((2, 3)))
+        """Mean over the places, or over the cells of a coarse grid, and the last layer."""
+        code = self.head(F.adaptive_avg_pool2d(top, self.pool).flatten(1))
         return on_sphere(code) if self.sphere else code
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:

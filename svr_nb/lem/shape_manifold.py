@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from ..conventions import check_choice, check_number, check_tensor, refuse
 
 # %% auto #0
-__all__ = ['FORMS', 'to_patches', 'from_patches', 'on_sphere', 'VoxelEncoder', 'VoxelDecoder', 'occupancy_loss', 'shaken',
-           'code_path']
+__all__ = ['FORMS', 'to_patches', 'from_patches', 'on_sphere', 'VoxelEncoder', 'VoxelDecoder', 'start_dense', 'occupancy_loss',
+           'shaken', 'code_path']
 
 # %% ../../nbs/lem/101_shape_manifold.ipynb #f0c1c5d0
 FORMS = ("conv", "dense")
@@ -69,31 +69,30 @@ def from_patches(rows: Float[Tensor, "b n p"], patch: int) -> Float[Tensor, "b 1
     split = rows.reshape(len(rows), count, count, count, patch, patch, patch)
     return split.permute(0, 1, 4, 2, 5, 3, 6).reshape(len(rows), 1, count * patch, count * patch, count * patch)
 
-# %% ../../nbs/lem/101_shape_manifold.ipynb #9359f0bd
+# %% ../../nbs/lem/101_shape_manifold.ipynb #1341278d
 class _DenseDown(nn.Module):
-    """Cubes to a few numbers each, then two fully connected layers."""
+    """Cubes to a few numbers each, and all of them to the code."""
 
-    def __init__(self, size: int, code: int, hidden: int, patch: int, channels: int) -> None:
+    def __init__(self, size: int, code: int, patch: int, channels: int) -> None:
         super().__init__()
         self.patch = patch
-        self.local = nn.Linear(patch ** 3, channels)
-        self.wide = nn.Sequential(nn.Linear(channels * (size // patch) ** 3, hidden), nn.ReLU(), nn.Linear(hidden, code))
+        self.local, self.wide = nn.Linear(patch ** 3, channels), nn.Linear(channels * (size // patch) ** 3, code)
 
     def forward(self, grid: Tensor) -> Tensor:
-        return self.wide(self.local(to_patches(grid, self.patch)).relu().flatten(1))
+        return self.wide(self.local(to_patches(grid, self.patch)).flatten(1))
 
 
 class _DenseUp(nn.Module):
-    """Two fully connected layers to a few numbers per cube, then a small network shared by all cubes."""
+    """A correction of the code, then the way back to cubes."""
 
     def __init__(self, size: int, code: int, hidden: int, patch: int, channels: int) -> None:
         super().__init__()
         self.patch, self.channels = patch, channels
-        self.wide = nn.Sequential(nn.Linear(code, hidden), nn.ReLU(), nn.Linear(hidden, channels * (size // patch) ** 3))
-        self.local = nn.Sequential(nn.Linear(channels, 64), nn.ReLU(), nn.Linear(64, patch ** 3))
+        self.bend = nn.Sequential(nn.Linear(code, hidden), nn.ReLU(), nn.Linear(hidden, code))
+        self.wide, self.local = nn.Linear(code, channels * (size // patch) ** 3), nn.Linear(channels, patch ** 3)
 
     def forward(self, code: Tensor) -> Tensor:
-        return from_patches(self.local(self.wide(code).unflatten(1, (-1, self.channels))), self.patch)
+        return from_patches(self.local(self.wide(code + self.bend(code)).unflatten(1, (-1, self.channels))), self.patch)
 
 # %% ../../nbs/lem/101_shape_manifold.ipynb #8865b2ea
 def on_sphere(code: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
@@ -119,17 +118,17 @@ class VoxelEncoder(_Form):
 
     size: cells along a side.  code: numbers in a code.
     form: "conv" as in the paper, or "dense".
-    widths: channels of the convolutions.  hidden, patch, channels: of the dense form: wide layer, side of a cube, numbers per cube.
+    widths: channels of the convolutions.  patch, channels: of the dense form: side of a cube, numbers per cube.
     sphere: whether codes are put `on_sphere`.
     Raises InputError for sizes that do not fit.
     Source: LEM, section 4, "Training".
     """
 
     def __init__(self, size: int = 32, code: int = 256, form: str = "conv", widths: Sequence[int] = (32, 32, 64, 128, 256),
-                 hidden: int = 256, patch: int = 4, channels: int = 8, sphere: bool = False) -> None:
+                 patch: int = 4, channels: int = 16, sphere: bool = False) -> None:
         super().__init__(size, code, form, patch)
         dense = form == "dense"
-        self.layers = _DenseDown(size, code, hidden, patch, channels) if dense else _conv_down(size, code, widths)
+        self.layers = _DenseDown(size, code, patch, channels) if dense else _conv_down(size, code, widths)
         self.sphere = sphere
 
     def forward(self, voxels: Float[Tensor, "b 1 d d d"]) -> Float[Tensor, "b c"]:
@@ -137,18 +136,18 @@ class VoxelEncoder(_Form):
         code = self.layers(check_tensor(voxels, "voxels", f"b 1 {self.size} {self.size} {self.size}", finite=False))
         return on_sphere(code) if self.sphere else code
 
-# %% ../../nbs/lem/101_shape_manifold.ipynb #a03bbeba
+# %% ../../nbs/lem/101_shape_manifold.ipynb #ba2b223a
 class VoxelDecoder(_Form):
     """D_v: a code becomes a grid of logits.
 
-    size, code, form, widths, hidden, patch, channels: as for `VoxelEncoder`.
+    size, code, form, widths, patch, channels: as for `VoxelEncoder`.  hidden: of the correction in the dense form.
     start: logit of an empty world; a small share of the cells of a shape is full, and the first guess should know that.
     Raises InputError for sizes that do not fit.
     Source: LEM, section 4, "Training".
     """
 
     def __init__(self, size: int = 32, code: int = 256, form: str = "conv", widths: Sequence[int] = (32, 32, 64, 128, 256),
-                 hidden: int = 256, patch: int = 4, channels: int = 8, start: float = -2.0) -> None:
+                 hidden: int = 256, patch: int = 4, channels: int = 16, start: float = -2.0) -> None:
         super().__init__(size, code, form, patch)
         dense = form == "dense"
         self.layers = _DenseUp(size, code, hidden, patch, channels) if dense else _conv_up(size, code, widths)
@@ -158,6 +157,51 @@ class VoxelDecoder(_Form):
     def forward(self, code: Float[Tensor, "b c"]) -> Float[Tensor, "b 1 d d d"]:
         """Logits (b, 1, size, size, size) of codes (b, code)."""
         return self.layers(check_tensor(code, "code", f"b {self.code}", finite=False))
+
+# %% ../../nbs/lem/101_shape_manifold.ipynb #c8e38002
+def _components(rows: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (k,), the directions of largest variance (k, count) and these variances; fewer rows than directions are allowed."""
+    mean = rows.mean(0)
+    centered = rows - mean
+    small = min(centered.shape)
+    table = centered @ centered.T if small == len(rows) else centered.T @ centered
+    values, vectors = torch.linalg.eigh(table / len(rows))
+    values, vectors = values.flip(0)[:count].clamp_min(1e-8), vectors.flip(1)[:, :count]
+    directions = centered.T @ vectors / (values * len(rows)).sqrt() if small == len(rows) else vectors
+    return mean, directions, values
+
+
+@torch.no_grad()
+def start_dense(encoder: VoxelEncoder, decoder: VoxelDecoder, grids: Float[Tensor, "n 1 d d d"], power: float = 0.25, gain: float = 8.0) -> None:
+    """Writes the best linear auto-encoder of some shapes into the dense form.
+
+    encoder, decoder: of the dense form, changed in place.
+    grids: occupancies (n, 1, d, d, d), at least 2, better some hundreds.
+    power: of its variance by which a component is divided, in [0, 1/2].
+    gain: logit between an empty and a full cell.
+    Raises InputError for another form or a single grid.
+    """
+    down, up = encoder.layers, decoder.layers
+    if not isinstance(down, _DenseDown) or not isinstance(up, _DenseUp) or len(grids) < 2:
+        raise refuse("encoder, decoder, grids", "the dense form and at least 2 grids", f"{type(down).__name__} and {len(grids)}")
+    cubes = to_patches(grids.float(), down.patch)
+    mean, local, _ = _components(cubes.flatten(0, 1), down.local.out_features)
+    rows = ((cubes - mean) @ local).flatten(1)
+    middle, basis, values = _components(rows, min(encoder.code, len(grids)))
+    _write(down.local, local.T, -local.T @ mean)
+    _write(down.wide, (basis * values ** -power).T, -(basis * values ** -power).T @ middle)
+    spread = down.wide(rows).std(-1).mean() if encoder.sphere else 1.0              # the sphere divides by it, the decoder multiplies
+    _write(up.wide, basis * values ** power * spread, middle)
+    _write(up.local, gain * local, gain * (mean - 0.5))
+    nn.init.zeros_(up.bend[2].weight)                                               # type: ignore[arg-type]
+    nn.init.zeros_(up.bend[2].bias)                                                 # type: ignore[arg-type]
+
+
+def _write(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    """Puts numbers into the leading part of a layer; what is left becomes 0."""
+    for target, value in ((layer.weight, weight), (layer.bias, bias)):
+        target.zero_()
+        target[tuple(slice(0, n) for n in value.shape)] = value
 
 # %% ../../nbs/lem/101_shape_manifold.ipynb #9b82b122
 def occupancy_loss(logits: Float[Tensor, "b 1 d d d"], voxels: Float[Tensor, "b 1 d d d"], positive: float = 1.0, per_sample: bool = False) -> Tensor:

@@ -56,7 +56,7 @@ def _check_map(features: Tensor, name: str, channels: int) -> None:
     if features.ndim != 4 or features.shape[1] != channels or features.numel() == 0:
         raise refuse(name, f"a map of shape (b, {channels}, h, w)", str(tuple(features.shape)))
 
-
+# %% ../../nbs/lem/102_spatial_attention.ipynb #5076b146
 class NonLocalBlock(nn.Module):
     """Attention of every place of a map to all places of the same map.
 
@@ -115,17 +115,15 @@ class SpatialAttention(nn.Module):
     scales: sides of the grids of anchors.
     temperature: what the products are divided by, above 0; 1 is the paper.
     separate_value: whether the values get a projection of their own; the paper uses the keys as values.
-    Raises InputError for numbers out of range.
-    Source: LEM, equations 2 to 5, with the projections that they leave out (erratum L5).
+    Raises InputError. Source: LEM, equations 2 to 5, with the projections that they leave out (erratum L5).
     """
 
     def __init__(self, query_channels: int, source_channels: int, inner: int = 64, scales: Sequence[int] = (3, 6, 8),
                  temperature: float = 1.0, separate_value: bool = False) -> None:
         super().__init__()
-        self.query_channels = int(check_number(query_channels, "query_channels", 1, integer=True))
-        self.source_channels = int(check_number(source_channels, "source_channels", 1, integer=True))
-        inner, self.scales = int(check_number(inner, "inner", 1, integer=True)), _check_scales(scales)
-        self.temperature = check_number(temperature, "temperature", 1e-6)
+        given = {"query_channels": query_channels, "source_channels": source_channels, "inner": inner}
+        self.query_channels, self.source_channels, inner = (int(check_number(n, name, 1, integer=True)) for name, n in given.items())
+        self.scales, self.temperature = _check_scales(scales), check_number(temperature, "temperature", 1e-6)
         self.query, self.key = nn.Conv2d(self.query_channels, inner, 1), nn.Conv1d(self.source_channels, inner, 1)
         self.value = nn.Conv1d(self.source_channels, inner, 1) if separate_value else None
         self.output = _blank(inner, self.query_channels)
@@ -218,7 +216,7 @@ def anchor_pictures(image: Float[Tensor, "3 h w"], weights: Float[Tensor, "s"], 
     image, weights = check_tensor(image, "image", "3 h w").float(), check_tensor(weights, "weights", "s", low=0.0).float()
     base = interpolate(image[None], size=(size, size), mode="nearest")[0].clamp(0, 1)
     most, spread = weights.max().clamp(min=1e-12), pixel_weights(weights, scales, size, size)
-    pictures = {f"{p} x {p} anchors: {float(grid.sum()):.0%}": _ringed(_lit(base, grid / most, p), place)
+    pictures = {f"{p} x {p}: {float(grid.sum()):.0%}": _ringed(_lit(base, grid / most, p), place)
                 for grid, p in zip(anchor_grids(weights, scales), _check_scales(scales))}
     return pictures | {"all grids": _ringed(_lit(base, spread / spread.max().clamp(min=1e-12)), place)}
 

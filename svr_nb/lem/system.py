@@ -16,8 +16,8 @@ from ..conventions import check_number, check_tensor, rand, refuse
 from .contrastive_mapping import PairScore, contrastive_loss, pseudo_labels
 from .domain_adversaries import DomainAdversaries
 from .image_encoder import ImageEncoder, make_trunk
-from .presets import LEMConfig, lem_stages
-from .shape_manifold import VoxelDecoder, VoxelEncoder, occupancy_loss, shaken
+from .presets import KINDS, LEMConfig, lem_stages, photographs, two_domains
+from .shape_manifold import VoxelDecoder, VoxelEncoder, occupancy_loss, shaken, start_dense
 from .voxel_scores import as_picture, calibrated, item_scores, level_scores
 from ..metrics import best_threshold
 from ..networks.adversaries import beta_ramp
@@ -108,7 +108,8 @@ class _Training:
 class _Losing(_Training):
     """The main stage's losses."""
 
-    def _main_losses(self, drawn: dict[str, Any], natural: dict[str, Any] | None, batch: dict[str, Any], wanted: set[str] | None) -> dict[str, Tensor]:
+    def _main_losses(self, drawn: dict[str, Any], natural: dict[str, Any] | None, batch: dict[str, Any],
+                     wanted: set[str] | None) -> dict[str, Tensor]:
         """Reconstruction, adversaries and mapping; what is asked for but cannot be, for want of photographs, is 0."""
         c, asked = self.config, (lambda name: wanted is None or name in wanted)
         natural = natural if wanted is None or wanted & {"adversary domain", "csm", "oracle"} or c.natural_too else None
@@ -187,23 +188,44 @@ class LEM(_Predicting, SystemBase):
         super().__init__(config or LEMConfig.tiny())
         c = self.config
         with fresh_weights(seed):
-            shape = {"size": c.voxels, "code": c.code, "form": c.shape_form, "widths": c.shape_widths, "hidden": c.shape_hidden,
-                     "patch": c.shape_patch, "channels": c.shape_channels}
-            self.voxel_encoder, self.voxel_decoder = VoxelEncoder(**shape, sphere=c.sphere), VoxelDecoder(**shape)
+            shape = {"size": c.voxels, "code": c.code, "form": c.shape_form, "widths": c.shape_widths, "patch": c.shape_patch,
+                     "channels": c.shape_channels}
             self.encoder = ImageEncoder(make_trunk(c.trunk, c.widths, c.strides), c.code, c.attention, c.source_stage, c.inner, c.scales,
-                                        c.temperature, c.separate_value, c.sphere)
+                                        c.temperature, c.separate_value, c.sphere, c.pool)
+            self.voxel_encoder, self.voxel_decoder = VoxelEncoder(**shape, sphere=c.sphere), VoxelDecoder(**shape, hidden=c.shape_hidden)
             self.adversaries = DomainAdversaries(c.code, c.adversary_hidden, c.adversaries, c.natural_too)
             self.pairs = PairScore(c.code, c.score, c.pair_inner, c.pair_hidden)
         self.register_buffer("threshold", torch.tensor(0.5))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Auto-encoder, image encoder, classifiers and pair score, each with its own total."""
-        parts = {"shapes": [self.voxel_encoder, self.voxel_decoder], "encoder": [self.encoder], "adversaries": [self.adversaries], "pairs": [self.pairs]}
+        parts = {"shapes": [self.voxel_encoder, self.voxel_decoder], "encoder": [self.encoder], "adversaries": [self.adversaries],
+                 "pairs": [self.pairs]}
         return {name: [p for m in modules for p in m.parameters()] for name, modules in parts.items()}
 
     def stages(self) -> list[Stage]:
         """Algorithm 1."""
         return lem_stages(self.config)
+
+    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
+        """The dense auto-encoder starts from the best linear one."""
+        if stage.name == "shapes" and self.config.shape_form == "dense":
+            source = data.get("shapes", data["synthetic"]) if isinstance(data, dict) else data
+            grids = _grids(source.fields)
+            if len(grids) > 1:
+                start_dense(self.voxel_encoder, self.voxel_decoder, grids[:2400].to(self.device))
+
+    @staticmethod
+    def sample_data(category: str, split: str, count: int, size: int, seed: int) -> Any:
+        """What the command line trains and measures on: both domains for "train", photographs with their shapes otherwise.
+
+        category: one kind, or "furniture and vehicles" or any other word for all four.
+        split, count, size, seed: as for `drawings`.
+        """
+        kinds = category if category in KINDS else KINDS
+        if split == "train":
+            return two_domains(seed, count, size=size, category=kinds, loose=2 * count)
+        return photographs(split, count, seed, size, category=kinds)
 
     def calibrate(self, data: Any) -> float:
         """Finds the best threshold on a validation collection, and keeps it for `reconstruct`.

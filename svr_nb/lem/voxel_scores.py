@@ -93,7 +93,8 @@ def surface_points(cells: Float[Tensor, "d d d"], count: int = 1024, level: floa
     return unit_box(sample_surface(mesh, count, seeded(seed, count)).points[None])[0]
 
 
-def surface_distance(predicted: Float[Tensor, "b d d d"], true: Float[Tensor, "b d d d"], count: int = 1024, level: float = 0.1) -> Float[Tensor, "b"]:
+def surface_distance(predicted: Float[Tensor, "b d d d"], true: Float[Tensor, "b d d d"], count: int = 1024,
+                     level: float = 0.1) -> Float[Tensor, "b"]:
     """Chamfer distance of the surfaces: mean distances there and back, not squared, added; objects of size 1.
 
     predicted, true: occupancies in [0, 1].

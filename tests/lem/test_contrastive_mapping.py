@@ -221,7 +221,7 @@ def test_report_and_alarms():
     healthy = mapping_report(e_v + 0.05 * rand(20, 4, seed=2), e_v, classes, pseudo_labels(torch.cdist(e_v, e_v), 0.2), classes)
     assert not healthy.alarms() and healthy.purity > 0.9 and healthy.counts == (5, 5, 5, 5) and healthy.chance == pytest.approx(0.25)
     collapsed = mapping_report(e_v[:1] + 0.01 * rand(20, 4, seed=2), e_v, classes, (classes == 0).expand(20, -1), classes)
-    assert collapsed.spread < 0.1 and collapsed.largest == 1 and len(collapsed.alarms()) == 3
+    assert collapsed.spread < 0.1 and collapsed.counts == (20, 0, 0, 0) and collapsed.largest == 1 and len(collapsed.alarms()) == 4
     assert mapping_report(e_v, e_v, classes).purity is None and not mapping_report(e_v, e_v, classes).alarms()
     assert MappingReport(1.0, (8, 2)).alarms(largest=0.9) == []
 

@@ -167,7 +167,7 @@ def test_pictures_show_every_grid():
     image, weights = torch.rand(3, 24, 24, generator=seeded(1)), torch.zeros(14)
     weights[-1] = 1.0
     pictures = anchor_pictures(image, weights, (1, 2, 3), (0.0, 0.0), 60)
-    assert list(pictures) == ["1 x 1 anchors: 0%", "2 x 2 anchors: 0%", "3 x 3 anchors: 100%", "all grids"]
+    assert list(pictures) == ["1 x 1: 0%", "2 x 2: 0%", "3 x 3: 100%", "all grids"]
     assert all(p.shape == (3, 60, 60) and p.min() >= 0 and p.max() <= 1 for p in pictures.values())
     last, dark = pictures["all grids"][:, 45:, 45:], pictures["all grids"][:, 3:15, 3:15]
     assert last[0].mean() - last[2].mean() > 0.3 > dark[0].mean() - dark[2].mean()

@@ -40,4 +40,25 @@ def small_umr(seed: int = 0):
     return svr.UMR(config, seed=seed)
 
 
-SYSTEMS = [Entry("ssl3d", small_ssl3d, few_cars, "car"), Entry("umr", small_umr, few_birds, "bird")]
+@lru_cache
+def few_drawings():
+    """Drawings with shapes, and beside each of them an unlabelled photograph."""
+    from svr_nb.data.collection import Collection
+    from svr_nb.lem.presets import drawings, photographs
+
+    drawn = drawings(count=6, size=32, seed=3, voxels=16).fields
+    seen = photographs(count=6, size=32, seed=3, voxels=0).fields["image"]
+    return Collection({**{k: drawn[k] for k in ("image", "mask", "voxels", "category")}, "natural_image": seen})
+
+
+def small_lem(seed: int = 0):
+    config = replace(svr.LEM.Config.tiny(), image_size=32, voxels=16, code=16, widths=(8, 8, 16, 16), adversary_hidden=(16,), attention=True,
+                     inner=8, scales=(1, 2), csm=0.01, pair_inner=8, pair_hidden=8, shape_steps=2, steps=4, batch=3, shape_batch=3)
+    return svr.LEM(config, seed=seed)
+
+
+SYSTEMS = [
+    Entry("ssl3d", small_ssl3d, few_cars, "car"),
+    Entry("umr", small_umr, few_birds, "bird"),
+    Entry("lem", small_lem, few_drawings, "furniture"),
+]
