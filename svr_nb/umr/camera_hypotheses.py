@@ -72,18 +72,12 @@ class Hypotheses:
         return WeakPerspective(self.scale.flatten(), self.translation.flatten(0, 1), self.quaternion.flatten(0, 1))
 
     def pick(self, index: Int[Tensor, "b"] | None = None) -> WeakPerspective:
-        """One camera per picture.
-
-        index: which hypothesis of each; None takes the most likely.
-        """
+        """One camera per picture: hypothesis `index` (b,) of each, or the most likely."""
         row, index = torch.arange(len(self.logits), device=self.logits.device), self.best if index is None else index
         return WeakPerspective(self.scale[row, index], self.translation[row, index], self.quaternion[row, index])
 
     def only(self, index: Int[Tensor, "b"]) -> Hypotheses:
-        """The same with one hypothesis per picture.
-
-        index: which of each.
-        """
+        """The same with one hypothesis per picture, number `index` (b,) of each."""
         row = torch.arange(len(self.logits), device=self.logits.device)
         return Hypotheses(*(x[row, index][:, None] for x in (self.scale, self.translation, self.quaternion, self.logits)))
 

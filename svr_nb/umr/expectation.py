@@ -217,6 +217,16 @@ def adversarial_loss(model: Any, p: Prediction, view: View, index: Tensor, gener
     drawn = soft_rasterize(uvz, model.faces, model.config.image_size, face_features=texels, perspective=False, gamma=model.config.gamma)
     return model.critic_loss("picture", (view.image * view.mask).roll(1, 0), drawn.rgb * drawn.alpha)
 
+# %% ../../nbs/umr/118_expectation.ipynb #13d111ad
+def _maps(batch: Mapping[str, Any], parts: int) -> Tensor | None:
+    """The part maps of a batch, if it has any; their number must be the configured one."""
+    if "part_map" not in batch:
+        return None
+    maps = check_tensor(batch["part_map"], "part_map", "b p h w", low=0.0)
+    if maps.shape[1] != parts:
+        raise refuse("part_map", f"{parts} parts, as configured", f"{maps.shape[1]}", "Set config.parts")
+    return maps
+
 # %% ../../nbs/umr/118_expectation.ipynb #8aec737b
 def batch_losses(model: Any, batch: Mapping[str, Any], wanted: Mapping[str, float], cameras: int, textured: bool = True) -> dict[str, Tensor]:
     """Named, unweighted losses of one batch.
@@ -248,13 +258,3 @@ def batch_losses(model: Any, batch: Mapping[str, Any], wanted: Mapping[str, floa
     if "adv" in wanted:
         found["adv"] = adversarial_loss(model, p, view, weights.argmax(1), generator, textured)
     return found
-
-
-def _maps(batch: Mapping[str, Any], parts: int) -> Tensor | None:
-    """The part maps of a batch, if it has any; their number must be the configured one."""
-    if "part_map" not in batch:
-        return None
-    maps = check_tensor(batch["part_map"], "part_map", "b p h w", low=0.0)
-    if maps.shape[1] != parts:
-        raise refuse("part_map", f"{parts} parts, as configured", f"{maps.shape[1]}", "Set config.parts")
-    return maps

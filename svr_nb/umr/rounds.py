@@ -117,7 +117,18 @@ class _TrainingConfig(_NetworkConfig):
 
 # %% ../../nbs/umr/118_rounds.ipynb #9f96a4e8
 @dataclass(frozen=True)
-class UMRConfig(_TrainingConfig):
+class _CheckedConfig(_TrainingConfig):
+    """Refuses choices that do not exist."""
+
+    def __post_init__(self) -> None:
+        choices = {"head": HEADS, "choice": CHOICES, "labels": LABELS, "subset": SUBSETS, "template_from": TEMPLATES, "form": FORMS,
+                   "trunk": ("residual", "small"), "texture_views": ("all", "best"), "decay": ("hyperbolic", "late")}
+        for name, allowed in choices.items():
+            check_choice(getattr(self, name), f"config.{name}", allowed)
+
+# %% ../../nbs/umr/118_rounds.ipynb #41df5bd6
+@dataclass(frozen=True)
+class UMRConfig(_CheckedConfig):
     """Everything that decides how UMR is built and trained; the defaults are the paper's.
 
     image_size, fill: pixels along a side; share of it that the object takes.  level, side, chart: of the sphere, of a face's texels,
@@ -134,12 +145,6 @@ class UMRConfig(_TrainingConfig):
     texture_views: texture seen by "all" hypotheses or by the "best".  reversal: strength of the adversary's gradient.
     jitter, flips: of the crop in training.  gamma: softness of depth.
     """
-
-    def __post_init__(self) -> None:
-        choices = {"head": HEADS, "choice": CHOICES, "labels": LABELS, "subset": SUBSETS, "template_from": TEMPLATES, "form": FORMS, "trunk": ("residual", "small"),
-                   "texture_views": ("all", "best"), "decay": ("hyperbolic", "late")}
-        for name, allowed in choices.items():
-            check_choice(getattr(self, name), f"config.{name}", allowed)
 
     @classmethod
     def paper(cls) -> UMRConfig:

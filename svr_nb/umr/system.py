@@ -35,8 +35,8 @@ from .transfer import surface_reconstruction
 # %% auto #0
 __all__ = ['UMR']
 
-# %% ../../nbs/umr/119_umr.ipynb #f03048ce
-class _Networks(SystemBase):
+# %% ../../nbs/umr/119_umr.ipynb #6595af9c
+class _Built(SystemBase):
     """The networks of UMR, and the surface that they bend."""
 
     Config = UMRConfig
@@ -62,18 +62,26 @@ class _Networks(SystemBase):
             looks = {"outline": 1, "picture": 3} if c.adversary else {}
             self.critics = nn.ModuleDict({name: Discriminator(c.image_size, channels) for name, channels in looks.items()})
         self.perceptual = PerceptualLoss("pyramid")
-        self.register_buffer("faces", mesh.faces, persistent=False)
-        self.register_buffer("laplacian", uniform_laplacian(mesh.faces, len(mesh.verts)), persistent=False)
-        self.register_buffer("template", mesh.verts * c.radius)
-        self.register_buffer("part_map", torch.cat([torch.ones(1, c.chart, 2 * c.chart), torch.zeros(c.parts, c.chart, 2 * c.chart)]))
-        self.register_buffer("face_labels", torch.zeros(len(mesh.faces), dtype=torch.long))
-        self.register_buffer("vert_labels", torch.zeros(len(mesh.verts), dtype=torch.long))
-        self.register_buffer("active", torch.tensor(c.first_cameras))
-        self.register_buffer("frame", torch.eye(3))
+        self._keep_surface()
+
+    def _keep_surface(self) -> None:
+        """What is not learned by gradients: template, canonical map, labels, the frame; saved with the weights."""
+        c, mesh = self.config, self.sphere.mesh
+        nothing = torch.zeros(c.parts + 1, c.chart, 2 * c.chart)
+        nothing[0] = 1.0
+        for name, value in (("faces", mesh.faces), ("laplacian", uniform_laplacian(mesh.faces, len(mesh.verts)))):
+            self.register_buffer(name, value, persistent=False)
+        for name, value in (("template", mesh.verts * c.radius), ("part_map", nothing), ("face_labels", torch.zeros(len(mesh.faces), dtype=torch.long)),
+                            ("vert_labels", torch.zeros(len(mesh.verts), dtype=torch.long)), ("active", torch.tensor(c.first_cameras)), ("frame", torch.eye(3))):
+            self.register_buffer(name, value)
         self.chart_weights = ChartWeights(mesh, c.chart)
 
+# %% ../../nbs/umr/119_umr.ipynb #2a5ff2f9
+class _Networks(_Built):
+    """What the networks say."""
+
     def predict_view(self, view: View, cameras: int) -> Prediction:
-        """What the networks say about crops; mirrored ones are judged by mirrored cameras of course.
+        """What the networks say about crops.
 
         view: the crops.
         cameras: how many hypotheses to use.
@@ -95,12 +103,49 @@ class _Networks(SystemBase):
         """The adversarial loss of one critic; its gradient reaches the networks reversed."""
         return adversarial_loss(self.critics[which], fake, real, self.config.reversal)
 
-# %% ../../nbs/umr/119_umr.ipynb #f5102449
-class _EM(_Networks):
+# %% ../../nbs/umr/119_umr.ipynb #c6007394
+class _Surface(_Networks):
+    """What the M-step renews."""
+
+    @torch.no_grad()
+    def move_template(self, code: Float[Tensor, "1 c"]) -> float:
+        """Eq. 4: adds the decoder's offsets for a code to the template, and takes them out of the decoder's bias so that meshes do not jump.
+
+        code: mean code of the chosen samples.
+        Returns the mean length of the move; 0 if it would turn the surface inside out and is left out.
+        """
+        half = self.shape.decode(code)[0]
+        length = float(self.sphere.full_verts(half).norm(dim=-1).mean())
+        half = half * min(1.0, self.config.cap / max(length, 1e-12))
+        moved = self.template + self.sphere.full_verts(half)
+        if not signed_volume(moved, self.faces) > 0:
+            return 0.0
+        self.template.copy_(moved)
+        self.shape.decoder.bias.sub_(half.flatten())
+        return min(length, self.config.cap)
+
+    def relabel(self, chart: Tensor) -> dict[str, float]:
+        """Takes a new canonical map over.
+
+        chart: (p + 1, hu, wu).
+        Returns the share of vertices that changed their part, and the map's confidence.
+        """
+        faces, verts = label_surface(chart, self.sphere.mesh, self.config.balance)
+        changed = float((verts.to(self.vert_labels) != self.vert_labels).float().mean())
+        for kept, new in ((self.part_map, chart), (self.face_labels, faces), (self.vert_labels, verts)):
+            kept.copy_(new)
+        return {"changed": changed, "confidence": label_confidence(chart)}
+
+# %% ../../nbs/umr/119_umr.ipynb #7dd44ef0
+class _EM(_Surface):
     """The two halves of a round."""
 
     def losses(self, batch: dict[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
-        """Named, unweighted losses of one batch."""
+        """Named, unweighted losses of one batch; see `batch_losses`.
+
+        batch: "image", "mask", "generator", and "part_map" for the part constraints.
+        stage: only what its weights ask for is computed; None takes the second round.
+        """
         stage = stage or self.stages()[-1]
         wanted = current_weights(stage, "networks", batch.get("progress", 0.5))
         return batch_losses(self, batch, wanted, self.cameras_of(stage), stage.name != "round 1")
@@ -121,41 +166,16 @@ class _EM(_Networks):
                 self.camera.load_state_dict(CameraHeads(c.feature, c.feature, c.cameras).state_dict())
         self.active.fill_(self.cameras_of(stage))
 
+# %% ../../nbs/umr/119_umr.ipynb #4049e6f6
+class _Teaching(_EM):
+    """The curriculum."""
+
     def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
         """The M-steps inside a round."""
         first = stage.name == "round 1"
         every = self.config.refresh_first if first else self.config.refresh_second
         if every and epoch and epoch % every == 0:
-            self.last = maximise(self, data, self.cameras_of(stage), labels=not first)
-    @torch.no_grad()
-    def move_template(self, code: Float[Tensor, "1 c"]) -> float:
-        """Eq. 4: adds the decoder's offsets for a code to the template, and takes them out of the decoder's bias so that meshes do not jump.
-
-        code: mean code of the chosen samples.
-        Returns the mean length of the move.
-        """
-        half = self.shape.decode(code)[0]
-        length = float(self.sphere.full_verts(half).norm(dim=-1).mean())
-        half = half * min(1.0, self.config.cap / max(length, 1e-12))
-        moved = self.template + self.sphere.full_verts(half)
-        if not signed_volume(moved, self.faces) > 0:
-            return 0.0
-        self.template.copy_(moved)
-        self.shape.decoder.bias.sub_(half.flatten())
-        return min(length, self.config.cap)
-
-    def relabel(self, chart: Tensor) -> dict[str, float]:
-        """Takes a new canonical map over.
-
-        chart: (p + 1, hu, wu).
-        Returns the share of vertices that changed their part, and the map's confidence.
-        """
-        faces, verts = label_surface(chart, self.sphere.mesh, self.config.balance)
-        changed = float((verts.to(self.vert_labels) != self.vert_labels).float().mean())
-        self.part_map.copy_(chart)
-        self.face_labels.copy_(faces)
-        self.vert_labels.copy_(verts)
-        return {"changed": changed, "confidence": label_confidence(chart)}
+            maximise(self, data, self.cameras_of(stage), labels=not first)
 
     def stages(self) -> list[Stage]:
         """The two rounds."""
@@ -166,8 +186,8 @@ class _EM(_Networks):
         groups = {"networks": [p for m in (self.trunk, self.shape, self.camera, self.flow) for p in m.parameters()]}
         return groups | ({"critics": list(self.critics.parameters())} if len(self.critics) else {})
 
-# %% ../../nbs/umr/119_umr.ipynb #bad9dc4f
-class _Reading(_EM):
+# %% ../../nbs/umr/119_umr.ipynb #e44061a0
+class _Reading(_Teaching):
     """From pictures to meshes, cameras and flows, in the frame of the given pictures."""
 
     @torch.no_grad()
