@@ -337,7 +337,7 @@ class FeatureNet(nn.Module):
         """The mean of the last map, (b, out)."""
         return self.maps(image)[-1].mean((2, 3))
 
-
+# %% ../../nbs/networks/53_features.ipynb #be178f11
 STAGES = {"resnet18": ("layer1", "layer2", "layer3", "layer4"), "inception": ("maxpool1", "maxpool2", "Mixed_5d", "Mixed_6e", "Mixed_7c")}
 
 

@@ -117,7 +117,7 @@ class Cues:
     across, along: horizontal and vertical position on the object.
     shape, color, maps: local shape, relative colour, feature maps.
     backend, levels, keep: of the feature maps: which network, which of its maps, how many main directions.
-    raw: whether the feature maps are taken alone, as they are (non-negative, neither centred nor scaled).
+    raw: whether the feature maps are taken alone, as they are.
     """
 
     across: float = 0.0
@@ -134,12 +134,10 @@ class Cues:
     def all_sides(cls) -> Cues:
         """For objects seen from all around: nothing that depends on which way they look."""
         return cls()
-
     @classmethod
     def one_side(cls) -> Cues:
         """For objects that all look the same way: mostly position and shape."""
         return cls(across=1.3, along=1.0, shape=0.8, color=0.0, maps=0.0)
-
     @classmethod
     def paper(cls) -> Cues:
         """Features of VGG-19 after relu 5_2 and 5_4 (needs its weights)."""

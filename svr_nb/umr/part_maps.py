@@ -139,7 +139,7 @@ def _prepared(folder: str | os.PathLike, size: int, limit: int | None, options: 
     shapes = [tuple(load_image(path)[0].shape[1:]) for path, _ in pairs]
     return [(path, prepare_photo(path, mask, size, **options), (shape[0], shape[1])) for (path, mask), shape in zip(pairs, shapes)]
 
-
+# %% ../../nbs/umr/111_part_maps.ipynb #349a9f89
 def photos_with_parts(folder: str | os.PathLike, maps: str | os.PathLike, size: int = 64, limit: int | None = None, category: str = "object",
                       names: Sequence[str] = (), **options: Any) -> Collection:
     """Photographs with part maps from files, image and map cropped together.
@@ -203,7 +203,7 @@ def landmark_error(maps: Float[Tensor, "b p h w"], points: Float[Tensor, "b k 2"
     side = (plain[:, 6:] - plain[:, 4:6]).amax(1)
     return {name: _held_out_error(x, points, visible, side, ridge) for name, x in (("parts", parts), ("silhouette", plain))}
 
-
+# %% ../../nbs/umr/111_part_maps.ipynb #eb3480ef
 def _held_out_error(x: Tensor, points: Tensor, visible: Tensor, side: Tensor, ridge: float) -> float:
     """Error on every second picture of a ridge regression on the others."""
     x = torch.cat([(x - x.mean(0)) / x.std(0).clamp(min=1e-3), torch.ones(len(x), 1)], 1).double()

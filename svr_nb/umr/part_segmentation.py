@@ -23,13 +23,13 @@ from .part_losses import (
     background_loss, concentration_loss, equivariance_loss, orthonormal_loss, positive_halves, random_warps, semantic_loss, warped, within)
 
 # %% auto #0
-__all__ = ['LOSSES', 'SegmenterConfig', 'PartSegmenter', 'segment_parts', 'part_losses', 'start_basis', 'small_cues',
-           'fit_segmenter', 'best_share', 'refine_segmenter']
+__all__ = ['LOSSES', 'PartRecipe', 'SegmenterConfig', 'PartSegmenter', 'segment_parts', 'part_losses', 'start_basis',
+           'small_cues', 'fit_segmenter', 'best_share', 'refine_segmenter']
 
-# %% ../../nbs/umr/111_part_segmentation.ipynb #292eaa74
+# %% ../../nbs/umr/111_part_segmentation.ipynb #40e23505
 @dataclass(frozen=True)
-class SegmenterConfig(ConfigBase):
-    """How a part segmenter is built and trained.
+class PartRecipe(ConfigBase):
+    """How a part segmenter is built and trained: the fields of `SegmenterConfig`.
 
     parts: without the background.  size: side of the pictures in pixels, a multiple of 8.
     widths: channels of the four levels, multiples of 4.  sees_mask: whether silhouette and place on the object are inputs.
@@ -65,6 +65,11 @@ class SegmenterConfig(ConfigBase):
     rate: float = 4e-3
     basis_rate: float = 1e-3
 
+# %% ../../nbs/umr/111_part_segmentation.ipynb #75e40849
+@dataclass(frozen=True)
+class SegmenterConfig(PartRecipe):
+    """The two presets of a part segmenter, and the checks of its fields (listed in `PartRecipe`)."""
+
     @classmethod
     def tiny(cls, parts: int = 4, **changes: Any) -> SegmenterConfig:
         """Half a minute on one core at 64 pixels; `changes` are fields. Mirrors only if no cue depends on left and right."""
@@ -93,7 +98,7 @@ def _block(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
     """A convolution, a normalisation that does not mix pictures, an activation."""
     return nn.Sequential(nn.Conv2d(inside, outside, 3, stride, 1), nn.GroupNorm(4, outside), nn.LeakyReLU(0.1))
 
-
+# %% ../../nbs/umr/111_part_segmentation.ipynb #16e32c0c
 class PartSegmenter(Portable):
     """Image and silhouette to part probabilities; saved and loaded like a system.
 
@@ -222,7 +227,7 @@ def small_cues(image: Tensor, mask: Tensor, config: SegmenterConfig) -> tuple[Te
     half = F.avg_pool2d(full * mask, 2) / F.avg_pool2d(mask, 2).clamp(min=1e-3)
     return half if config.cues.raw else positive_halves(half), full
 
-
+# %% ../../nbs/umr/111_part_segmentation.ipynb #e3ef0c93
 def fit_segmenter(collection: Collection, parts: int = 4, steps: int | None = None, seed: int = 0, config: SegmenterConfig | None = None,
                   progress: bool = False) -> PartSegmenter:
     """Trains a part segmenter on the pictures and silhouettes of a collection; nothing else in it is used.
@@ -283,7 +288,7 @@ def best_share(errors: Float[Tensor, "b"], share: float = 0.5) -> Int[Tensor, "k
     count = max(1, round(check_number(share, "share", 1e-6, 1.0) * len(errors)))
     return errors.argsort(stable=True)[:count]
 
-
+# %% ../../nbs/umr/111_part_segmentation.ipynb #7bc9bde5
 def refine_segmenter(segmenter: PartSegmenter, images: Float[Tensor, "b 3 s s"], masks: Float[Tensor, "b 1 s s"],
                      targets: Float[Tensor, "b p s s"], steps: int = 150, seed: int = 0, rate: float = 1e-3) -> PartSegmenter:
     """A copy of a segmenter, fine-tuned on given part maps by cross-entropy under random warps and tints.
