@@ -188,9 +188,21 @@ def visible_faces_of(uvz: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], siz
 
     uvz, faces, size, perspective: as in `visible_vertices`.
     """
-    owner = hard_rasterize(uvz, faces, size, perspective)[0].flatten(1)
+    owner = _owners(uvz, faces, size, perspective).flatten(1)
     seen = torch.zeros(len(uvz), len(faces) + 1, dtype=torch.bool, device=uvz.device)
     return seen.scatter_(1, owner + 1, True)[:, 1:]
+
+
+def _owners(uvz: Tensor, faces: Tensor, size: int, perspective: bool) -> Tensor:
+    """The nearest face at every pixel, by the compiled loops where they run."""
+    if uvz.device.type == "cpu":
+        from svr_nb.render.mesh_loops import compiled_runs
+
+        if compiled_runs():
+            from svr_nb.render.fast_mesh import nearest_compiled
+
+            return nearest_compiled(uvz, faces, size, perspective)[0]
+    return hard_rasterize(uvz, faces, size, perspective)[0]
 
 # %% ../../nbs/umr/116_keypoint_transfer.ipynb #e0404237
 def exact_face_flow(verts: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], camera: AnyOf, side: int = 3) -> Float[Tensor, "b f t t 2"]:
