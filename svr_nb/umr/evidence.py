@@ -82,7 +82,7 @@ def measure(system: UMR, data: Collection) -> dict[str, float]:
     row = {name: float(values.mean()) for name, values in scores.items()}
     return row | {"camera error (degrees)": float(scores["camera error (degrees)"].median())}
 
-
+# %% ../../nbs/umr/120_umr_evidence.ipynb #42bf1bbf
 def run_arm(arm: str, seed: int, start: UMR | None = None, config: UMRConfig | None = None) -> tuple[UMR, UMR, dict[str, Any]]:
     """Trains one arm and measures it.
 
@@ -108,7 +108,7 @@ def levels(seed: int) -> dict[str, Any]:
     found = reference_levels(birds(seed)["test"])
     return {"arm": "levels", "seed": seed, **{name: score.pck for name, score in found.items()}}
 
-
+# %% ../../nbs/umr/120_umr_evidence.ipynb #ab3807c4
 def run_all(seeds: Sequence[int], arms: Sequence[str], out: str | Path, models: str | Path | None = None) -> list[dict[str, Any]]:
     """Runs every arm for every seed that is not in the file yet; arms with a common first round share it.
 
@@ -163,7 +163,8 @@ def summary(rows: Sequence[dict[str, Any]], columns: dict[str, str] | None = Non
     return Table(lines, title="UMR on procedural birds", note=f"Levels of keypoint transfer: {note}." if note else "")
 
 # %% ../../nbs/umr/120_umr_evidence.ipynb #24a70361
-def photo_split(folder: str | Path, parts: int, hold_out: int = 40, size: int = 96, category: str = "object", seed: int = 0) -> tuple[Collection, Collection]:
+def photo_split(folder: str | Path, parts: int, hold_out: int = 40, size: int = 96, category: str = "object", seed: int = 0
+                ) -> tuple[Collection, Collection]:
     """Photographs for training, with part maps learned from them alone, and the last ones by name, which nobody has looked at.
 
     folder: photographs with silhouettes beside them.
@@ -175,17 +176,16 @@ def photo_split(folder: str | Path, parts: int, hold_out: int = 40, size: int = 
     segmenter = fit_segmenter(train, parts, seed=seed, progress=False)
     return with_parts(train, segment_parts(segmenter, train["image"], train["mask"])), test
 
-
+# %% ../../nbs/umr/120_umr_evidence.ipynb #fe6819d7
 def photo_config(parts: int = 5) -> UMRConfig:
     """The small preset for real photographs: 64 pixels and a sphere of 642 vertices, so that legs have room.
 
     parts: how many.
     """
     tiny = UMRConfig.tiny()
-    second = replace(tiny.second, lap=0.05)
-    return replace(tiny, image_size=64, level=3, chart=64, flow_widths=(32, 16, 8, 8), parts=parts, first_steps=500, second_steps=1000, second=second)
+    return replace(tiny, image_size=64, level=3, chart=64, flow_widths=(32, 16, 8, 8), parts=parts, first_steps=500, second_steps=1000)
 
-
+# %% ../../nbs/umr/120_umr_evidence.ipynb #683b3685
 def run_photos(train: Collection, test: Collection, config: UMRConfig, seed: int = 0) -> tuple[UMR, dict[str, Any]]:
     """Trains on photographs and measures the overlap of silhouettes on those held out.
 
@@ -218,31 +218,36 @@ def run_cars(seed: int = 0, count: int = 400) -> tuple[UMR, dict[str, Any]]:
     system.category = "car"
     return system, {"arm": "cars", "seed": seed, **measure(system, data["test"]), **report, "seconds": round(time.monotonic() - began)}
 
-
+# %% ../../nbs/umr/120_umr_evidence.ipynb #9cf82c84
 def card_notes(row: dict[str, Any], made: str) -> str:
     """What a model card says about scores and limits.
 
     row: scores.
     made: how the weights were made, one sentence.
     """
-    names = [n for n in ("mask IoU", "mask IoU, hard", "PCK by camera", "PCK by camera vis", "PCK by flow", "camera error (degrees)", "camera within 30") if n in row]
-    scores = ", ".join(f"{name} {row[name]:.3f}" for name in names)
-    return (f"{made}\n\nOn unseen ones: {scores}.\n\nLimits: a sphere of few vertices gives the build of a thing and blunts what is thin or pointed; the far side is "
-            "the near side's mirror image; it knows one category and answers with it whatever the picture shows.")
+    wanted = ("mask IoU", "mask IoU, hard", "PCK by camera", "PCK by camera vis", "PCK by flow", "camera error (degrees)", "camera within 30")
+    scores = ", ".join(f"{name} {row[name]:.3f}" for name in wanted if name in row)
+    return (f"{made}\n\nOn unseen ones: {scores}.\n\nLimits: a sphere of few vertices gives the build of a thing and blunts what is thin or "
+            "pointed; the far side is the near side's mirror image; it knows one category and answers with it whatever the picture shows.")
 
-# %% ../../nbs/umr/120_umr_evidence.ipynb #45aacbdc
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.umr.evidence --seeds 11 12 13 --out rows.json`."""
-    parser = argparse.ArgumentParser(description="Trains the ablation arms of UMR and prints the table.")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
+# %% ../../nbs/umr/120_umr_evidence.ipynb #868afc19
+def _parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(description="Trains the ablation arms of UMR and prints the table; or trains on cars or photographs.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23])
     parser.add_argument("--arms", nargs="+", default=list(ARMS[:3]), choices=list(ARMS))
     parser.add_argument("--out", default="umr_evidence.json")
     parser.add_argument("--models", default=None, help="folder for the weights of the full arms, of the cars or of the photographs")
     parser.add_argument("--cars", action="store_true", help="train the cars instead")
-    parser.add_argument("--photos", default=None, help="a folder of photographs with silhouettes: train on them instead, hold out the last 40 by name")
+    parser.add_argument("--photos", default=None, help="a folder of photographs with silhouettes: train on them, hold out the last 40 by name")
     parser.add_argument("--category", default="horse", help="what the photographs show")
     parser.add_argument("--parts", type=int, default=5, help="parts to look for in the photographs")
-    given = parser.parse_args(arguments)
+    return parser
+
+# %% ../../nbs/umr/120_umr_evidence.ipynb #45aacbdc
+def main(arguments: Sequence[str] | None = None) -> None:
+    """`python -m svr_nb.umr.evidence --seeds 21 22 23 --out rows.json`."""
+    given = _parser().parse_args(arguments)
     torch.set_num_threads(1)
     if not given.cars and not given.photos:
         print(summary(run_all(given.seeds, given.arms, given.out, given.models)))

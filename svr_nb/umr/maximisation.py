@@ -82,8 +82,8 @@ def survey(model: Any, data: Any, cameras: int, chunk: int = 64) -> Survey:
         camera = p.hypotheses.pick()
         drawn = soft_rasterize(camera.project(p.verts), model.faces, c.image_size, perspective=False)
         seen = visible_verts(visible_faces(drawn), model.faces, p.verts.shape[1])
-        rows.append((p.code, p.verts, p.flow, camera.scale, camera.translation, camera.quaternion, p.hypotheses.best, view.mask, drawn.alpha, view.maps, seen,
-                     view.windows.center, view.windows.half))
+        rows.append((p.code, p.verts, p.flow, camera.scale, camera.translation, camera.quaternion, p.hypotheses.best, view.mask, drawn.alpha,
+                     view.maps, seen, view.windows.center, view.windows.half))
     columns = [None if part[0] is None else torch.cat(part) for part in zip(*rows)]
     codes, verts, flow, scale, shift, turn, chosen, mask, outline, maps, seen, center, half = columns
     return Survey(codes, verts, flow, WeakPerspective(scale, shift, turn), chosen, mask, outline, maps, seen, Windows(center, half))
