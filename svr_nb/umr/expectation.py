@@ -40,7 +40,7 @@ class View:
 
     image: Float[Tensor, "b 3 s s"]
     mask: Float[Tensor, "b 1 s s"]
-    maps: Float[Tensor, "b p s s"] | None
+    maps: Any
     windows: Windows
     flip: Tensor
 
@@ -248,7 +248,7 @@ def batch_losses(model: Any, batch: Mapping[str, Any], wanted: Mapping[str, floa
         costs = hypothesis_costs(model, p, view, wanted, generator)
     else:
         costs = hypothesis_costs(model, p, view, wanted, generator)
-        total = sum(wanted.get(name, 0.0) * cost for name, cost in costs.items())
+        total = torch.stack([wanted.get(name, 0.0) * cost for name, cost in costs.items()]).sum(0)
         judged = weights = hypothesis_weights(total, logits, c.choice, c.temperature, c.spare)
     found = {name: ((weights if name == "mask" else weights.detach()) * cost).sum(1).mean() for name, cost in costs.items()}
     found |= {name: p.verts.sum() * 0 for name in ("sp", "sv") if name in wanted and name not in found}

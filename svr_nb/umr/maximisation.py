@@ -74,7 +74,8 @@ def survey(model: Any, data: Any, cameras: int, chunk: int = 64) -> Survey:
     cameras: how many hypotheses to use.
     chunk: pictures at a time.
     """
-    c, rows = model.config, []
+    c = model.config
+    rows: list[Any] = []
     for index in torch.arange(len(data)).split(chunk):
         batch = {name: x.to(model.device) for name, x in data.batch(index).items() if name in ("image", "mask", "part_map")}
         view = crop_view(batch["image"], batch["mask"], batch.get("part_map"), c.image_size, c.fill)
@@ -84,7 +85,7 @@ def survey(model: Any, data: Any, cameras: int, chunk: int = 64) -> Survey:
         seen = visible_verts(visible_faces(drawn), model.faces, p.verts.shape[1])
         rows.append((p.code, p.verts, p.flow, camera.scale, camera.translation, camera.quaternion, p.hypotheses.best, view.mask, drawn.alpha,
                      view.maps, seen, view.windows.center, view.windows.half))
-    columns = [None if part[0] is None else torch.cat(part) for part in zip(*rows)]
+    columns: list[Any] = [None if part[0] is None else torch.cat(part) for part in zip(*rows)]
     codes, verts, flow, scale, shift, turn, chosen, mask, outline, maps, seen, center, half = columns
     return Survey(codes, verts, flow, WeakPerspective(scale, shift, turn), chosen, mask, outline, maps, seen, Windows(center, half))
 
@@ -236,7 +237,8 @@ def maximise(model: Any, data: Any, cameras: int, labels: bool = True) -> dict[s
     labels: whether to renew the map as well as the template.
     Returns how far the template moved on average, how many vertices changed their part, and the confidence of the map.
     """
-    found, report, agreeing = survey(model, data, cameras), {}, None
+    found, agreeing = survey(model, data, cameras), None
+    report: dict[str, float] = {}
     if labels and found.maps is not None:
         chart, agreeing = canonical_chart(model, found)
         report |= model.relabel(chart)

@@ -5,16 +5,15 @@
 # %% ../../nbs/umr/118_mesh_networks.ipynb #43432d58
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..conventions import check_tensor, pixel_centers
+from ..conventions import pixel_centers
 from ..networks.encoders import Mlp, standardize
 from .camera_hypotheses import NUMBERS
 
@@ -34,6 +33,8 @@ class SmallTrunk(nn.Module):
     widths: channels after each halving.
     feature: length of the result.
     """
+
+    places: Tensor
 
     def __init__(self, size: int, widths: Sequence[int] = (16, 32, 64, 128), feature: int = 128) -> None:
         super().__init__()
@@ -129,8 +130,9 @@ class CameraHeads(nn.Module):
         self.heads = nn.ModuleList(nn.Sequential(Mlp((feature, hidden, hidden), hidden="leaky", last="leaky"), nn.Linear(hidden, NUMBERS))
                                    for _ in range(count))
         for head in self.heads:
-            nn.init.normal_(head[-1].weight, 0, 0.01)
-            nn.init.zeros_(head[-1].bias)
+            last: Any = list(head.children())[-1]
+            nn.init.normal_(last.weight, 0, 0.01)
+            nn.init.zeros_(last.bias)
 
     def forward(self, feature: Float[Tensor, "b f"]) -> Float[Tensor, "b k 9"]:
         """feature: from the trunk."""
@@ -155,7 +157,8 @@ class FlowHead(nn.Module):
         self.doublings = nn.ModuleList(_doubling(a, b) for a, b in zip(chain, chain[1:]))
         self.last = nn.Conv2d(chain[-1], 2, 3, padding=1, padding_mode="reflect")
         nn.init.normal_(self.last.weight, 0, 0.02)
-        nn.init.zeros_(self.last.bias)
+        if self.last.bias is not None:
+            nn.init.zeros_(self.last.bias)
 
     def forward(self, feature: Float[Tensor, "b f"]) -> Float[Tensor, "b 2 hu wu"]:
         """feature: from the trunk. Values lie in (-1, 1)."""

@@ -47,14 +47,15 @@ class _Built(SystemBase):
     face_labels: Tensor
     vert_labels: Tensor
     active: Tensor
+    frame: Tensor
+    trunk: SmallTrunk | ResidualTrunk
 
     def __init__(self, config: UMRConfig | None = None, seed: int = 0) -> None:
         super().__init__(config or UMRConfig.tiny())
         c = self.config
         self.sphere = symmetric_sphere(c.level)
         with fresh_weights(seed):
-            trunk = SmallTrunk(c.image_size, c.widths, c.feature) if c.trunk == "small" else ResidualTrunk(c.image_size, c.feature)
-            self.trunk = trunk
+            self.trunk = SmallTrunk(c.image_size, c.widths, c.feature) if c.trunk == "small" else ResidualTrunk(c.image_size, c.feature)
             self.shape = ShapeHead(c.feature, c.code, self.sphere.half_verts, c.variational)
             self.camera = CameraHeads(c.feature, c.feature, c.cameras)
             self.flow = FlowHead(c.feature, c.chart, c.flow_widths, c.flow_start, c.flow_deep)
@@ -160,8 +161,8 @@ class _EM(_Surface):
         if stage.name == "round 1":
             return
         c = self.config
-        maximise(self, data, c.first_cameras)
-        if c.cameras != c.first_cameras:
+        maximise(self, data, int(self.active))
+        if stage.name == "round 2" and c.cameras != c.first_cameras:
             with fresh_weights(int(generator.initial_seed()) & 0x7FFFFFFF):
                 self.camera.load_state_dict(CameraHeads(c.feature, c.feature, c.cameras).state_dict())
         self.active.fill_(self.cameras_of(stage))
