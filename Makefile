@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d checkpoints clean
+.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr evidence-tars clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -61,6 +61,13 @@ hooks: setup
 # PHOTOS=folder measures how well the shipped horse covers photographs; without it the ablations are trained on fresh seeds.
 evidence-ssl3d: setup
 	$(BIN)/python -m svr_nb.ssl3d.evidence $(if $(PHOTOS),--photos "$(PHOTOS)",--seeds $(SEEDS))
+
+# PHOTOS=folder trains on photographs with silhouettes and measures the last forty by name.
+evidence-umr: setup
+	$(BIN)/python -m svr_nb.umr.evidence $(if $(PHOTOS),--photos "$(PHOTOS)" --seeds 0)
+
+evidence-lem evidence-tars: evidence-%: setup
+	$(BIN)/python -m svr_nb.$*.evidence
 
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info
