@@ -228,7 +228,8 @@ def card_notes(row: Mapping[str, Any], level: Mapping[str, Any]) -> str:
     row: of the run, from `run_all`.  level: its reference levels.
     """
     c, n, ceiling = COUNTS, lambda key: f"{row[key]:.3f}", level["auto-encoder, photographs' shapes"]
-    return (f"Trained on {c['synthetic']} procedural chairs, tables, aeroplanes and cars with two drawings each, {'' if row['arm'] == 'rec' else 'on ' + str(c['natural']) + ' photograph-like pictures without labels, '}"
+    seen = "" if row["arm"] == "rec" else f"on {c['natural']} photograph-like pictures without labels, "
+    return (f"Trained on {c['synthetic']} procedural chairs, tables, aeroplanes and cars with two drawings each, {seen}"
             f"and on {c['loose']} shapes that are never drawn, "
             f"in {row['seconds']} s of one CPU core after the auto-encoder: "
             f"`python -m svr_nb.lem.evidence --seeds {row['seed']} --arms {row['arm']} --models models --ship folder --ship-arm {row['arm']}`.\n\n"
