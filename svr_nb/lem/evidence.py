@@ -157,7 +157,7 @@ def run_all(seeds: Sequence[int], arms: Sequence[str], out: str | Path, models: 
 
     seeds, arms: what to run; all arms of a seed before the next seed.
     out: JSON file of rows, read first and rewritten after every run.
-    models: folder for the weights of "rec+adv", or None.
+    models: folder for the weights, or None.
     folder: of the data, as for `splits`.
     steps: of the main stage; None for the preset's own number.
     """
@@ -171,8 +171,8 @@ def run_all(seeds: Sequence[int], arms: Sequence[str], out: str | Path, models: 
             row = levels(folder)
         else:
             system, row = run_arm(arm, seed, folder, steps)
-            if models and arm == "rec+adv":
-                system.save_pretrained(Path(models) / f"rec+adv-{seed}")
+            if models:
+                system.save_pretrained(Path(models) / f"{arm}-{seed}")
         rows.append(row)
         path.write_text(json.dumps(rows, indent=1))
         print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
@@ -228,10 +228,11 @@ def card_notes(row: Mapping[str, Any], level: Mapping[str, Any]) -> str:
     row: of the run, from `run_all`.  level: its reference levels.
     """
     c, n, ceiling = COUNTS, lambda key: f"{row[key]:.3f}", level["auto-encoder, photographs' shapes"]
-    return (f"Trained on {c['synthetic']} procedural chairs, tables, aeroplanes and cars with two drawings each, on {c['natural']} "
-            f"photograph-like pictures without labels, and on {c['loose']} shapes that are never drawn, "
+    seen = "" if row["arm"] == "rec" else f"on {c['natural']} photograph-like pictures without labels, "
+    return (f"Trained on {c['synthetic']} procedural chairs, tables, aeroplanes and cars with two drawings each, {seen}"
+            f"and on {c['loose']} shapes that are never drawn, "
             f"in {row['seconds']} s of one CPU core after the auto-encoder: "
-            f"`python -m svr_nb.lem.evidence --seeds {row['seed']} --arms rec+adv --models models --ship folder`.\n\n"
+            f"`python -m svr_nb.lem.evidence --seeds {row['seed']} --arms {row['arm']} --models models --ship folder --ship-arm {row['arm']}`.\n\n"
             f"On {c['test']} unseen pictures of the unlabelled world: IoU {n('IoU')} at the data set's best threshold "
             f"{row['threshold']:.2f}, {n('IoU at .5')} at .5; "
             f"Chamfer {n('Chamfer')}; nearest shape of the right kind {n('purity')}. On unseen drawings: IoU {n('drawn IoU')}. "
@@ -241,16 +242,17 @@ def card_notes(row: Mapping[str, Any], level: Mapping[str, Any]) -> str:
             "the kind more often than the instance, and was never shown a real photograph. It says nothing about the camera.")
 
 
-def ship(rows: Sequence[Mapping[str, Any]], models: str | Path, folder: str | Path, category: str = "object") -> Path:
-    """Writes the first trained "rec+adv" model with its scores into the folder that ships with the library.
+def ship(rows: Sequence[Mapping[str, Any]], models: str | Path, folder: str | Path, arm: str = "rec+adv", category: str = "object") -> Path:
+    """Writes the first trained model of an arm with its scores into the folder that ships with the library.
 
     rows: from `run_all`.  models: where it put the weights.
     folder: gets one folder "lem-<category>".
+    arm: which arm.
     category: name of the checkpoint.
     """
-    row = next(r for r in rows if r["arm"] == "rec+adv" and (Path(models) / f"rec+adv-{r['seed']}").is_dir())
+    row = next(r for r in rows if r["arm"] == arm and (Path(models) / f"{arm}-{r['seed']}").is_dir())
     level = next(r for r in rows if r["arm"] == "levels")
-    system = LEM.from_pretrained(str(Path(models) / f"rec+adv-{row['seed']}"))
+    system = LEM.from_pretrained(str(Path(models) / f"{arm}-{row['seed']}"))
     system.category, system.notes = category, card_notes(row, level)
     system.half().save_pretrained(Path(folder) / f"lem-{category}")
     return Path(folder) / f"lem-{category}"
@@ -263,8 +265,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arms", nargs="+", default=["rec", "rec+adv"], choices=list(ARMS))
     parser.add_argument("--out", default="lem_evidence.json")
     parser.add_argument("--data", default=None, help="folder that keeps the collections between runs")
-    parser.add_argument("--models", default=None, help="folder for the weights of rec+adv")
-    parser.add_argument("--ship", default=None, help="folder for the first of these models, with its card")
+    parser.add_argument("--models", default=None, help="folder for the weights")
+    parser.add_argument("--ship", default=None, help="folder for one of these models, with its card")
+    parser.add_argument("--ship-arm", default="rec+adv", choices=list(ARMS))
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     rows = run_all(given.seeds, given.arms, given.out, given.models, given.data)
@@ -273,7 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for score in ("IoU", "IoU at .5"):
             print(paired(rows, first, second, score))
     if given.ship and given.models:
-        print(ship(rows, given.models, given.ship))
+        print(ship(rows, given.models, given.ship, given.ship_arm))
 
 
 if __name__ == "__main__" and "__file__" in globals():

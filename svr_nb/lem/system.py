@@ -188,7 +188,7 @@ class LEM(_Predicting, SystemBase):
         super().__init__(config or LEMConfig.tiny())
         c = self.config
         with fresh_weights(seed):
-            shape = {"size": c.voxels, "code": c.code, "form": c.shape_form, "widths": c.shape_widths, "patch": c.shape_patch,
+            shape: dict[str, Any] = {"size": c.voxels, "code": c.code, "form": c.shape_form, "widths": c.shape_widths, "patch": c.shape_patch,
                      "channels": c.shape_channels}
             self.encoder = ImageEncoder(make_trunk(c.trunk, c.widths, c.strides), c.code, c.attention, c.source_stage, c.inner, c.scales,
                                         c.temperature, c.separate_value, c.sphere, c.pool)
@@ -199,8 +199,8 @@ class LEM(_Predicting, SystemBase):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Auto-encoder, image encoder, classifiers and pair score, each with its own total."""
-        parts = {"shapes": [self.voxel_encoder, self.voxel_decoder], "encoder": [self.encoder], "adversaries": [self.adversaries],
-                 "pairs": [self.pairs]}
+        parts: dict[str, list[nn.Module]] = {"shapes": [self.voxel_encoder, self.voxel_decoder], "encoder": [self.encoder],
+                                             "adversaries": [self.adversaries], "pairs": [self.pairs]}
         return {name: [p for m in modules for p in m.parameters()] for name, modules in parts.items()}
 
     def stages(self) -> list[Stage]:
@@ -210,7 +210,7 @@ class LEM(_Predicting, SystemBase):
     def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
         """The dense auto-encoder starts from the best linear one."""
         if stage.name == "shapes" and self.config.shape_form == "dense":
-            source = data.get("shapes", data["synthetic"]) if isinstance(data, dict) else data
+            source: Any = data.get("shapes", data["synthetic"]) if isinstance(data, dict) else data
             grids = _grids(source.fields)
             if len(grids) > 1:
                 start_dense(self.voxel_encoder, self.voxel_decoder, grids[:2400].to(self.device))
