@@ -115,15 +115,21 @@ def demo(out: str | Path = "_demo", *, system: str = "ssl3d", category: str = "h
 # %% ../nbs/78_command_line.ipynb #15552c44
 def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps: int) -> Any:
     """A reconstruction with its metrics."""
+    import inspect
+    from functools import partial
+
+    from svr_nb.checkpoints import system_class
     from svr_nb.metrics import mask_iou
     from svr_nb.one_photo import reconstruct
 
     truth = None if picture is not None else _sample(category)
     if truth is not None:
         picture, silhouette = truth[0]["image"], truth[0]["mask"]
-    before: Any = reconstruct(picture, silhouette, system=system, category=category, steps=0)
-    after: Any = reconstruct(picture, silhouette, system=system, category=category, steps=steps, refine_pose=True)
-    for name, result in (("silhouette IoU as predicted", before), ("silhouette IoU after fitting", after)):
+    fits = "steps" in inspect.signature(system_class(system).reconstruct).parameters   # does it fit to the very photograph?
+    run: Any = partial(reconstruct, picture, silhouette, system=system, category=category)
+    before: Any = run(steps=0) if fits else run()
+    after: Any = run(steps=steps, refine_pose=True) if fits else before
+    for name, result in (("silhouette IoU as predicted", before), ("silhouette IoU after fitting", after))[:1 + fits]:
         seen = result.mask[None]
         after.metrics[name] = float(mask_iou(result.silhouette(seen.shape[-1])[None], seen, threshold=0.5))
     return after if truth is None else _compared(after, truth)

@@ -248,6 +248,10 @@ class _Predicting(_Answering):
         found = [self._one(i[None], m[None], texels) for i, m in zip(pictures, silhouettes)]
         return found[0] if single else found
 
+# %% ../../nbs/umr/119_umr.ipynb #4fb91abe
+class _Measuring(_Predicting):
+    """Against the truth, where it is known."""
+
     def align(self, data: Any) -> Tensor:
         """Finds the rotation from the learned to the library's frame on a collection with true cameras, and keeps it.
 
@@ -257,12 +261,23 @@ class _Predicting(_Answering):
         self.frame.copy_(fit_camera_frame(found.camera.rotation.cpu(), data["camera_rotation"]))
         return self.frame
 
+    @staticmethod
+    def sample_data(category: str, split: str, count: int, size: int, seed: int) -> Any:
+        """What the command line trains and measures on: procedural shapes with noisy part maps; `Config` must know how many parts.
+
+        category, split, count, seed: as for `samples`; "" takes birds.
+        size: of the crops; the pictures are twice as large.
+        """
+        from svr_nb.data.sample_items import samples
+
+        return samples(category or "bird", split, count, seed=seed, size=2 * size, projection="orthographic", part_map=True, part_noise=0.1, points=0)
+
     def evaluate(self, data: Any) -> dict[str, Tensor]:
         """The paper's metrics; see `survey_scores`."""
         return survey_scores(self, survey(self, data, int(self.active)), data)
 
 
-class UMR(_Predicting):
+class UMR(_Measuring):
     """Textured meshes with parts, cameras and correspondence from single images, learned from images, silhouettes and part maps (UMR).
 
     config: `UMR.Config.tiny()`, `.paper()`, `.release()` or a changed copy.  seed: decides the starting weights.
