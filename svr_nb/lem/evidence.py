@@ -35,7 +35,7 @@ __all__ = ['CSM', 'ARMS', 'COUNTS', 'DATA_SEED', 'COLUMNS', 'arm_config', 'split
 # %% ../../nbs/lem/110_lem_evidence.ipynb #b202ed0a
 CSM = {"csm": 0.1, "score": "codes", "labels": "mutual", "quantile": 0.2, "csm_start": 0.4}
 ARMS: dict[str, dict[str, Any]] = {
-    "rec": {"adversaries": ()}, "rec+adv": {}, "rec+ssa": {"adversaries": (), "attention": True}, "rec+adv+ssa": {"attention": True},
+    "rec": {"adversaries": ()}, "rec+adv": {}, "beta .03": {"beta": 0.03}, "rec+ssa": {"adversaries": (), "attention": True}, "rec+adv+ssa": {"attention": True},
     "rec+adv+csm": CSM, "all": {"attention": True, **CSM}, "labels": {"adversaries": (), "oracle": 1.0},
     "collapse": {"csm": 0.3, "score": "codes", "labels": "standardised", "quantile": 0.1},
 }
@@ -51,7 +51,7 @@ def arm_config(arm: str, steps: int | None = None) -> LEMConfig:
     return replace(tiny, steps=steps or tiny.steps, **ARMS[check_choice(arm, "arm", list(ARMS))])
 
 # %% ../../nbs/lem/110_lem_evidence.ipynb #0e77403c
-COUNTS = {"synthetic": 600, "natural": 600, "val": 80, "test": 240, "drawn": 120, "loose": 1200}
+COUNTS = {"synthetic": 600, "natural": 600, "val": 80, "test": 240, "drawn": 120, "loose": 1800}
 DATA_SEED = 2                                            # settings were chosen with the data of seed 1
 
 

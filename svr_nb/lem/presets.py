@@ -121,9 +121,9 @@ class LEMConfig(_Networks):
     def tiny(cls) -> LEMConfig:
         """About a minute on one CPU core, 48 pixels."""
         return cls(image_size=48, code=128, sphere=True, shape_form="dense", trunk="small", inner=32, scales=(2, 3, 6), attention=False,
-                   adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.03, csm=0.0, code_noise=0.1, jitter=3,
+                   adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.003, csm=0.0, code_noise=0.1, jitter=3,
                    strides=(2, 2, 1, 1), pool=3,
-                   shape_steps=200, shape_lr=1e-3, shape_batch=16, batch=16, steps=300, lr=1e-3, decay="cosine")
+                   shape_channels=32, shape_steps=300, shape_lr=1e-3, shape_batch=16, batch=16, steps=300, lr=1e-3, decay="cosine")
 
 # %% ../../nbs/lem/107_presets.ipynb #8a99a837
 def _delayed(progress: float, weight: float, start: float) -> float:
@@ -183,7 +183,7 @@ def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int
     return samples(split=split, count=count, seed=seed, size=size, voxels=voxels, domain="natural", gap=gap, **given)
 
 
-def loose_shapes(count: int = 1200, seed: int = 0, voxels: int = 32, category: str | Sequence[str] = KINDS) -> Collection:
+def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 32, category: str | Sequence[str] = KINDS) -> Collection:
     """Voxels of shapes that are never drawn: they cost nothing, and the auto-encoder needs many.
 
     count, seed: how many, and which.
@@ -195,7 +195,7 @@ def loose_shapes(count: int = 1200, seed: int = 0, voxels: int = 32, category: s
     return Collection({"voxels": torch.stack(grids).float()}, "+".join(kinds), f"loose shapes, seed {seed}")
 
 
-def two_domains(seed: int = 0, count: int = 600, views: int = 2, size: int = 48, voxels: int = 32, gap: float = 0.5, loose: int = 1200,
+def two_domains(seed: int = 0, count: int = 600, views: int = 2, size: int = 48, voxels: int = 32, gap: float = 0.5, loose: int = 1800,
                 category: str | Sequence[str] = KINDS) -> dict[str, Collection]:
     """What LEM trains on: "synthetic", "natural" and "shapes".
 

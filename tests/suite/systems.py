@@ -11,12 +11,14 @@ import svr_nb as svr
 
 @dataclass(frozen=True)
 class Entry:
-    """name: the system's short name; make: a fresh system of the smallest useful size; data: a collection it can train on."""
+    """name: the system's short name; make: a fresh system of the smallest useful size; data: a collection it can train on;
+    blind: stages that learn from shapes alone and look at no image."""
 
     name: str
     make: Callable[[int], Any]
     data: Callable[[], Any]
     category: str
+    blind: tuple[str, ...] = ()
 
 
 @lru_cache
@@ -60,5 +62,5 @@ def small_lem(seed: int = 0):
 SYSTEMS = [
     Entry("ssl3d", small_ssl3d, few_cars, "car"),
     Entry("umr", small_umr, few_birds, "bird"),
-    Entry("lem", small_lem, few_drawings, "furniture"),
+    Entry("lem", small_lem, few_drawings, "furniture", blind=("shapes",)),
 ]
