@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from svr_nb.reconstruction import Reconstruction
     from svr_nb.ssl3d.system import SSL3D
     from svr_nb.stages import Stage
+    from svr_nb.tars.system import TARS
     from svr_nb.training import fit
 
 _PARTS = ("cameras", "checkpoints", "data", "losses", "metrics", "networks", "render", "shapes", "training", "viewer", "widgets")
@@ -28,9 +29,10 @@ _HOMES = {
     "Reconstruction": "reconstruction", "reconstruct": "one_photo", "load": "checkpoints", "shipped": "checkpoints",
     "Stage": "stages", "fit": "training", "Table": "evaluation", "evaluate": "evaluation", "doctor": "diagnosis",
     "SSL3D": "ssl3d.system",
+    "TARS": "tars.system",
 }
 __all__ = [
-    "CheckpointError", "FileError", "InputError", "Reconstruction", "SSL3D", "Stage", "SvrError", "Table",
+    "CheckpointError", "FileError", "InputError", "Reconstruction", "SSL3D", "Stage", "SvrError", "TARS", "Table",
     "cameras", "checkpoints", "data", "doctor", "evaluate", "fit", "load", "losses", "metrics", "networks", "reconstruct", "render", "seeded",
     "shapes", "shipped", "training", "viewer", "widgets",
 ]
