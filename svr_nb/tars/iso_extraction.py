@@ -74,8 +74,8 @@ def trace_lattice(values: Float[Tensor, "d d d"], bound: float = 0.6, level: flo
     scale = 2 * bound / (divide_by or numbers.shape[0] - 1)
     return Mesh(torch.as_tensor((verts + low - 1) * scale - bound, dtype=torch.float32), torch.as_tensor(faces.astype(np.int64)))
 
-# %% ../../nbs/tars/134_iso_extraction.ipynb #f9f443df
-def _from_corners(values: Tensor, odd: tuple[int, int, int], reach: float) -> Tensor:
+# %% ../../nbs/tars/134_iso_extraction.ipynb #19f0d7ed
+def _from_corners(values: Tensor, odd: tuple[int, ...], reach: float) -> Tensor:
     """What the coarse nodes prove about the nodes between them: the number of largest size, or 0 for nothing.
 
     odd: along which axes the new nodes lie half way.  reach: slope times half the coarse spacing.
