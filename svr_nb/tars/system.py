@@ -272,7 +272,7 @@ class _Predicting(_Reading):
     category: str
 
     def reconstruct(self, image: Any, mask: Any = None, camera: Any = None, cells: int | None = None, colors: str = "canonical",
-                    topology: float = 1.0) -> Any:
+                    topology: float = 1.0, **unknown: Any) -> Any:
         """The shape of one object, or of a batch, in the frame of the training cameras.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
@@ -281,12 +281,18 @@ class _Predicting(_Reading):
         cells: of the lattice along one side; None takes the configuration's.
         colors: "canonical" (correspondence) or "predicted" (what the colour head says).
         topology: factor on the point features; 0 switches them off.
+        unknown: refused; TARS has no other options.
         Returns a Reconstruction, or a list of them for a batch; its `correspondence` holds every vertex's canonical position (v, 3).
-        Raises FileError or InputError for pictures that cannot be used.
+        Raises FileError or InputError for pictures that cannot be used, InputError for unknown options and wrong values.
         """
+        if unknown:
+            raise refuse("options", "only cells, colors and topology", ", ".join(sorted(unknown)), "TARS needs no optimisation at test time")
+        check_number(topology, "topology")
         count = int(check_number(self.config.cells if cells is None else cells, "cells", 2, 1024, integer=True))
         check_choice(colors, "colors", ("canonical", "predicted"))
         pictures, silhouettes, single = as_batch(image, mask, self.config.image_size)
+        if not single and camera is not None and len(camera) != len(pictures):
+            raise refuse("camera", f"{len(pictures)} cameras, one per picture", f"{len(camera)}")
         codes = self.codes(pictures, silhouettes)
         found = [self._one(code[None], picture, shape, camera if single or camera is None else camera[i], count, colors, topology)
                  for i, (code, picture, shape) in enumerate(zip(codes, pictures, silhouettes))]

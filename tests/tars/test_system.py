@@ -174,6 +174,12 @@ def test_paper_network_runs():
 def test_refusals(chairs):
     system, image, mask = TARS(SMALL), chairs.fields["image"], chairs.fields["mask"]
     for wrong in (lambda: system.reconstruct(image, mask[:2]), lambda: system.reconstruct(None), lambda: system.reconstruct(image[0], mask[0], colors="red"),
-                  lambda: system.reconstruct(image[0], mask[0], cells=0), lambda: TARS("tiny")):
+                  lambda: system.reconstruct(image[0], mask[0], cells=0), lambda: system.reconstruct(image[0], mask[0], topology=float("nan")),
+                  lambda: system.reconstruct(image[:2], mask[:2], camera=chairs.camera([0])), lambda: TARS("tiny")):
         with pytest.raises(InputError):
             wrong()
+
+
+def test_unknown_options_are_named(chairs):
+    with pytest.raises(InputError, match="options: expected only cells, colors and topology, got steps"):
+        TARS(SMALL).reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0], steps=50)
