@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from svr_nb.reconstruction import Reconstruction
     from svr_nb.ssl3d.system import SSL3D
     from svr_nb.stages import Stage
+    from svr_nb.tars.system import TARS
     from svr_nb.training import fit
     from svr_nb.umr.system import UMR
 
@@ -29,10 +30,10 @@ _HOMES = {
     "CheckpointError": "conventions", "FileError": "conventions", "InputError": "conventions", "SvrError": "conventions", "seeded": "conventions",
     "Reconstruction": "reconstruction", "reconstruct": "one_photo", "load": "checkpoints", "shipped": "checkpoints",
     "Stage": "stages", "fit": "training", "Table": "evaluation", "evaluate": "evaluation", "doctor": "diagnosis",
-    "LEM": "lem.system", "SSL3D": "ssl3d.system", "UMR": "umr.system",
+    "LEM": "lem.system", "SSL3D": "ssl3d.system", "TARS": "tars.system", "UMR": "umr.system",
 }
 __all__ = [
-    "CheckpointError", "FileError", "InputError", "LEM", "Reconstruction", "SSL3D", "Stage", "SvrError", "Table", "UMR",
+    "CheckpointError", "FileError", "InputError", "LEM", "Reconstruction", "SSL3D", "Stage", "SvrError", "TARS", "Table", "UMR",
     "cameras", "checkpoints", "data", "doctor", "evaluate", "fit", "load", "losses", "metrics", "networks", "reconstruct", "render", "seeded",
     "shapes", "shipped", "training", "viewer", "widgets",
 ]

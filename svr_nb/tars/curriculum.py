@@ -15,7 +15,7 @@ from ..stages import Stage, constant
 Pair = tuple[float, float]
 
 # %% auto #0
-__all__ = ['Pair', 'TINY', 'TARSConfig', 'paper_config', 'late', 'stage_weights', 'curriculum']
+__all__ = ['Pair', 'CHOICES', 'TINY', 'GLIMPSE', 'TARSConfig', 'paper_config', 'late', 'stage_weights', 'curriculum']
 
 # %% ../../nbs/tars/137_tars_curriculum.ipynb #5a5da1fc
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _NetworkConfig(ConfigBase):
     start: float = 1.0
     lstm: int = 32
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #7955f21f
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #e64764de
 @dataclass(frozen=True)
 class _RayConfig(_NetworkConfig):
     """How the field is asked, and where."""
@@ -63,7 +63,7 @@ class _RayConfig(_NetworkConfig):
     near: float = 0.1
     icp: bool = False
 
-
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #9c68a4c7
 @dataclass(frozen=True)
 class _TrainingConfig(_RayConfig):
     """Weights for stages 1 and 2, and the optimisation."""
@@ -84,7 +84,11 @@ class _TrainingConfig(_RayConfig):
     lr: float = 1e-4
     late_decay: bool = False
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #af8c71e9
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #8293480f
+CHOICES = {"encoder": ("resnet18", "conv"), "marching": ("lstm", "dense"), "identity": ("ball", "mean"), "eikonal_space": ("object", "canonical"),
+           "smoothness": ("frobenius", "directional", "literal")}
+
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #da65be8f
 @dataclass(frozen=True)
 class TARSConfig(_TrainingConfig):
     """Everything that decides how TARS is built and trained; the defaults are the paper's for ShapeNet chairs.
@@ -92,7 +96,7 @@ class TARSConfig(_TrainingConfig):
     image_size; encoder ("resnet18" or "conv"), widths: of the encoder.  code: size of every code.
     width, layers, levels: of the written networks and the encoding of points.  shape_hidden, deform_hidden: hyper-networks of f and g.
     features, feature_levels, raw_features, plain_hidden: k, their encoding, whether f also sees them raw, the unconditioned feature network.
-    start: factor on the first weights of g and h.  lstm: memory of the marcher.
+    start: factor on the first weights of g.  lstm: memory of the marcher.
     rays, balanced (half of them on the object), march_steps (stages 1 and 2), marching ("lstm" or "dense"), bisections: per picture and ray.
     depth_range, silh_depths, margin: depths of rays, random depths per background ray, pixels taken off the silhouette bound.
     sdf_range, points: half side of the cube, and points in it, for L_eik and L_def.  radius: of the starting ball.
@@ -105,18 +109,12 @@ class TARSConfig(_TrainingConfig):
     """
 
     def __post_init__(self) -> None:
-        check_choice(self.encoder, "config.encoder", ("resnet18", "conv"))
-        check_choice(self.marching, "config.marching", ("lstm", "dense"))
-        check_choice(self.identity, "config.identity", ("ball", "mean"))
-        check_choice(self.eikonal_space, "config.eikonal_space", ("object", "canonical"))
-        check_choice(self.smoothness, "config.smoothness", ("frobenius", "directional", "literal"))
+        for name, choices in CHOICES.items():
+            check_choice(getattr(self, name), f"config.{name}", choices)
 
     @classmethod
     def paper(cls, dataset: str = "shapenet", category: str = "chair") -> TARSConfig:
-        """The paper's values.
-
-        dataset: "shapenet", "cub", "pascal3d" or "pix3d".  category: "chair", "car" or "aeroplane"; some weights differ.
-        """
+        """The paper's values; see `paper_config`."""
         return paper_config(dataset, category)
 
     @classmethod
@@ -124,30 +122,46 @@ class TARSConfig(_TrainingConfig):
         """For one CPU core: this library's sample chairs (bounding box of diagonal 1, camera at distance 2)."""
         return TINY
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #3c9f9e23
+    @classmethod
+    def glimpse(cls) -> TARSConfig:
+        """For a dozen seconds at 32 pixels: every part works, and the shape is a rough average chair."""
+        return GLIMPSE
+
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #56b02fdc
 def paper_config(dataset: str, category: str) -> TARSConfig:
-    """The paper's preset of a data set and a category; see `TARSConfig.paper`."""
+    """The paper's preset of a data set and a category.
+
+    dataset: "shapenet", "cub", "pascal3d" or "pix3d".  category: "chair", "car", "aeroplane" or "bird"; some weights differ.
+    """
     chair, plane = (check_choice(category, "category", ("chair", "car", "aeroplane", "bird")) == name for name in ("chair", "aeroplane"))
     if check_choice(dataset, "dataset", ("shapenet", "cub", "pascal3d", "pix3d")) == "shapenet":
         images = {"chair": 4744, "car": 2465, "aeroplane": 2830}.get(category, 4744)
-        return TARSConfig(silh=(1.0, 1.0 if plane else 3.0), inside=(3.0, 1.0 if chair else 3.0), image_steps=60 * images // 16, deform_steps=60 * images // 16)
+        return TARSConfig(silh=(1.0, 1.0 if plane else 3.0), inside=(3.0, 1.0 if chair else 3.0), image_steps=60 * images // 16,
+                          deform_steps=60 * images // 16)
     wide: dict[str, Any] = {"image_size": 128, "code": 256, "width": 64, "shape_hidden": (256,), "feature_levels": 1, "depth_range": (1.2, 3.8),
-                            "sdf_range": 2.0, "radius": 1.0, "bound": 1.2, "silh": (3.0, 3.0), "inside": (1.0, 3.0), "eik": (1.0, 1.0), "smooth": (0.0, 0.1)}
+                            "sdf_range": 2.0, "radius": 1.0, "bound": 1.2, "silh": (3.0, 3.0), "inside": (1.0, 3.0), "eik": (1.0, 1.0),
+                            "smooth": (0.0, 0.1)}
     if dataset == "cub":
         return TARSConfig(**wide, deform_hidden=(256,), rays=2048, march_steps=(20, 20), rgb=(10.0, 5.0), image_steps=200 * 5964 // 16,
                           deform_steps=600 * 5964 // 16)
     images = 2196 + 539 if dataset == "pix3d" else {"chair": 539, "car": 2847, "aeroplane": 991}.get(category, 539)
-    wide |= {"eik": (1.0, 0.1 if chair else 1.0), "rgb": (10.0, 10.0 if chair else 1.0), "icp": True, "mirror": (1.0, 1.0) if dataset == "pix3d" else (0.0, 0.0)}
-    return TARSConfig(**wide, deform_hidden=(256, 256, 256), march_steps=(10, 20), image_steps=900 * images // 16, deform_steps=6000 * images // 16)
+    wide |= {"eik": (1.0, 0.1 if chair else 1.0), "rgb": (10.0, 10.0 if chair else 1.0), "icp": True,
+             "mirror": (1.0, 1.0) if dataset == "pix3d" else (0.0, 0.0)}
+    return TARSConfig(**wide, deform_hidden=(256, 256, 256), march_steps=(10, 20), image_steps=900 * images // 16,
+                      deform_steps=6000 * images // 16)
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #a7733a33
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #eaac70e7
 TINY = TARSConfig(image_size=64, encoder="conv", widths=(16, 32, 64, 128), code=64, width=32, layers=3, shape_hidden=(64,), deform_hidden=(64,),
-                  levels=4, feature_levels=1, raw_features=True, start=0.1, lstm=16, rays=48, balanced=True, identity="mean", march_steps=(8, 8), bisections=5, depth_range=(1.45, 2.55),
-                  margin=1.5, sdf_range=0.6, points=48, radius=0.35, smoothness="directional", feature_dropout=0.0, bound=0.52, cells=64,
+                  levels=4, feature_levels=1, raw_features=True, start=0.1, lstm=16, rays=48, balanced=True, identity="mean", march_steps=(8, 8),
+                  bisections=5, depth_range=(1.45, 2.55), margin=1.5, sdf_range=0.6, points=48, radius=0.35,
+                  smoothness="directional", feature_dropout=0.0, bound=0.52, cells=64,
                   rgb=(0.3, 0.3), silh=(3.0, 3.0), inside=(3.0, 3.0), eik=(0.1, 0.1), smooth=(0.0, 0.01), sphere_steps=150, image_steps=5000,
                   identity_steps=200, deform_steps=9000, batch=16, lr=1.5e-3, late_decay=True)
+GLIMPSE = replace(TINY, image_size=32, widths=(8, 16, 32), code=32, width=24, shape_hidden=(32,), deform_hidden=(32,), levels=3, rays=24,
+                  march_steps=(6, 6), bisections=3, points=24, cells=32, sphere_steps=80, image_steps=150, identity_steps=30, deform_steps=100,
+                  batch=8, lr=3e-3)
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #ea1e3c9c
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #90dcfe79
 def late(step: int, steps: int) -> float:
     """Learning-rate factor: 1 for the first 60 % of a stage, then evenly down to a tenth."""
     return 1.0 - 0.9 * max(0.0, (step / max(1, steps) - 0.6) / 0.4)
@@ -174,6 +188,7 @@ def curriculum(config: TARSConfig) -> list[Stage]:
     found = [Stage("sphere", c.sphere_steps, {"all": {"sphere": 1.0}}, **shared),
              Stage("image", c.image_steps, {"all": stage_weights(c, 0)}, schedule=late if c.late_decay else constant, **shared),
              Stage("dump", 1 if c.image_steps else 0, {"all": {"drift": 1.0}}, batch=c.batch, lr=0.0),
-             Stage("identity", c.identity_steps, {"all": {"identity": 1.0} | ({"normal": c.normal} if c.normal and c.identity == "ball" else {})}, **shared),
+             Stage("identity", c.identity_steps, {"all": {"identity": 1.0} | ({"normal": c.normal} if c.normal and c.identity == "ball" else {})},
+                   **shared),
              Stage("deform", c.deform_steps, {"all": stage_weights(c, 1)}, schedule=late if c.late_decay else constant, **shared)]
     return [stage for stage in found if stage.steps]

@@ -30,7 +30,7 @@ def two_blobs(points: Float[Tensor, "... d"], lift: Float[Tensor, "..."] | float
     first, square = points[..., 0], points.square().sum(-1)
     return (square + 1).square() - 4 * first.square() - (1 + torch.as_tensor(lift).to(points))
 
-# %% ../../nbs/tars/132_deformation.ipynb #9ca9354b
+# %% ../../nbs/tars/132_deformation.ipynb #bf84b93c
 class Deformed(NamedTuple):
     """What the deformation network says about points.
 
@@ -42,13 +42,13 @@ class Deformed(NamedTuple):
     hidden: Tensor
     rgb: Tensor
 
-
+# %% ../../nbs/tars/132_deformation.ipynb #9b51f893
 class DeformNet(nn.Module):
     """g and h: where a point of the object lies in canonical space, and on which slice.
 
     code: size of the picture's code.  features: k, 0 for none.  width, layers: of the written network.
     hidden: ReLU layers of each hyper-network.  levels: of the positional encoding.  dim: 2 or 3.
-    start: factor on the starting weights of the two heads; small values start near the identity.
+    start: factor on the starting weights of g; small values start near the identity. Features start at full size, or they are never used.
     Source: TARS, section 3.1.
     """
 
@@ -59,10 +59,9 @@ class DeformNet(nn.Module):
         self.levels, self.features = levels, features
         heads = {"delta": dim, "rgb": 3} | ({"feature": features} if features else {})
         self.net = HyperMlp(code, size, size, width, layers, heads, hidden)
-        for name in ("delta", "feature") if features else ("delta",):
-            with torch.no_grad():
-                for weights in self.net.heads[name].last.parameters():
-                    weights.mul_(start)
+        with torch.no_grad():
+            for weights in self.net.heads["delta"].last.parameters():  # type: ignore[union-attr]
+                weights.mul_(start)
 
     def write(self, code: Float[Tensor, "b l"]) -> Written:
         """The networks of a batch of pictures."""

@@ -78,7 +78,7 @@ class DeformedField(PlainField):
         d = self.deform(self.bent, x)
         return x + d.delta, self._features(x, d.feature)
 
-# %% ../../nbs/tars/138_tars_fields.ipynb #7e0260f2
+# %% ../../nbs/tars/138_tars_fields.ipynb #7e65fd7f
 def batch_camera(batch: dict[str, Any]) -> Pinhole | Orthographic:
     """The cameras of a batch, from its fields "camera_...".
 
@@ -101,7 +101,8 @@ def draw_pixels(mask: Float[Tensor, "b 1 h w"], count: int, balanced: bool, gene
         return torch.randint(flat.shape[1], (len(flat), count), generator=generator).to(mask.device)
     inside, half = (flat > 0.5).float() + 1e-9, count // 2
     outside = 1 - (flat > 0.5).float() + 1e-9
-    return torch.cat([torch.multinomial(p, n, replacement=True, generator=generator) for p, n in ((inside, half), (outside, count - half))], 1).to(mask.device)
+    parts = ((inside, half), (outside, count - half))
+    return torch.cat([torch.multinomial(p, n, replacement=True, generator=generator) for p, n in parts], 1).to(mask.device)
 
 # %% ../../nbs/tars/138_tars_fields.ipynb #b1b52f0f
 class Seen(NamedTuple):

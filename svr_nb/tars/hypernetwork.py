@@ -77,7 +77,7 @@ def apply_layer(table: Float[Tensor, "b i o"], x: Float[Tensor, "b n c"]) -> Flo
     """
     return torch.baddbmm(table[:, -1:], x, table[:, :-1])
 
-# %% ../../nbs/tars/131_hypernetwork.ipynb #13d5ec3b
+# %% ../../nbs/tars/131_hypernetwork.ipynb #93a06a46
 class Written(NamedTuple):
     """A point network written for a batch of pictures: its layers, and all its heads side by side.
 
@@ -87,7 +87,7 @@ class Written(NamedTuple):
     layers: list[Tensor]
     heads: Tensor
 
-
+# %% ../../nbs/tars/131_hypernetwork.ipynb #d188c9af
 class HyperMlp(nn.Module):
     """An MLP over points, all of whose weights are written from a code.
 

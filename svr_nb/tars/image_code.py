@@ -28,7 +28,7 @@ def on_white(image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"]) ->
     """
     return 2 * (image * mask + 1 - mask) - 1
 
-# %% ../../nbs/tars/138_image_code.ipynb #620ef104
+# %% ../../nbs/tars/138_image_code.ipynb #ef840489
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch normalisation, added to their input (He and others 2016).
 
@@ -40,7 +40,8 @@ class ResidualBlock(nn.Module):
         self.conv1, self.bn1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside)
         self.conv2, self.bn2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False), nn.BatchNorm2d(outside)
         same = stride == 1 and inside == outside
-        self.downsample: nn.Module | None = None if same else nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+        shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+        self.downsample: nn.Module | None = None if same else shortcut
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         """Maps (b, inside, h, w) to (b, outside, h / stride, w / stride)."""

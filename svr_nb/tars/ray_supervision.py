@@ -105,7 +105,7 @@ def analytic_silhouette(field: Callable[[Tensor], Tensor], camera: Pinhole | Ort
         depth = (depth + distance.clamp(min=0) / speed).clamp(max=depths[1])
     return (nearest < 1e-4).float().view(1, 1, size, size)
 
-# %% ../../nbs/tars/133_ray_supervision.ipynb #29540fec
+# %% ../../nbs/tars/133_ray_supervision.ipynb #a36b35ce
 class Answer(NamedTuple):
     """What a field says about points (b, n, 3): sdf (b, n, 1), hidden layer (b, n, w), rgb in [-1, 1] (b, n, 3)."""
 
@@ -123,7 +123,7 @@ class March(NamedTuple):
     depth: Tensor
     sdf: Tensor
 
-
+# %% ../../nbs/tars/133_ray_supervision.ipynb #201e1e13
 class RayMarcher(nn.Module):
     """An LSTM that walks along rays.
 
@@ -156,9 +156,10 @@ class RayMarcher(nn.Module):
                 depth = depth + self.step(state[0]).abs().view(b, r)
         return March(torch.stack(depths, -1), torch.stack(values, -1))
 
-# %% ../../nbs/tars/133_ray_supervision.ipynb #c2d6ef00
+# %% ../../nbs/tars/133_ray_supervision.ipynb #d49178fb
 @torch.no_grad()
-def bisect(sdf: Callable[[Tensor], Tensor], rays: Rays, near: Float[Tensor, "b r"], far: Float[Tensor, "b r"], steps: int = 10) -> Float[Tensor, "b r"]:
+def bisect(sdf: Callable[[Tensor], Tensor], rays: Rays, near: Float[Tensor, "b r"], far: Float[Tensor, "b r"],
+           steps: int = 10) -> Float[Tensor, "b r"]:
     """The depth of the surface between two depths, by halving the bracket; without a change of sign it drifts to the far end.
 
     sdf: points (b, r, 3) -> (b, r, 1).

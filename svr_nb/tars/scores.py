@@ -22,7 +22,7 @@ SCALE = 10.0
 # %% auto #0
 __all__ = ['SCALE', 'in_unit_box', 'surface_scores', 'mean_shape', 'most_similar', 'level_rows', 'mean_row']
 
-# %% ../../nbs/tars/138_tars_scores.ipynb #bf7e42cc
+# %% ../../nbs/tars/138_tars_scores.ipynb #c1f9c7cb
 def in_unit_box(points: Float[Tensor, "n 3"], true: Float[Tensor, "m 3"]) -> tuple[Tensor, Tensor]:
     """Both clouds, moved and scaled so that the true one's box is centred and its longest side is 1.
 
@@ -33,7 +33,8 @@ def in_unit_box(points: Float[Tensor, "n 3"], true: Float[Tensor, "m 3"]) -> tup
     return (points - (low + high) / 2) / side, (true - (low + high) / 2) / side
 
 
-def surface_scores(points: Float[Tensor, "n 3"], true: Float[Tensor, "m 3"], near: float = 0.1, align: bool = False, matched: int = 512) -> dict[str, float]:
+def surface_scores(points: Float[Tensor, "n 3"], true: Float[Tensor, "m 3"], near: float = 0.1, align: bool = False,
+                   matched: int = 512) -> dict[str, float]:
     """The paper's scores of one predicted cloud.
 
     points: on the predicted surface, in the frame of the truth.  true: on the true surface.
@@ -53,7 +54,7 @@ def surface_scores(points: Float[Tensor, "n 3"], true: Float[Tensor, "m 3"], nea
     return {"acc x10": acc, "cov x10": cov, "overall x10": (acc + cov) / 2, "EMD x10": float(emd(x[pick[0]], y[pick[1]], scale=SCALE)),
             "precision %": precision, "recall %": recall, "F %": 2 * precision * recall / max(precision + recall, 1e-12)}
 
-# %% ../../nbs/tars/138_tars_scores.ipynb #8dab15b4
+# %% ../../nbs/tars/138_tars_scores.ipynb #dc96743c
 def mean_shape(voxels: Float[Tensor, "n d d d"], count: int = 2048) -> tuple[Tensor, Tensor]:
     """The one shape that overlaps the training shapes best: the mean occupancy, cut at the best of nine thresholds.
 
@@ -66,7 +67,7 @@ def mean_shape(voxels: Float[Tensor, "n d d d"], count: int = 2048) -> tuple[Ten
     best = cuts[max(range(9), key=lambda i: scores[i])]
     return best, sample_surface(marching_cubes(best, 0.5, inside="above"), count, seeded(2)).points
 
-
+# %% ../../nbs/tars/138_tars_scores.ipynb #f9bf2884
 def most_similar(train: Any, test: Any, chunk: int = 16) -> Tensor:
     """For every test picture the number of the training picture that is nearest in pixels, the cut-out object on white.
 

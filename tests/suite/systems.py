@@ -59,8 +59,15 @@ def small_lem(seed: int = 0):
     return svr.LEM(config, seed=seed)
 
 
+def small_tars(seed: int = 0):
+    config = replace(svr.TARS.Config.tiny(), image_size=32, widths=(8, 8), code=12, width=12, layers=2, shape_hidden=(12,), deform_hidden=(12,), rays=8,
+                     points=6, march_steps=(2, 2), bisections=2, cells=16, sphere_steps=0, image_steps=2, identity_steps=2, deform_steps=2, batch=3)
+    return svr.TARS(config, seed=seed)
+
+
 SYSTEMS = [
     Entry("ssl3d", small_ssl3d, few_cars, "car"),
     Entry("umr", small_umr, few_birds, "bird"),
     Entry("lem", small_lem, few_drawings, "furniture", blind=("shapes",)),
+    Entry("tars", small_tars, few_cars, "car"),
 ]

@@ -1,0 +1,185 @@
+"""TARS assembled: who learns in which stage, the dump, both cameras, and what leaves the system."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from svr_nb.conventions import InputError, seeded
+from svr_nb.data.sample_items import samples
+from svr_nb.tars.curriculum import TARSConfig
+from svr_nb.tars.system import TARS
+from svr_nb.training import fit
+
+SMALL = replace(TARSConfig.tiny(), image_size=16, widths=(4, 8), code=8, width=8, layers=2, shape_hidden=(8,), deform_hidden=(8,), plain_hidden=(8,), levels=2,
+                rays=8, points=6, march_steps=(2, 3), bisections=2, silh_depths=2, cells=16, batch=3, sphere_steps=2, image_steps=2, identity_steps=2, deform_steps=2)
+
+
+@pytest.fixture(scope="module")
+def chairs():
+    return samples("chair", count=6, size=16, seed=3, points=128, voxels=16, progress=False)
+
+
+def batch(data, step=0):
+    return {**data.batch(torch.arange(3)), "index": torch.arange(3), "generator": seeded(0, step)}
+
+
+def stage(system, name):
+    return next(s for s in system.stages() if s.name == name)
+
+
+def moved(system, data, name):
+    before = {k: v.clone() for k, v in system.state_dict().items()}
+    fit(system, data, stages=[stage(system, name)], progress=False)
+    return {k.split(".")[0] for k, v in system.state_dict().items() if not torch.equal(v, before[k])}
+
+
+def test_who_learns_when(chairs):
+    system = TARS(SMALL)
+    assert moved(system, chairs, "sphere") == {"shape"}
+    assert moved(system, chairs, "image") == {"encoder", "shape", "marcher", "plain"}
+    assert moved(system, chairs, "dump") == {"common", "dumped"}
+    assert moved(system, chairs, "identity") == {"deform"}
+    assert moved(system, chairs, "deform") == {"encoder", "shape", "marcher", "deform", "common"}
+
+
+def test_dropout_lets_the_plain_features_learn(chairs):
+    assert "plain" in moved(TARS(replace(SMALL, feature_dropout=0.5)), chairs, "deform")
+
+
+def test_dump_is_the_mean_code(chairs):
+    system = TARS(SMALL)
+    fit(system, chairs, stages=[stage(system, "dump")], progress=False)
+    torch.testing.assert_close(system.canonical.detach(), system.codes(chairs.fields["image"], chairs.fields["mask"]).mean(0))
+    assert float(system.losses(batch(chairs), stage(system, "deform"))["drift"]) == 0
+
+
+def test_sphere_stage_makes_a_sphere(chairs):
+    system = TARS(replace(SMALL, width=16, points=64, sphere_steps=250, lr=5e-3))
+    fit(system, chairs, stages=[stage(system, "sphere")], progress=False)
+    assert float(system.losses(batch(chairs), stage(system, "sphere"))["sphere"]) < 1e-3
+
+
+def test_identity_stage_reaches_the_ball(chairs):
+    system = TARS(replace(SMALL, identity="ball", normal=0.0, width=16, points=64, sphere_steps=250, identity_steps=200, lr=5e-3))
+    for name in ("sphere", "identity"):
+        fit(system, chairs, stages=[stage(system, name)], progress=False)
+    assert float(system.losses(batch(chairs), stage(system, "identity"))["identity"]) < 0.03 ** 2
+
+
+def test_erratum_t6_normals_have_a_gradient(chairs):
+    system = TARS(replace(SMALL, identity="ball"))
+    normal = system.losses(batch(chairs), stage(system, "identity"))["normal"]
+    assert normal > 0 and torch.autograd.grad(normal, system.deform.net.layers[0].last.weight)[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("form", ["frobenius", "directional", "literal"])
+@pytest.mark.parametrize("space", ["object", "canonical"])
+@pytest.mark.parametrize("marching", ["lstm", "dense"])
+def test_every_variant_has_finite_losses_and_gradients(chairs, form, space, marching):
+    system = TARS(replace(SMALL, smoothness=form, eikonal_space=space, marching=marching, mirror=(1.0, 1.0)))
+    losses = system.losses(batch(chairs), stage(system, "deform"))
+    assert set(losses) == {"rgb", "int", "free", "silh", "eik", "def", "mirror", "drift"}
+    total = sum(losses.values())
+    grads = torch.autograd.grad(total, [system.deform.net.layers[0].last.weight, system.canonical])
+    assert all(torch.isfinite(v) for v in losses.values()) and all(torch.isfinite(g).all() and g.abs().sum() > 0 for g in grads)
+
+
+def test_eikonal_spaces_differ(chairs):
+    a, b = (float(TARS(replace(SMALL, eikonal_space=s, start=1.0)).losses(batch(chairs))["eik"].detach()) for s in ("object", "canonical"))
+    assert a != b
+
+
+def test_no_features(chairs):
+    system = TARS(replace(SMALL, features=0))
+    fit(system, chairs, progress=False)
+    assert system.reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0]) is not None
+
+
+@pytest.mark.parametrize("projection", ["perspective", "orthographic"])
+def test_both_cameras(projection):
+    data = samples("chair", count=3, size=16, seed=3, points=0, projection=projection)
+    losses = TARS(SMALL).losses(batch(data))
+    assert losses["silh"] > 0 and all(torch.isfinite(v) for v in losses.values())
+
+
+def test_only_what_is_asked_is_computed(chairs):
+    system = TARS(SMALL)
+    some = replace(stage(system, "image"), weights={"all": {"int": 1.0}})
+    assert set(system.losses(batch(chairs), some)) == {"int", "free"}
+
+
+def test_outlines_of_other_pictures_are_not_used(chairs):
+    a, b = TARS(SMALL), TARS(SMALL)
+    a.before_stage(chairs, stage(a, "image"), seeded(0))
+    other = chairs.subset([3, 4, 5])
+    assert torch.equal(a.losses(batch(other), stage(a, "image"))["silh"], b.losses(batch(other), stage(b, "image"))["silh"])
+    assert torch.equal(a.losses(batch(chairs), stage(a, "image"))["silh"], b.losses(batch(chairs), stage(b, "image"))["silh"])
+
+
+def test_resume_in_every_stage(chairs, tmp_path):
+    whole = TARS(SMALL)
+    fit(whole, chairs, progress=False)
+    for stop in (3, 5, 8):
+        part = TARS(SMALL)
+        fit(part, chairs, out=tmp_path / str(stop), progress=False, on_step=lambda n, _, stop=stop: n == stop)
+        again = TARS(SMALL, seed=9)
+        fit(again, chairs, out=tmp_path / str(stop), progress=False)
+        assert all(torch.equal(v, again.state_dict()[k]) for k, v in whole.state_dict().items()), stop
+
+
+@pytest.fixture(scope="module")
+def ball(chairs):
+    """A system whose surface is a ball, so that there is something to extract."""
+    system = TARS(replace(SMALL, width=16, points=64, sphere_steps=200, identity_steps=30, deform_steps=1, lr=5e-3))
+    fit(system, chairs, progress=False, stages=[stage(system, "sphere"), stage(system, "identity")])
+    return system
+
+
+def test_reconstruction_has_a_surface_and_places(ball, chairs):
+    result = ball.reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0], camera=chairs.camera(0), cells=24)
+    assert len(result.mesh.faces) > 20 and result.correspondence.shape == result.mesh.verts.shape and result.mesh.vert_colors is not None
+    assert result.camera is not None and result.mesh.is_closed()
+    painted = ball.reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0], colors="predicted", cells=24)
+    assert torch.equal(painted.mesh.verts, result.mesh.verts) and not torch.equal(painted.mesh.vert_colors, result.mesh.vert_colors)
+
+
+def test_near_extraction_equals_dense_on_the_system(ball, chairs):
+    field = ball.instance(ball.codes(chairs.fields["image"][:1], chairs.fields["mask"][:1]))
+    a, b = ball.surface(field, 32), ball.surface(field, 32, dense=True)
+    assert torch.equal(a.verts, b.verts) and torch.equal(a.faces, b.faces)
+
+
+def test_evaluation(ball, chairs):
+    scores = ball.evaluate(chairs)
+    assert {"acc x10", "cov x10", "overall x10", "EMD x10", "precision %", "recall %", "F %", "IoU", "empty"} <= set(scores)
+    assert all(v.shape == (6,) and torch.isfinite(v).all() for v in scores.values()) and len(ball.reference_levels(chairs)) == 2
+
+
+def test_empty_answers_become_the_origin(chairs):
+    system = TARS(SMALL)
+    system.surface = lambda field, cells, dense=False: __import__("svr_nb").shapes.Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
+    result = system.reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0])
+    assert bool((result.points.points == 0).all()) and float(system.evaluate(chairs)["empty"].mean()) == 1
+
+
+def test_paper_network_runs():
+    system = TARS(replace(TARSConfig.paper(), widths=(8, 8, 8, 8), shape_hidden=(16,), deform_hidden=(16,), rays=4, points=3))
+    data = samples("chair", count=2, size=64, seed=1, points=0)
+    losses = system.losses({**data.batch([0, 1]), "generator": seeded(0)}, system.stages()[-1])
+    assert all(torch.isfinite(v) for v in losses.values()) and system.shape.net.layers[0].inside == 57 and system.deform.net.layers[0].inside == 33
+
+
+def test_refusals(chairs):
+    system, image, mask = TARS(SMALL), chairs.fields["image"], chairs.fields["mask"]
+    for wrong in (lambda: system.reconstruct(image, mask[:2]), lambda: system.reconstruct(None), lambda: system.reconstruct(image[0], mask[0], colors="red"),
+                  lambda: system.reconstruct(image[0], mask[0], cells=0), lambda: system.reconstruct(image[0], mask[0], topology=float("nan")),
+                  lambda: system.reconstruct(image[:2], mask[:2], camera=chairs.camera([0])), lambda: TARS("tiny")):
+        with pytest.raises(InputError):
+            wrong()
+
+
+def test_unknown_options_are_named(chairs):
+    with pytest.raises(InputError, match="options: expected only cells, colors and topology, got steps"):
+        TARS(SMALL).reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0], steps=50)
