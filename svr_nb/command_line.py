@@ -125,7 +125,8 @@ def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps
     truth = None if picture is not None else _sample(category)
     if truth is not None:
         picture, silhouette = truth[0]["image"], truth[0]["mask"]
-    fits = "steps" in inspect.signature(system_class(system).reconstruct).parameters   # does it fit to the very photograph?
+    kind: Any = system_class(system)
+    fits = "steps" in inspect.signature(kind.reconstruct).parameters             # does it fit to the very photograph?
     run: Any = partial(reconstruct, picture, silhouette, system=system, category=category)
     before: Any = run(steps=0) if fits else run()
     after: Any = run(steps=steps, refine_pose=True) if fits else before

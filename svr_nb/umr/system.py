@@ -108,6 +108,10 @@ class _Networks(_Built):
 class _Surface(_Networks):
     """What the M-step renews."""
 
+    def stages(self) -> list[Stage]:
+        """The two rounds."""
+        return rounds(self.config)
+
     @torch.no_grad()
     def move_template(self, code: Float[Tensor, "1 c"]) -> float:
         """Eq. 4: adds the decoder's offsets for a code to the template, and takes them out of the decoder's bias so that meshes do not jump.
@@ -177,10 +181,6 @@ class _Teaching(_EM):
         every = self.config.refresh_first if first else self.config.refresh_second
         if every and epoch and epoch % every == 0:
             maximise(self, data, self.cameras_of(stage), labels=not first)
-
-    def stages(self) -> list[Stage]:
-        """The two rounds."""
-        return rounds(self.config)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The networks together, and the critics if there are any."""
