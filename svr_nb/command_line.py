@@ -135,7 +135,7 @@ def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps
         after.metrics[name] = float(mask_iou(result.silhouette(seen.shape[-1])[None], seen, threshold=0.5))
     return after if truth is None else _compared(after, truth)
 
-
+# %% ../nbs/78_command_line.ipynb #5e1d20ab
 def _sample(category: str) -> Any:
     """A collection of one unseen procedural photograph."""
     from svr_nb.data.sample_items import samples

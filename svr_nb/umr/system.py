@@ -40,14 +40,8 @@ class _Built(SystemBase):
     """The networks of UMR, and the surface that they bend."""
 
     Config = UMRConfig
-    faces: Tensor
-    laplacian: Tensor
-    template: Tensor
-    part_map: Tensor
-    face_labels: Tensor
-    vert_labels: Tensor
-    active: Tensor
-    frame: Tensor
+    faces: Tensor; laplacian: Tensor; template: Tensor; part_map: Tensor
+    face_labels: Tensor; vert_labels: Tensor; active: Tensor; frame: Tensor
     trunk: SmallTrunk | ResidualTrunk
 
     def __init__(self, config: UMRConfig | None = None, seed: int = 0) -> None:
