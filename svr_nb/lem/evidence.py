@@ -35,7 +35,8 @@ __all__ = ['CSM', 'ARMS', 'COUNTS', 'DATA_SEED', 'COLUMNS', 'arm_config', 'split
 # %% ../../nbs/lem/110_lem_evidence.ipynb #b202ed0a
 CSM = {"csm": 0.1, "score": "codes", "labels": "mutual", "quantile": 0.2, "csm_start": 0.4}
 ARMS: dict[str, dict[str, Any]] = {
-    "rec": {"adversaries": ()}, "rec+adv": {}, "beta .03": {"beta": 0.03}, "rec+ssa": {"adversaries": (), "attention": True}, "rec+adv+ssa": {"attention": True},
+    "rec": {"adversaries": ()}, "rec+adv": {}, "beta .03": {"beta": 0.03},
+    "rec+ssa": {"adversaries": (), "attention": True}, "rec+adv+ssa": {"attention": True},
     "rec+adv+csm": CSM, "all": {"attention": True, **CSM}, "labels": {"adversaries": (), "oracle": 1.0},
     "collapse": {"csm": 0.3, "score": "codes", "labels": "standardised", "quantile": 0.1},
 }
