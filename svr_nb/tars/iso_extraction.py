@@ -33,7 +33,7 @@ def lattice_points(index: Tensor, bound: float, cells: int) -> Float[Tensor, "n 
 
 
 def _ask(field: Field, index: Tensor, bound: float, cells: int, chunk: int) -> Tensor:
-    """Values of a field at lattice nodes, in parts; every part is filled up to a multiple of 256, so that no kernel meets a remainder."""
+    """Values of a field at lattice nodes, in parts; every part is filled up to a multiple of 256, so that few kernels meet a remainder."""
     if len(index) == 0:
         return torch.zeros(0)
     full = torch.cat([index, index[-1:].expand(-len(index) % 256, -1)])

@@ -74,7 +74,7 @@ class _RayTerms(_Networks):
 
     def ray_terms(self, field: PlainField, batch: dict[str, Any], wanted: set[str], late: bool, generator: torch.Generator) -> dict[str, Tensor]:
         """`int`, `free`, `rgb`, `silh` of one batch."""
-        c, found = self.config, {}
+        c, found = self.config, dict[str, Tensor]()
         seen = look(batch, c.rays, c.balanced, generator, self._outline(batch))
         march = self._walk(field, seen, late, generator)
         found |= ray_losses(march, seen.inside, seen.pixels)
@@ -268,9 +268,7 @@ def as_batch(image: Any, mask: Any, size: int, fill: float = 0.8) -> tuple[Tenso
 # %% ../../nbs/tars/139_tars.ipynb #c3cd0c86
 class _Predicting(_Reading):
     """From pictures to reconstructions."""
-
     category: str
-
     def reconstruct(self, image: Any, mask: Any = None, camera: Any = None, cells: int | None = None, colors: str = "canonical",
                     topology: float = 1.0, **unknown: Any) -> Any:
         """The shape of one object, or of a batch, in the frame of the training cameras.
@@ -280,8 +278,7 @@ class _Predicting(_Reading):
         camera: of the picture, if it is known; only kept for views, it does not change the shape.
         cells: of the lattice along one side; None takes the configuration's.
         colors: "canonical" (correspondence) or "predicted" (what the colour head says).
-        topology: factor on the point features; 0 switches them off.
-        unknown: refused; TARS has no other options.
+        topology: factor on the point features; 0 switches them off.  unknown: refused; there are no other options.
         Returns a Reconstruction, or a list of them for a batch; its `correspondence` holds every vertex's canonical position (v, 3).
         Raises FileError or InputError for pictures that cannot be used, InputError for unknown options and wrong values.
         """

@@ -30,12 +30,13 @@ def test_one_extraction(benchmark, way):
     assert (benchmark.pedantic(call, rounds=1) < 0).any()
 
 
-def test_identical_and_eight_times_faster():
+def test_same_mesh_and_eight_times_faster():
     field, seconds, meshes = chair_field(), {}, {}
     for way in ("near", "everywhere"):
         start = time.process_time()
         meshes[way] = trace_lattice(near_values(field, 0.6, 128).values if way == "near" else dense_values(field, 0.6, 128))
         seconds[way] = time.process_time() - start
     print(f"{seconds['everywhere'] / seconds['near']:.1f} times faster")
-    assert torch.equal(meshes["near"].verts, meshes["everywhere"].verts) and torch.equal(meshes["near"].faces, meshes["everywhere"].faces)
+    assert torch.equal(meshes["near"].faces, meshes["everywhere"].faces)
+    torch.testing.assert_close(meshes["near"].verts, meshes["everywhere"].verts, rtol=0, atol=1e-6)     # batches of another size round otherwise
     assert len(meshes["near"].faces) > 5000 and seconds["everywhere"] > 8 * seconds["near"]
