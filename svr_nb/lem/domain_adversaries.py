@@ -20,7 +20,7 @@ __all__ = ['ADVERSARIES', 'DomainAdversaries']
 # %% ../../nbs/lem/104_domain_adversaries.ipynb #068150ae
 ADVERSARIES = ("domain", "shape")
 
-
+# %% ../../nbs/lem/104_domain_adversaries.ipynb #a1045a02
 class DomainAdversaries(nn.Module):
     """C_d, drawings against photographs, and C_s, images against shapes.
 
@@ -31,7 +31,6 @@ class DomainAdversaries(nn.Module):
     Raises InputError for an unknown name.
     Source: LEM, section 3.4 and Eq. 9.
     """
-
     def __init__(self, code: int = 256, hidden: Sequence[int] = (1024, 1024), on: Sequence[str] = ADVERSARIES, natural_too: bool = False) -> None:
         super().__init__()
         self.on, self.natural_too = tuple(check_choice(name, "on", ADVERSARIES) for name in on), natural_too

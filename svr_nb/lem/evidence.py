@@ -113,7 +113,7 @@ def measure(system: LEM, data: Mapping[str, Any], surfaces: int = 60) -> dict[st
             row["Chamfer"] = float(surface_distance(cells[:surfaces], true[:surfaces]).mean())
     return row
 
-
+# %% ../../nbs/lem/110_lem_evidence.ipynb #a1105a02
 def run_arm(arm: str, seed: int, folder: str | Path | None = None, steps: int | None = None) -> tuple[LEM, dict[str, Any]]:
     """Trains one arm on the shared manifold and measures it.
 
@@ -206,7 +206,7 @@ def summary(rows: Sequence[dict[str, Any]], columns: Mapping[str, str] | None = 
     note = "Levels (IoU). " + ", ".join(f"{n.removeprefix('IoU, ')} {sum(r[n] for r in of) / len(of):.3f}" for n in names)
     return Table(lines, title="LEM on photographs of procedural shapes", note=note)
 
-
+# %% ../../nbs/lem/110_lem_evidence.ipynb #a1105a04
 def paired(rows: Sequence[dict[str, Any]], first: str, second: str, score: str = "IoU") -> dict[str, Any]:
     """By how much the second arm is better than the first, seed by seed.
 

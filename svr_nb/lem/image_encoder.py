@@ -120,7 +120,7 @@ class ResidualBlock(nn.Module):
         y = self.norms[0](self.first(x)).relu()
         return (self.skip(x) + self.norms[1](self.second(y))).relu()
 
-
+# %% ../../nbs/lem/106_image_encoder.ipynb #a1065a02
 class SmallTrunk(nn.Module):
     """A stem of stride 2 and four residual groups; returns the maps of its five stages.
 
@@ -192,7 +192,7 @@ class ImageEncoder(nn.Module):
         maps = self.trunk(standardize(image))
         return self._code(maps[-1] if self.attention is None else self.attention(maps[-1], maps[self.source - 1], weights=False)[0])
 
-
+# %% ../../nbs/lem/106_image_encoder.ipynb #a1065a04
 def make_trunk(name: str, widths: Sequence[int] = (16, 32, 64, 128), strides: Sequence[int] = (1, 2, 2, 1)) -> Any:
     """A trunk by name: "resnet50" or "small".
 

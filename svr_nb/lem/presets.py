@@ -68,8 +68,8 @@ class _Networks(ConfigBase):
 
 # %% ../../nbs/lem/107_presets.ipynb #25d0ce5d
 @dataclass(frozen=True)
-class LEMConfig(_Networks):
-    """Everything that can be set; the fields of `_Networks` and those of the training.
+class _Training(_Networks):
+    """The networks, and how they are trained.
 
     beta: strength of the reversed gradient.  ramp: whether it grows from 0.
     csm: weight lambda of the contrastive loss; 0 leaves it out.  csm_start: share of the main stage after which it sets in.
@@ -100,6 +100,11 @@ class LEMConfig(_Networks):
     lr: float = 1e-4
     batch: int = 32
     decay: str = "constant"
+
+# %% ../../nbs/lem/107_presets.ipynb #a1075a02
+@dataclass(frozen=True)
+class LEMConfig(_Training):
+    """Everything that can be set: the fields of `_Networks` and of `_Training`."""
 
     def __post_init__(self) -> None:
         choices = {"shape_form": FORMS, "trunk": TRUNKS, "score": SCORE_FORMS, "labels": LABEL_FORMS, "decay": ("constant", "cosine")}
@@ -182,7 +187,7 @@ def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int
     given["shares"] = shares if given["category"] == KINDS else None
     return samples(split=split, count=count, seed=seed, size=size, voxels=voxels, domain="natural", gap=gap, **given)
 
-
+# %% ../../nbs/lem/107_presets.ipynb #a1075a04
 def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 32, category: str | Sequence[str] = KINDS) -> Collection:
     """Voxels of shapes that are never drawn: they cost nothing, and the auto-encoder needs many.
 

@@ -170,7 +170,7 @@ def _components(rows: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     directions = centered.T @ vectors / (values * len(rows)).sqrt() if small == len(rows) else vectors
     return mean, directions, values
 
-
+# %% ../../nbs/lem/101_shape_manifold.ipynb #a1015a02
 @torch.no_grad()
 def start_dense(encoder: VoxelEncoder, decoder: VoxelDecoder, grids: Float[Tensor, "n 1 d d d"], power: float = 0.25, gain: float = 8.0) -> None:
     """Writes the best linear auto-encoder of some shapes into the dense form.

@@ -135,7 +135,6 @@ class _Losing(_Training):
 # %% ../../nbs/lem/109_lem.ipynb #ffd56ae4
 class _Predicting(_Losing):
     """From pictures to shapes."""
-
     threshold: Tensor
     device: torch.device
     category: str
@@ -174,8 +173,49 @@ class _Predicting(_Losing):
         cells = calibrated(self.predict(picture[None])[0][0].cpu(), float(self.threshold))
         return Reconstruction(voxels=VoxelGrid(cells, self.category), image=picture.cpu(), system="LEM", category=self.category)
 
+# %% ../../nbs/lem/109_lem.ipynb #a1095a02
+class _Measuring(_Predicting):
+    """From shapes to scores."""
+
+    @staticmethod
+    def sample_data(category: str, split: str, count: int, size: int, seed: int) -> Any:
+        """What the command line trains and measures on: both domains for "train", photographs with their shapes otherwise.
+
+        category: one kind, or "furniture and vehicles" or any other word for all four.
+        split, count, size, seed: as for `drawings`.
+        """
+        kinds = category if category in KINDS else KINDS
+        if split == "train":
+            return two_domains(seed, count, size=size, category=kinds, loose=2 * count)
+        return photographs(split, count, seed, size, category=kinds)
+
+    def calibrate(self, data: Any) -> float:
+        """Finds the best threshold on a validation collection, and keeps it for `reconstruct`.
+
+        data: with the fields "image" and "voxels".
+        """
+        best = best_threshold(self.predict(data.fields["image"])[0].cpu(), data.fields["voxels"].float())[0]
+        self.threshold.fill_(best)
+        return best
+
+    def evaluate(self, data: Any) -> dict[str, Tensor]:
+        """The paper's metrics, one value per item; see `item_scores`."""
+        if "voxels" not in data.fields:
+            raise refuse("data", "a collection with the field 'voxels'", ", ".join(data.fields))
+        return item_scores(self.predict(data.fields["image"])[0].cpu(), data.fields["voxels"].float())
+
+    def reference_levels(self, data: Any) -> dict[str, Tensor]:
+        """IoU of answers that need no learning from images."""
+        return level_scores(data.fields["voxels"].float(), data.fields.get("category")) | self._ceiling(data)
+
+    def _ceiling(self, data: Any) -> dict[str, Tensor]:
+        """What the auto-encoder makes of the true shapes."""
+        with torch.no_grad():
+            cells = self.voxel_decoder(self.shape_codes(data.fields["voxels"])).sigmoid()[:, 0].cpu()
+        return {"IoU, auto-encoder on the truth": item_scores(cells, data.fields["voxels"].float(), chamfer=False)["IoU at .5"]}
+
 # %% ../../nbs/lem/109_lem.ipynb #680d3f1f
-class LEM(_Predicting, SystemBase):
+class LEM(_Measuring, SystemBase):
     """Voxels of single photographs, learned from drawings with known shapes and from photographs without (LEM).
 
     config: `LEM.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
@@ -214,40 +254,3 @@ class LEM(_Predicting, SystemBase):
             grids = _grids(source.fields)
             if len(grids) > 1:
                 start_dense(self.voxel_encoder, self.voxel_decoder, grids[:2400].to(self.device))
-
-    @staticmethod
-    def sample_data(category: str, split: str, count: int, size: int, seed: int) -> Any:
-        """What the command line trains and measures on: both domains for "train", photographs with their shapes otherwise.
-
-        category: one kind, or "furniture and vehicles" or any other word for all four.
-        split, count, size, seed: as for `drawings`.
-        """
-        kinds = category if category in KINDS else KINDS
-        if split == "train":
-            return two_domains(seed, count, size=size, category=kinds, loose=2 * count)
-        return photographs(split, count, seed, size, category=kinds)
-
-    def calibrate(self, data: Any) -> float:
-        """Finds the best threshold on a validation collection, and keeps it for `reconstruct`.
-
-        data: with the fields "image" and "voxels".
-        """
-        best = best_threshold(self.predict(data.fields["image"])[0].cpu(), data.fields["voxels"].float())[0]
-        self.threshold.fill_(best)
-        return best
-
-    def evaluate(self, data: Any) -> dict[str, Tensor]:
-        """The paper's metrics, one value per item; see `item_scores`."""
-        if "voxels" not in data.fields:
-            raise refuse("data", "a collection with the field 'voxels'", ", ".join(data.fields))
-        return item_scores(self.predict(data.fields["image"])[0].cpu(), data.fields["voxels"].float())
-
-    def reference_levels(self, data: Any) -> dict[str, Tensor]:
-        """IoU of answers that need no learning from images."""
-        return level_scores(data.fields["voxels"].float(), data.fields.get("category")) | self._ceiling(data)
-
-    def _ceiling(self, data: Any) -> dict[str, Tensor]:
-        """What the auto-encoder makes of the true shapes."""
-        with torch.no_grad():
-            cells = self.voxel_decoder(self.shape_codes(data.fields["voxels"])).sigmoid()[:, 0].cpu()
-        return {"IoU, auto-encoder on the truth": item_scores(cells, data.fields["voxels"].float(), chamfer=False)["IoU at .5"]}
