@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr evidence-tars clean
+.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -66,8 +66,8 @@ evidence-ssl3d: setup
 evidence-umr: setup
 	$(BIN)/python -m svr_nb.umr.evidence $(if $(PHOTOS),--photos "$(PHOTOS)" --seeds 0)
 
-evidence-lem evidence-tars: evidence-%: setup
-	$(BIN)/python -m svr_nb.$*.evidence
+evidence-lem: setup
+	$(BIN)/python -m svr_nb.lem.evidence
 
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info
