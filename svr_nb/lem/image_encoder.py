@@ -144,9 +144,6 @@ class SmallTrunk(nn.Module):
         return maps
 
 # %% ../../nbs/lem/106_image_encoder.ipynb #3e2e5fe8
-TRUNKS = ("resnet50", "small")
-
-
 class ImageEncoder(nn.Module):
     """E_f: a photograph becomes a code.
 
@@ -180,19 +177,23 @@ class ImageEncoder(nn.Module):
         """
         maps = self.trunk(standardize(check_tensor(image, "image", "b 3 h w", finite=False)))
         top, weights = (maps[-1], None) if self.attention is None else self.attention(maps[-1], maps[self.source - 1])
-        return self._code(top), weights, maps
-
-    def _code(self, top: Tensor) -> Tensor:
-        """Mean over the places, or over the cells of a coarse grid, and the last layer."""
-        code = self.head(F.adaptive_avg_pool2d(top, self.pool).flatten(1))
-        return on_sphere(code) if self.sphere else code
+        return _read(self, top), weights, maps
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Codes (b, code) of images; RGB in [0, 1]."""
         maps = self.trunk(standardize(image))
-        return self._code(maps[-1] if self.attention is None else self.attention(maps[-1], maps[self.source - 1], weights=False)[0])
+        return _read(self, maps[-1] if self.attention is None else self.attention(maps[-1], maps[self.source - 1], weights=False)[0])
 
 # %% ../../nbs/lem/106_image_encoder.ipynb #a1065a04
+TRUNKS = ("resnet50", "small")
+
+
+def _read(encoder: ImageEncoder, top: Tensor) -> Tensor:
+    """Mean over the places, or over the cells of a coarse grid, and the last layer."""
+    code = encoder.head(F.adaptive_avg_pool2d(top, encoder.pool).flatten(1))
+    return on_sphere(code) if encoder.sphere else code
+
+
 def make_trunk(name: str, widths: Sequence[int] = (16, 32, 64, 128), strides: Sequence[int] = (1, 2, 2, 1)) -> Any:
     """A trunk by name: "resnet50" or "small".
 
