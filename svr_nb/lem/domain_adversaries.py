@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -39,7 +40,7 @@ class DomainAdversaries(nn.Module):
     def piles(self, drawn: Tensor, natural: Tensor | None, shape: Tensor) -> dict[str, list[Tensor]]:
         """What each classifier has to tell apart; a classifier without photographs to look at is left out."""
         images = torch.cat([drawn, natural]) if self.natural_too and natural is not None else drawn
-        found = {"domain": [drawn, natural], "shape": [images, shape.detach()]}
+        found: dict[str, list[Any]] = {"domain": [drawn, natural], "shape": [images, shape.detach()]}
         take = [name for name in found if name in self.on and (name == "shape" or natural is not None)]
         return {name: [p for p in found[name] if p is not None] for name in take}
 

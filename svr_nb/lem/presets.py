@@ -210,6 +210,6 @@ def two_domains(seed: int = 0, count: int = 600, views: int = 2, size: int = 48,
     loose: shapes that are never drawn.
     category: one kind or several.
     """
-    same = {"seed": seed, "size": size, "voxels": voxels, "category": category}
+    same: dict[str, Any] = {"seed": seed, "size": size, "voxels": voxels, "category": category}
     return {"synthetic": drawings(count=count, views=views, **same), "natural": photographs(count=count, gap=gap, **same),
             "shapes": loose_shapes(loose, seed, voxels, category)}
