@@ -24,6 +24,7 @@ def _others(holder):
     if isinstance(holder.value, bool): return [not holder.value]
     if hasattr(holder, "min"): return [v for v in (holder.max, holder.min) if v != holder.value]
     if isinstance(holder.value, tuple) and len(holder.value) == 2 and all(isinstance(v, float) for v in holder.value): return [(0.3, -0.2), (-0.4, 0.1)]
+    if isinstance(holder.value, tuple) and holder.value and all(isinstance(v, str) for v in holder.value): return [holder.value[1:], holder.value[:1]]   # switches
     if isinstance(holder.value, dict): return [{name: not on for name, on in holder.value.items()}]
     return [holder.value + 1] if isinstance(holder.value, int) else []
 _report = []
