@@ -29,17 +29,19 @@ from ..metrics import best_threshold, voxel_iou
 from ..training import fit
 
 # %% auto #0
-__all__ = ['CSM', 'ARMS', 'COUNTS', 'DATA_SEED', 'COLUMNS', 'arm_config', 'splits', 'manifold', 'measure', 'run_arm', 'levels',
-           'run_all', 'summary', 'paired', 'card_notes', 'ship', 'main']
+__all__ = ['CSM', 'ARMS', 'PAIRS', 'COUNTS', 'DATA_SEED', 'COLUMNS', 'arm_config', 'splits', 'manifold', 'measure', 'run_arm',
+           'levels', 'manifold_row', 'run_all', 'summary', 'paired', 'pair_table', 'card_notes', 'ship', 'main']
 
-# %% ../../nbs/lem/110_lem_evidence.ipynb #b202ed0a
+# %% ../../nbs/lem/110_lem_evidence.ipynb #5c332bf5
 CSM = {"csm": 0.1, "score": "codes", "labels": "mutual", "quantile": 0.2, "csm_start": 0.4}
 ARMS: dict[str, dict[str, Any]] = {
-    "rec": {"adversaries": ()}, "rec+adv": {}, "beta .03": {"beta": 0.03},
-    "rec+ssa": {"adversaries": (), "attention": True}, "rec+adv+ssa": {"attention": True},
-    "rec+adv+csm": CSM, "all": {"attention": True, **CSM}, "labels": {"adversaries": (), "oracle": 1.0},
+    "rec": {"adversaries": ()}, "rec+adv": {}, "rec+ssa": {"adversaries": (), "attention": True}, "rec+adv+ssa": {"attention": True},
+    "rec+adv+csm": CSM, "rec+adv+csm, mlp": {"csm": 0.01, "score": "mlp", "labels": "mutual", "quantile": 0.2},
+    "all": {"attention": True, **CSM}, "labels": {"adversaries": (), "oracle": 1.0},
     "collapse": {"csm": 0.3, "score": "codes", "labels": "standardised", "quantile": 0.1},
 }
+PAIRS = (("rec", "rec+adv"), ("rec", "rec+ssa"), ("rec+adv", "rec+adv+ssa"), ("rec+adv", "rec+adv+csm"), ("rec+adv", "rec+adv+csm, mlp"),
+         ("rec+adv", "all"))
 
 
 def arm_config(arm: str, steps: int | None = None) -> LEMConfig:
@@ -151,7 +153,22 @@ def levels(folder: str | Path | None = None) -> dict[str, Any]:
         row[f"auto-encoder, {name}"] = float(voxel_iou(cells, true, 0.5).mean())
     return row
 
-# %% ../../nbs/lem/110_lem_evidence.ipynb #c562b843
+# %% ../../nbs/lem/110_lem_evidence.ipynb #087300fe
+@torch.no_grad()
+def manifold_row(cells: int = 32, code: int = 128, count: int | None = None) -> dict[str, Any]:
+    """Trains the voxel auto-encoder on finer grids and measures it on shapes that it never saw.
+
+    cells: along a side.  code: numbers in a code.  count: training shapes; None for the usual number.
+    """
+    tiny = LEMConfig.tiny()
+    system = LEM(replace(tiny, voxels=cells, code=code, code_noise=0.1), seed=0)
+    with torch.enable_grad():
+        fit(system, loose_shapes(count or COUNTS["loose"], DATA_SEED, cells), seed=0, progress=False, stages=system.stages()[:1])
+    unseen = loose_shapes(COUNTS["drawn"], DATA_SEED + 1000, cells).fields["voxels"]
+    kept = system.voxel_decoder(system.shape_codes(unseen)).sigmoid()[:, 0]
+    return {"arm": "manifold", "seed": DATA_SEED, "cells": cells, "IoU": float(voxel_iou(kept, unseen, 0.5).mean())}
+
+# %% ../../nbs/lem/110_lem_evidence.ipynb #cecb993d
 def run_all(seeds: Sequence[int], arms: Sequence[str], out: str | Path, models: str | Path | None = None, folder: str | Path | None = None,
             steps: int | None = None) -> list[dict[str, Any]]:
     """Runs every arm for every seed that is not in the file yet.
@@ -165,11 +182,11 @@ def run_all(seeds: Sequence[int], arms: Sequence[str], out: str | Path, models: 
     path = Path(out)
     rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
     have = {(r["arm"], r["seed"]) for r in rows}
-    for arm, seed in [("levels", DATA_SEED), *((a, s) for s in seeds for a in arms)]:
+    for arm, seed in [("levels", DATA_SEED), ("manifold", DATA_SEED), *((a, s) for s in seeds for a in arms)]:
         if (arm, seed) in have:
             continue
-        if arm == "levels":
-            row = levels(folder)
+        if arm in ("levels", "manifold"):
+            row = levels(folder) if arm == "levels" else manifold_row()
         else:
             system, row = run_arm(arm, seed, folder, steps)
             if models:
@@ -179,7 +196,7 @@ def run_all(seeds: Sequence[int], arms: Sequence[str], out: str | Path, models: 
         print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
     return rows
 
-# %% ../../nbs/lem/110_lem_evidence.ipynb #f0a77f54
+# %% ../../nbs/lem/110_lem_evidence.ipynb #dead974d
 COLUMNS = {"IoU": "IoU", "IoU at .5": "IoU at .5", "threshold": "best t", "Chamfer": "Chamfer", "purity": "purity", "spread": "spread",
            "drawn IoU": "drawings' IoU", "drawn purity": "drawings' purity"}
 
@@ -202,8 +219,9 @@ def summary(rows: Sequence[dict[str, Any]], columns: Mapping[str, str] | None = 
         group = [r for r in rows if r["arm"] == arm]
         lines.append({"arm": arm, "seeds": len(group), **{title: _cell([r[name] for r in group]) for name, title in (columns or COLUMNS).items()}})
     of = [r for r in rows if r["arm"] == "levels"]
+    wide = "".join(f"; auto-encoder with {r['cells']}³ cells, unseen shapes: {r['IoU']:.3f}" for r in rows if r["arm"] == "manifold")
     names = [k for k in of[0] if k not in ("arm", "seed")] if of else []
-    note = "Levels (IoU). " + ", ".join(f"{n.removeprefix('IoU, ')} {sum(r[n] for r in of) / len(of):.3f}" for n in names)
+    note = "Levels (IoU). " + ", ".join(f"{n.removeprefix('IoU, ')} {sum(r[n] for r in of) / len(of):.3f}" for n in names) + wide
     return Table(lines, title="LEM on photographs of procedural shapes", note=note)
 
 # %% ../../nbs/lem/110_lem_evidence.ipynb #a1105a04
@@ -221,6 +239,21 @@ def paired(rows: Sequence[dict[str, Any]], first: str, second: str, score: str =
     spread = math.sqrt(sum((x - mean) ** 2 for x in each) / max(1, len(each) - 1) / max(1, len(each)))
     return {"comparison": f"{second} - {first}", "score": score, "seeds": len(each), "mean": mean, "± s.e.": spread,
             "each": [round(x, 3) for x in each], "clear": len(each) > 1 and abs(mean) > 2 * spread}
+
+# %% ../../nbs/lem/110_lem_evidence.ipynb #b3435874
+def pair_table(rows: Sequence[dict[str, Any]], scores: Sequence[str] = ("IoU", "IoU at .5", "drawn IoU")) -> Table:
+    """Paired differences of PAIRS, as far as the rows have them.
+
+    rows: from `run_all`.  scores: names of scores.
+    """
+    sign = lambda v: f"{v:+.3f}".replace("0.", ".", 1)
+    lines = []
+    for first, second in PAIRS:
+        found = [paired(rows, first, second, score) for score in scores]
+        if found[0]["seeds"]:
+            cells = {f["score"]: f"{sign(f['mean'])} ± {f['± s.e.']:.3f}{' *' if f['clear'] else ''}" for f in found}
+            lines.append({"pair": found[0]["comparison"], "seeds": found[0]["seeds"], **cells, "least IoU gain": sign(min(found[0]["each"]))})
+    return Table(lines, title="Paired differences, mean over seeds ± standard error", note="* more than two standard errors from 0.")
 
 # %% ../../nbs/lem/110_lem_evidence.ipynb #2c2338a5
 def card_notes(row: Mapping[str, Any], level: Mapping[str, Any]) -> str:
@@ -258,7 +291,7 @@ def ship(rows: Sequence[Mapping[str, Any]], models: str | Path, folder: str | Pa
     system.half().save_pretrained(Path(folder) / f"lem-{category}")
     return Path(folder) / f"lem-{category}"
 
-# %% ../../nbs/lem/110_lem_evidence.ipynb #ac9e7c0a
+# %% ../../nbs/lem/110_lem_evidence.ipynb #a923b810
 def main(arguments: Sequence[str] | None = None) -> None:
     """`python -m svr_nb.lem.evidence --seeds 11 12 13 --arms rec rec+adv --out rows.json`."""
     parser = argparse.ArgumentParser(description="Trains the ablation arms of LEM and prints the table.")
@@ -273,9 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     rows = run_all(given.seeds, given.arms, given.out, given.models, given.data)
     print(summary(rows))
-    for first, second in (("rec", "rec+adv"), ("rec+adv", "rec+adv+ssa"), ("rec+adv", "rec+adv+csm"), ("rec+adv", "all")):
-        for score in ("IoU", "IoU at .5"):
-            print(paired(rows, first, second, score))
+    print(pair_table(rows))
     if given.ship and given.models:
         print(ship(rows, given.models, given.ship, given.ship_arm))
 

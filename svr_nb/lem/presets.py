@@ -101,7 +101,7 @@ class _Training(_Networks):
     batch: int = 32
     decay: str = "constant"
 
-# %% ../../nbs/lem/107_presets.ipynb #a1075a02
+# %% ../../nbs/lem/107_presets.ipynb #97af3817
 @dataclass(frozen=True)
 class LEMConfig(_Training):
     """Everything that can be set: the fields of `_Networks` and of `_Training`."""
@@ -124,11 +124,11 @@ class LEMConfig(_Training):
 
     @classmethod
     def tiny(cls) -> LEMConfig:
-        """About a minute on one CPU core, 48 pixels."""
-        return cls(image_size=48, code=128, sphere=True, shape_form="dense", trunk="small", inner=32, scales=(2, 3, 6), attention=False,
-                   adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.003, csm=0.0, code_noise=0.1, jitter=3,
-                   strides=(2, 2, 1, 1), pool=3,
-                   shape_channels=32, shape_steps=300, shape_lr=1e-3, shape_batch=16, batch=16, steps=300, lr=1e-3, decay="cosine")
+        """Two minutes on one CPU core, 48 pixels, 16 cells."""
+        return cls(image_size=48, voxels=16, code=64, sphere=True, shape_form="dense", trunk="small", inner=32, scales=(2, 3, 6),
+                   attention=False, adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.02, csm=0.0, code_noise=0.4, jitter=3,
+                   strides=(2, 2, 1, 1), pool=3, shape_channels=32, shape_steps=300, shape_lr=1e-3, shape_batch=16, batch=32, steps=900,
+                   lr=1e-3, decay="cosine")
 
 # %% ../../nbs/lem/107_presets.ipynb #8a99a837
 def _delayed(progress: float, weight: float, start: float) -> float:
@@ -158,12 +158,12 @@ def lem_stages(config: LEMConfig) -> list[Stage]:
         encoder["oracle"] = c.oracle
     return [shapes, Stage("main", c.steps, weights, lr=c.lr, batch=c.batch, schedule=schedule)]
 
-# %% ../../nbs/lem/107_presets.ipynb #d929322b
+# %% ../../nbs/lem/107_presets.ipynb #e95776a2
 KINDS = ("chair", "table", "aeroplane", "car")
 SHARES = (0.4, 0.15, 0.3, 0.15)
 
 
-def drawings(split: str = "train", count: int = 600, seed: int = 0, views: int = 1, size: int = 48, voxels: int = 32, **options: Any) -> Collection:
+def drawings(split: str = "train", count: int = 600, seed: int = 0, views: int = 1, size: int = 48, voxels: int = 16, **options: Any) -> Collection:
     """Clean drawings of procedural shapes with their voxels: the labelled domain.
 
     split, count, seed, views: as for `samples`.
@@ -174,7 +174,7 @@ def drawings(split: str = "train", count: int = 600, seed: int = 0, views: int =
     return samples(split=split, count=count, seed=seed, views=views, size=size, voxels=voxels, **given)
 
 
-def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int = 48, voxels: int = 32, gap: float = 0.5,
+def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int = 48, voxels: int = 16, gap: float = 0.5,
                 shares: Sequence[float] | None = SHARES, **options: Any) -> Collection:
     """Photograph-like pictures of other shapes, in other proportions: the domain without labels. The voxels serve evaluation only.
 
@@ -187,8 +187,8 @@ def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int
     given["shares"] = shares if given["category"] == KINDS else None
     return samples(split=split, count=count, seed=seed, size=size, voxels=voxels, domain="natural", gap=gap, **given)
 
-# %% ../../nbs/lem/107_presets.ipynb #a1075a04
-def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 32, category: str | Sequence[str] = KINDS) -> Collection:
+# %% ../../nbs/lem/107_presets.ipynb #23b31cad
+def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 16, category: str | Sequence[str] = KINDS) -> Collection:
     """Voxels of shapes that are never drawn: they cost nothing, and the auto-encoder needs many.
 
     count, seed: how many, and which.
@@ -200,7 +200,7 @@ def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 32, category: s
     return Collection({"voxels": torch.stack(grids).float()}, "+".join(kinds), f"loose shapes, seed {seed}")
 
 
-def two_domains(seed: int = 0, count: int = 600, views: int = 2, size: int = 48, voxels: int = 32, gap: float = 0.5, loose: int = 1800,
+def two_domains(seed: int = 0, count: int = 600, views: int = 2, size: int = 48, voxels: int = 16, gap: float = 0.5, loose: int = 1800,
                 category: str | Sequence[str] = KINDS) -> dict[str, Collection]:
     """What LEM trains on: "synthetic", "natural" and "shapes".
 

@@ -29,7 +29,7 @@ from ..stages import Stage
 # %% auto #0
 __all__ = ['moved', 'LEM']
 
-# %% ../../nbs/lem/109_lem.ipynb #041b27b9
+# %% ../../nbs/lem/109_lem.ipynb #d8a5af20
 def _domains(batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None, Tensor]:
     """Labelled part, unlabelled part (or None) and the shapes for the auto-encoder, of a batch of several collections or of one."""
     if "synthetic" in batch:
@@ -43,7 +43,7 @@ def _grids(fields: dict[str, Any]) -> Tensor:
     """Voxels as (b, 1, d, d, d)."""
     if "voxels" not in fields:
         raise refuse("data", "a collection with the field 'voxels'", ", ".join(k for k, v in fields.items() if isinstance(v, Tensor)),
-                     "Make it with svr_nb.lem.presets.two_domains, or with samples(..., voxels=32)")
+                     "Make it with svr_nb.lem.presets.two_domains, or with samples(..., voxels=16)")
     return fields["voxels"][:, None].float()
 
 

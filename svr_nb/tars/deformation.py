@@ -48,12 +48,13 @@ class DeformNet(nn.Module):
 
     code: size of the picture's code.  features: k, 0 for none.  width, layers: of the written network.
     hidden: ReLU layers of each hyper-network.  levels: of the positional encoding.  dim: 2 or 3.
-    start: factor on the starting weights of g; small values start near the identity. Features start at full size, or they are never used.
+    start: factor on the starting weights of g; small values start near the identity.
+    feature_start: factor on the starting weights that turn the code into features; large ones make pictures differ from the start.
     Source: TARS, section 3.1.
     """
 
     def __init__(self, code: int, features: int = 4, width: int = 128, layers: int = 4, hidden: Sequence[int] = (),
-                 levels: int = 5, dim: int = 3, start: float = 1.0) -> None:
+                 levels: int = 5, dim: int = 3, start: float = 1.0, feature_start: float = 1.0) -> None:
         super().__init__()
         size = encoded_size(dim, levels)
         self.levels, self.features = levels, features
@@ -62,6 +63,8 @@ class DeformNet(nn.Module):
         with torch.no_grad():
             for weights in self.net.heads["delta"].last.parameters():  # type: ignore[union-attr]
                 weights.mul_(start)
+            if features:
+                self.net.heads["feature"].last.weight.mul_(feature_start)  # type: ignore[operator, union-attr]
 
     def write(self, code: Float[Tensor, "b l"]) -> Written:
         """The networks of a batch of pictures."""
