@@ -158,7 +158,7 @@ def lem_stages(config: LEMConfig) -> list[Stage]:
         encoder["oracle"] = c.oracle
     return [shapes, Stage("main", c.steps, weights, lr=c.lr, batch=c.batch, schedule=schedule)]
 
-# %% ../../nbs/lem/107_presets.ipynb #e95776a2
+# %% ../../nbs/lem/107_presets.ipynb #1a328edc
 KINDS = ("chair", "table", "aeroplane", "car")
 SHARES = (0.4, 0.15, 0.3, 0.15)
 
@@ -174,7 +174,7 @@ def drawings(split: str = "train", count: int = 600, seed: int = 0, views: int =
     return samples(split=split, count=count, seed=seed, views=views, size=size, voxels=voxels, **given)
 
 
-def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int = 48, voxels: int = 16, gap: float = 0.5,
+def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int = 48, voxels: int = 16, gap: float = 0.4,
                 shares: Sequence[float] | None = SHARES, **options: Any) -> Collection:
     """Photograph-like pictures of other shapes, in other proportions: the domain without labels. The voxels serve evaluation only.
 
@@ -187,7 +187,7 @@ def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int
     given["shares"] = shares if given["category"] == KINDS else None
     return samples(split=split, count=count, seed=seed, size=size, voxels=voxels, domain="natural", gap=gap, **given)
 
-# %% ../../nbs/lem/107_presets.ipynb #23b31cad
+# %% ../../nbs/lem/107_presets.ipynb #e440d5e6
 def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 16, category: str | Sequence[str] = KINDS) -> Collection:
     """Voxels of shapes that are never drawn: they cost nothing, and the auto-encoder needs many.
 
@@ -200,16 +200,16 @@ def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 16, category: s
     return Collection({"voxels": torch.stack(grids).float()}, "+".join(kinds), f"loose shapes, seed {seed}")
 
 
-def two_domains(seed: int = 0, count: int = 600, views: int = 2, size: int = 48, voxels: int = 16, gap: float = 0.5, loose: int = 1800,
+def two_domains(seed: int = 0, count: int = 600, views: int = 2, size: int = 48, voxels: int = 16, gap: float = 0.4, loose: int = 1800,
                 category: str | Sequence[str] = KINDS) -> dict[str, Collection]:
     """What LEM trains on: "synthetic", "natural" and "shapes".
 
     seed: of all three.
-    count, views: synthetic shapes and drawings of each; as many natural images as shapes.
+    count, views: synthetic shapes and drawings of each; there are twice as many natural images as shapes, for they need no labels.
     size, voxels, gap: as for `drawings` and `photographs`.
     loose: shapes that are never drawn.
     category: one kind or several.
     """
     same: dict[str, Any] = {"seed": seed, "size": size, "voxels": voxels, "category": category}
-    return {"synthetic": drawings(count=count, views=views, **same), "natural": photographs(count=count, gap=gap, **same),
+    return {"synthetic": drawings(count=count, views=views, **same), "natural": photographs(count=2 * count, gap=gap, **same),
             "shapes": loose_shapes(loose, seed, voxels, category)}
