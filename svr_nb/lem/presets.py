@@ -101,7 +101,7 @@ class _Training(_Networks):
     batch: int = 32
     decay: str = "constant"
 
-# %% ../../nbs/lem/107_presets.ipynb #97af3817
+# %% ../../nbs/lem/107_presets.ipynb #3682e063
 @dataclass(frozen=True)
 class LEMConfig(_Training):
     """Everything that can be set: the fields of `_Networks` and of `_Training`."""
@@ -126,7 +126,7 @@ class LEMConfig(_Training):
     def tiny(cls) -> LEMConfig:
         """Two minutes on one CPU core, 48 pixels, 16 cells."""
         return cls(image_size=48, voxels=16, code=64, sphere=True, shape_form="dense", trunk="small", inner=32, scales=(2, 3, 6),
-                   attention=False, adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.02, csm=0.0, code_noise=0.4, jitter=3,
+                   attention=False, adversary_hidden=(128, 128), pair_inner=64, pair_hidden=128, beta=0.01, csm=0.0, code_noise=0.4, jitter=3,
                    strides=(2, 2, 1, 1), pool=3, shape_channels=32, shape_steps=300, shape_lr=1e-3, shape_batch=16, batch=32, steps=900,
                    lr=1e-3, decay="cosine")
 
@@ -158,7 +158,7 @@ def lem_stages(config: LEMConfig) -> list[Stage]:
         encoder["oracle"] = c.oracle
     return [shapes, Stage("main", c.steps, weights, lr=c.lr, batch=c.batch, schedule=schedule)]
 
-# %% ../../nbs/lem/107_presets.ipynb #1a328edc
+# %% ../../nbs/lem/107_presets.ipynb #e95776a2
 KINDS = ("chair", "table", "aeroplane", "car")
 SHARES = (0.4, 0.15, 0.3, 0.15)
 
@@ -174,7 +174,7 @@ def drawings(split: str = "train", count: int = 600, seed: int = 0, views: int =
     return samples(split=split, count=count, seed=seed, views=views, size=size, voxels=voxels, **given)
 
 
-def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int = 48, voxels: int = 16, gap: float = 0.4,
+def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int = 48, voxels: int = 16, gap: float = 0.5,
                 shares: Sequence[float] | None = SHARES, **options: Any) -> Collection:
     """Photograph-like pictures of other shapes, in other proportions: the domain without labels. The voxels serve evaluation only.
 
@@ -187,7 +187,7 @@ def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int
     given["shares"] = shares if given["category"] == KINDS else None
     return samples(split=split, count=count, seed=seed, size=size, voxels=voxels, domain="natural", gap=gap, **given)
 
-# %% ../../nbs/lem/107_presets.ipynb #e440d5e6
+# %% ../../nbs/lem/107_presets.ipynb #63d2f77c
 def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 16, category: str | Sequence[str] = KINDS) -> Collection:
     """Voxels of shapes that are never drawn: they cost nothing, and the auto-encoder needs many.
 
@@ -200,7 +200,7 @@ def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 16, category: s
     return Collection({"voxels": torch.stack(grids).float()}, "+".join(kinds), f"loose shapes, seed {seed}")
 
 
-def two_domains(seed: int = 0, count: int = 600, views: int = 2, size: int = 48, voxels: int = 16, gap: float = 0.4, loose: int = 1800,
+def two_domains(seed: int = 0, count: int = 600, views: int = 2, size: int = 48, voxels: int = 16, gap: float = 0.5, loose: int = 1800,
                 category: str | Sequence[str] = KINDS) -> dict[str, Collection]:
     """What LEM trains on: "synthetic", "natural" and "shapes".
 
