@@ -116,7 +116,7 @@ def inner_step(image: Float[Tensor, "b c h w"], at: Float[Tensor, "b p 2"], targ
     color = bilinear_sample(image, at).color if forward == "straight_through" and changed is not None else s.color
     return at - check_number(rate, "rate", 0) * 2 * ((color - target)[..., None] * s.slope).sum(1)
 
-# %% ../../nbs/agt/121_adaptive_sampling.ipynb #e00045bc
+# %% ../../nbs/agt/121_adaptive_sampling.ipynb #e2512204
 @dataclass(frozen=True, eq=False)
 class VarianceMap:
     """What the variance network says about a batch.
@@ -152,7 +152,7 @@ def bounded_map(raw: Float[Tensor, "b k h w"], rho: float = 0.5, mode: str = "mu
     factor, add = raw.chunk(2, 1)
     return VarianceMap(1 + rho * torch.tanh(factor), rho * torch.tanh(add))
 
-
+# %% ../../nbs/agt/121_adaptive_sampling.ipynb #da647d39
 def variance_loss(maps: VarianceMap) -> Tensor:
     """L_var: mean square of how far the map is from changing nothing.
 

@@ -96,7 +96,7 @@ def run_seed(seed: int, arms: Sequence[str], full: AGTConfig | None = None, umr:
         rows.append({"arm": arm, "seed": seed, **measure(system, data["test"]), "seconds": round(time.monotonic() - began)})
     return rows
 
-# %% ../../nbs/agt/128_agt_evidence.ipynb #42571d09
+# %% ../../nbs/agt/128_agt_evidence.ipynb #fe43c5d5
 def summary(rows: Sequence[dict[str, Any]]) -> Table:
     """Means over the seeds, one line per arm, with the difference to "umr" in SSIM in the union for each seed.
 
@@ -112,7 +112,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> Table:
                       "SSIM in the union, over umr": " ".join(f"{gap:+.3f}" for gap in gaps)})
     return Table(lines, title=f"AGT and UMR with equal steps, {len({row['seed'] for row in rows})} seeds, unseen birds")
 
-
+# %% ../../nbs/agt/128_agt_evidence.ipynb #a383afb7
 def _parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = argparse.ArgumentParser(description="Trains UMR and the arms of AGT from one start per seed and prints the table.")

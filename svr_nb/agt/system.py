@@ -133,7 +133,7 @@ class _Losing(_Teaching):
             return FeatureBank.of(self.memory["bank"].to(self.device))
         return self.frechet().bank(view.image * view.mask)
 
-# %% ../../nbs/agt/129_agt.ipynb #f29dcf2f
+# %% ../../nbs/agt/129_agt.ipynb #7a1016b2
 class _Answering(_Losing):
     """From pictures to shapes with textures."""
 
@@ -142,7 +142,7 @@ class _Answering(_Losing):
         maps = self.variance_maps(view) if self.config.var_forward == "modulated" else None
         if maps is None:
             return image
-        at = view.windows.enter(pixel_centers(*image.shape[2:], device=image.device).to(image)[None].expand(len(image), -1, -1, -1))
+        at = view.windows.enter(pixel_centers(image.shape[2], image.shape[3]).to(image)[None].expand(len(image), -1, -1, -1))
         carry = lambda x: F.grid_sample(x, at, padding_mode="zeros", align_corners=False)
         changed = image * (1 + carry(maps.multiply - 1))
         return (changed if maps.add is None else changed + carry(maps.add)).clamp(0, 1)
@@ -159,18 +159,20 @@ class _Answering(_Losing):
             part_names=self.config.part_names, mask=mask[0].cpu(), category=self.category, system=type(self).__name__)
 
     @torch.no_grad()
-    def redraw(self, p: Prediction, view: View, generator: torch.Generator | None = None) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"]]:
+    def redraw(self, p: Prediction, view: View, generator: torch.Generator | None = None
+               ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"]]:
         """Crops drawn again with their textures, on black, and the silhouettes of the drawings.
 
         p, view: from `read` or `predict_view`.
         generator: of random views; None for the photographs' own.
         """
-        image = view.image if self.config.var_forward == "straight_through" or self.var is None else self.variance_maps(view).apply(view.image)
+        maps = self.variance_maps(view) if self.config.var_forward == "modulated" else None
+        image = view.image if maps is None else maps.apply(view.image)
         camera = p.hypotheses.pick() if generator is None else random_view(p.hypotheses.pick(), generator)
         drawn = draw_texture(self, p.verts, camera, texture_from_flow(image, self.face_flow(p.flow)))
         return (drawn.rgb * drawn.alpha).clamp(0, 1), drawn.alpha
 
-# %% ../../nbs/agt/129_agt.ipynb #f6526a3b
+# %% ../../nbs/agt/129_agt.ipynb #db056f6f
 @torch.no_grad()
 def texture_scores(model: Any, data: Any, chunk: int = 64) -> dict[str, Tensor]:
     """SSIM of the seen view and feature distance of unseen ones.
@@ -194,7 +196,7 @@ def texture_scores(model: Any, data: Any, chunk: int = 64) -> dict[str, Tensor]:
     found = {"SSIM": whole, "SSIM in the union": inside}
     return found | ({"unseen views, kernel distance": torch.tensor(kid(real, made))} if len(real) > 1 else {})
 
-
+# %% ../../nbs/agt/129_agt.ipynb #b888372d
 class AGT(_Answering):
     """Textured meshes with adaptive gradients for the texture flow, a Frechet loss and a critic for unseen views, on top of UMR (AGT).
 
@@ -225,7 +227,7 @@ class AGT(_Answering):
         """UMR's scores and `texture_scores`."""
         return super().evaluate(data) | texture_scores(self, data)
 
-
+# %% ../../nbs/agt/129_agt.ipynb #817f0006
 def continued(umr: UMR, **changes: Any) -> AGTConfig:
     """The small texture stage on top of a UMR's own configuration.
 

@@ -67,7 +67,7 @@ def step_loss(image: Float[Tensor, "b 3 s s"], gap: CycleGap, maps: VarianceMap,
     length = torch.where(gap.visible, (after - at).norm(dim=-1), 0.0).sum().detach()
     return nearer / length.clamp(min=1e-6)
 
-# %% ../../nbs/agt/125_texture_stage.ipynb #573b7f36
+# %% ../../nbs/agt/125_texture_stage.ipynb #c456701f
 def _drawn(model: Any, p: Prediction, camera: WeakPerspective, texels: Tensor) -> Tensor:
     """Textured shapes on black."""
     drawn = draw_texture(model, p.verts.detach(), camera, texels)
@@ -96,7 +96,7 @@ def seen_losses(model: Any, p: Prediction, view: View, maps: VarianceMap | None)
         found |= {"step": step_loss(view.image, gap, maps, c.step_rate)} if unrolled else {}
     return found, texels
 
-
+# %% ../../nbs/agt/125_texture_stage.ipynb #1d653cc1
 def unseen_losses(model: Any, p: Prediction, view: View, texels: Tensor, wanted: Mapping[str, float], bank: FeatureBank | None,
                   generator: torch.Generator) -> dict[str, Tensor]:
     """Losses of what no photograph shows, and the critic's own.
@@ -108,7 +108,8 @@ def unseen_losses(model: Any, p: Prediction, view: View, texels: Tensor, wanted:
     generator: of the views.
     Source: AGT, Eq. 36 to 47.
     """
-    c, found = model.config, {}
+    c = model.config
+    found: dict[str, Tensor] = {}
     if not {"fid", "adv"} & set(wanted):
         return found
     fake, real = _drawn(model, p, random_view(p.hypotheses.pick(), generator), texels), (view.image * view.mask).roll(1, 0)
