@@ -172,7 +172,7 @@ class _Answering(_Losing):
         drawn = draw_texture(self, p.verts, camera, texture_from_flow(image, self.face_flow(p.flow)))
         return (drawn.rgb * drawn.alpha).clamp(0, 1), drawn.alpha
 
-# %% ../../nbs/agt/129_agt.ipynb #db056f6f
+# %% ../../nbs/agt/129_agt.ipynb #149943d4
 @torch.no_grad()
 def texture_scores(model: Any, data: Any, chunk: int = 64) -> dict[str, Tensor]:
     """SSIM of the seen view and feature distance of unseen ones.
@@ -193,6 +193,7 @@ def texture_scores(model: Any, data: Any, chunk: int = 64) -> dict[str, Tensor]:
         union = ((view.mask > 0.5) | (alpha > 0.5)).to(goal)
         rows.append((ssim(same, goal), ssim(same, goal, union), *features))
     whole, inside, real, made = (torch.cat(part) for part in zip(*rows))
+    real, made = ((x - real.mean(0)) / real.std(0).clamp(min=1e-6) for x in (real, made)) if len(real) > 1 else (real, made)
     found = {"SSIM": whole, "SSIM in the union": inside}
     return found | ({"unseen views, kernel distance": torch.tensor(kid(real, made))} if len(real) > 1 else {})
 

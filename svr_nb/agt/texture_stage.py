@@ -50,24 +50,25 @@ def random_view(camera: WeakPerspective, generator: torch.Generator) -> WeakPers
     turn = torch.stack([half.cos(), half * 0, half.sin(), half * 0], -1)
     return WeakPerspective(camera.scale, camera.translation, quaternion_multiply(camera.quaternion, turn))
 
-# %% ../../nbs/agt/125_texture_stage.ipynb #bb3f4457
-def step_loss(image: Float[Tensor, "b 3 s s"], gap: CycleGap, maps: VarianceMap, rate: float) -> Tensor:
+# %% ../../nbs/agt/125_texture_stage.ipynb #124bd1f3
+def step_loss(image: Float[Tensor, "b 3 s s"], gap: CycleGap, maps: VarianceMap, rate: float, forward: str = "modulated") -> Tensor:
     """How much nearer one step under the map takes the places where visible faces look, in units of the step's length; negative is better.
 
     image: the photographs.
     gap: from `umr.cycle_gap`; no gradient goes there.
     maps: of the photographs.
     rate: of the step, pixels squared per unit of squared colour error.
+    forward: "modulated" or "straight_through", as the texture is sampled.
     Source: AGT, Eq. 31 (erratum A4).
     """
     height, width = image.shape[2:]
     at, goal = (to_pixels(x.detach(), height, width) for x in (gap.looked, gap.seen))
-    after = inner_step(image, at, bilinear_sample(image, goal).color, rate, maps.apply(image))
+    after = inner_step(image, at, bilinear_sample(image, goal).color, rate, maps.apply(image), forward)
     nearer = torch.where(gap.visible, (after - goal).norm(dim=-1) - (at - goal).norm(dim=-1), 0.0).sum()
     length = torch.where(gap.visible, (after - at).norm(dim=-1), 0.0).sum().detach()
     return nearer / length.clamp(min=1e-6)
 
-# %% ../../nbs/agt/125_texture_stage.ipynb #c456701f
+# %% ../../nbs/agt/125_texture_stage.ipynb #3737e4d0
 def _drawn(model: Any, p: Prediction, camera: WeakPerspective, texels: Tensor) -> Tensor:
     """Textured shapes on black."""
     drawn = draw_texture(model, p.verts.detach(), camera, texels)
@@ -93,7 +94,7 @@ def seen_losses(model: Any, p: Prediction, view: View, maps: VarianceMap | None)
              "dt": barrier_loss(face_flow, silhouette_barrier(view.mask))}
     if maps is not None:
         found["var"] = variance_loss(maps)
-        found |= {"step": step_loss(view.image, gap, maps, c.step_rate)} if unrolled else {}
+        found |= {"step": step_loss(view.image, gap, maps, c.step_rate, c.var_forward)} if unrolled else {}
     return found, texels
 
 # %% ../../nbs/agt/125_texture_stage.ipynb #1d653cc1

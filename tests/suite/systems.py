@@ -67,8 +67,8 @@ def small_tars(seed: int = 0):
 
 def small_agt(seed: int = 0):
     umr = small_umr().config
-    config = svr.AGT.Config.of(umr, texture_steps=3, texture_lr=1e-3, variance="unrolled", var_widths=(8, 8), var_start=8, fid_features="tiny", bank=6,
-                               critic_widths=(4, 8))
+    config = svr.AGT.Config.of(umr, texture_steps=3, texture_lr=1e-3, variance="unrolled", var_forward="modulated", var_widths=(8, 8),
+                               var_start=8, fid_features="tiny", bank=6, critic_widths=(4, 8))
     return svr.AGT(config, seed=seed)
 
 
