@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr clean
+.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr evidence-agt clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -68,6 +68,10 @@ evidence-umr: setup
 
 evidence-lem: setup
 	$(BIN)/python -m svr_nb.lem.evidence
+
+# The ablation of the texture stage; with PHOTOS=folder the two-dimensional proxy on photographs instead.
+evidence-agt: setup
+	$(BIN)/python -m $(if $(PHOTOS),svr_nb.agt.warp_recovery --photos "$(PHOTOS)",svr_nb.agt.evidence) --seeds $(SEEDS)
 
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from svr_nb import cameras, checkpoints, data, losses, metrics, networks, render, shapes, training, viewer, widgets
+    from svr_nb.agt.system import AGT
     from svr_nb.checkpoints import load, shipped
     from svr_nb.conventions import CheckpointError, FileError, InputError, SvrError, seeded
     from svr_nb.diagnosis import doctor
@@ -30,10 +31,10 @@ _HOMES = {
     "CheckpointError": "conventions", "FileError": "conventions", "InputError": "conventions", "SvrError": "conventions", "seeded": "conventions",
     "Reconstruction": "reconstruction", "reconstruct": "one_photo", "load": "checkpoints", "shipped": "checkpoints",
     "Stage": "stages", "fit": "training", "Table": "evaluation", "evaluate": "evaluation", "doctor": "diagnosis",
-    "LEM": "lem.system", "SSL3D": "ssl3d.system", "TARS": "tars.system", "UMR": "umr.system",
+    "AGT": "agt.system", "LEM": "lem.system", "SSL3D": "ssl3d.system", "TARS": "tars.system", "UMR": "umr.system",
 }
 __all__ = [
-    "CheckpointError", "FileError", "InputError", "LEM", "Reconstruction", "SSL3D", "Stage", "SvrError", "TARS", "Table", "UMR",
+    "AGT", "CheckpointError", "FileError", "InputError", "LEM", "Reconstruction", "SSL3D", "Stage", "SvrError", "TARS", "Table", "UMR",
     "cameras", "checkpoints", "data", "doctor", "evaluate", "fit", "load", "losses", "metrics", "networks", "reconstruct", "render", "seeded",
     "shapes", "shipped", "training", "viewer", "widgets",
 ]

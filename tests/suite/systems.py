@@ -65,9 +65,17 @@ def small_tars(seed: int = 0):
     return svr.TARS(config, seed=seed)
 
 
+def small_agt(seed: int = 0):
+    umr = small_umr().config
+    config = svr.AGT.Config.of(umr, texture_steps=3, texture_lr=1e-3, variance="unrolled", var_forward="modulated", var_widths=(8, 8),
+                               var_start=8, fid_features="tiny", bank=6, critic_widths=(4, 8))
+    return svr.AGT(config, seed=seed)
+
+
 SYSTEMS = [
     Entry("ssl3d", small_ssl3d, few_cars, "car"),
     Entry("umr", small_umr, few_birds, "bird"),
+    Entry("agt", small_agt, few_birds, "bird"),
     Entry("lem", small_lem, few_drawings, "furniture", blind=("shapes",)),
     Entry("tars", small_tars, few_cars, "car", blind=("dump", "identity")),
 ]
