@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr clean
+.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr evidence-tars-sdf clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -68,6 +68,11 @@ evidence-umr: setup
 
 evidence-lem: setup
 	$(BIN)/python -m svr_nb.lem.evidence
+
+# Chairs from exact distances, with and without point features; rows that OUT_TARS already holds are not run again.
+OUT_TARS ?= tars_direct.json
+evidence-tars-sdf: setup
+	$(BIN)/python -m svr_nb.tars.direct_sdf --seeds $(SEEDS) --features 0 4 --out $(OUT_TARS)
 
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info

@@ -71,7 +71,7 @@ def chairs(count: int, seed: int, first: int = 0, points: int = 4000) -> Chairs:
     shapes = [sample_shape("chair", draw) for draw in draws]
     return Chairs(shapes, *(torch.stack(t) for t in zip(*[_measured(s, points, d) for s, d in zip(shapes, draws)])))
 
-# %% ../../nbs/tars/141_direct_sdf.ipynb #4c29ecc2
+# %% ../../nbs/tars/141_direct_sdf.ipynb #f860a2e6
 def _frame(shape: SampleShape) -> Callable[[Tensor], Tensor]:
     """From the metres of the chair's parameters to the network's units."""
     p = shape.parameters
@@ -89,7 +89,7 @@ def _arm_places(p: dict[str, Any]) -> tuple[Tensor, Tensor]:
     front, back = rear - long + 1.3 * thick, rear - 0.06
     x = p["seat_width"] / 2 - thick / 2 + 0.01
     holes = [(x, low + (top - low) * v, front + (back - front) * u) for u in (0.25, 0.5, 0.75) for v in (0.25, 0.5, 0.75)]
-    rest = [(x, base + high, rear - long + long * u) for u in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    rest = [(x, base + high, rear - long + long * u) for u in (0.1, 0.25, 0.4, 0.6, 0.75)]
     post = [(x, low + (top - low) * v, rear - long + 0.8 * thick) for v in (0.2, 0.5, 0.8)]
     return torch.tensor(holes), torch.tensor(rest + post)
 
@@ -102,7 +102,8 @@ def _back_places(p: dict[str, Any]) -> Tensor:
         flat = [[(wide * (2 * u - 1), tall * v) for u in spread for v in spread]]
     elif p["back_style"] == "slats":
         bar = torch.linspace(-p["seat_width"] / 2, p["seat_width"] / 2, bars + 2)[1:-1].tolist()
-        sides = list(zip([-wide, *(x + 0.02 for x in bar)], [*(x - 0.02 for x in bar), wide]))
+        free = wide - 0.03                     # arms may reach this far in front of the outermost opening
+        sides = list(zip([-free, *(x + 0.02 for x in bar)], [*(x - 0.02 for x in bar), free]))
         flat = [[((a + b) / 2, 0.05 + (0.78 * tall - 0.05) * v) for v in spread] for a, b in sides if b - a >= 0.03]
     else:
         bar = [y * tall for y in torch.linspace(0.12, 0.78, bars + 1)[:-1].tolist()]
@@ -318,7 +319,7 @@ def direct_scores(net: DirectTARS, codes: Float[Tensor, "n l"], data: Chairs, si
     rows = mean_row([shape_scores(net, code, data, i, size) for i, code in enumerate(codes)])
     return rows | {"folds": float(folds.mean())} | topology | label_scores(net, codes, data)
 
-# %% ../../nbs/tars/141_direct_sdf.ipynb #903fc4e2
+# %% ../../nbs/tars/141_direct_sdf.ipynb #8c086b6e
 DIRECT_ARMS: dict[str, dict[str, Any]] = {"k = 0": {"features": 0}, "k = 4": {"features": 4}, "k = 0, no L_def": {"features": 0, "smooth": 0.0}}
 
 
@@ -340,31 +341,33 @@ def direct_table(rows: Sequence[dict[str, Any]]) -> Table:
 
     rows: from `direct_row`.
     """
-    lines = []
+    lines, apart = [], ("arm", "seed", "seconds", "data seed", "shapes", "steps")
     for arm in dict.fromkeys(row["arm"] for row in rows):
         mine = [row for row in rows if row["arm"] == arm]
-        mean = {name: f"{sum(r.get(name, 0.0) for r in mine) / len(mine):.3f}" for name in mine[0] if name not in ("arm", "seed", "seconds")}
+        mean = {name: f"{sum(r.get(name, 0.0) for r in mine) / len(mine):.3f}" for name in mine[0] if name not in apart}
         lines.append({"arm": arm, "seeds": len(mine), "each Chamfer": " ".join(f"{r['Chamfer x10']:.3f}" for r in mine), **mean})
     return Table(lines, title="Chairs that were never seen, codes fitted")
 
-# %% ../../nbs/tars/141_direct_sdf.ipynb #464cba57
+# %% ../../nbs/tars/141_direct_sdf.ipynb #8f569a0e
 def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.tars.direct_sdf --seeds 11 12 13 --out rows.json`."""
+    """`python -m svr_nb.tars.direct_sdf --seeds 11 12 13 --features 0 4 --out rows.json`."""
     parser = argparse.ArgumentParser(description="Trains TARS on exact distances, with and without point features, and prints the table.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
-    parser.add_argument("--arms", nargs="+", default=["k = 0", "k = 4"], choices=list(DIRECT_ARMS))
+    parser.add_argument("--features", type=int, nargs="+", default=[0, 4], choices=[0, 4], help="k of the arms")
+    parser.add_argument("--arms", nargs="+", default=None, choices=list(DIRECT_ARMS), help="arms by name, instead of --features")
     parser.add_argument("--out", default="tars_direct.json")
     parser.add_argument("--shapes", type=int, nargs=2, default=[250, 60], metavar=("TRAIN", "UNSEEN"))
     parser.add_argument("--data-seed", type=int, default=2)
     parser.add_argument("--steps", type=int, nargs=2, default=[2000, 400], metavar=("TRAIN", "FIT"))
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    path, (count, other) = Path(given.out), given.shapes
+    path, (count, other), arms = Path(given.out), given.shapes, given.arms or [f"k = {k}" for k in given.features]
     rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
     learn, unseen = chairs(count, given.data_seed), chairs(other, given.data_seed, first=1_000_000)
-    for arm, seed in [(a, s) for s in given.seeds for a in given.arms]:
-        if not any((row["arm"], row["seed"]) == (arm, seed) for row in rows):
-            rows.append(direct_row(arm, seed, learn, unseen, *given.steps)[2])
+    settings = {"data seed": given.data_seed, "shapes": given.shapes, "steps": given.steps}
+    for wanted in [{"arm": a, "seed": s, **settings} for s in given.seeds for a in arms]:
+        if not any(all(row.get(k) == v for k, v in wanted.items()) for row in rows):
+            rows.append(direct_row(wanted["arm"], wanted["seed"], learn, unseen, *given.steps)[2] | settings)
             path.write_text(json.dumps(rows, indent=1))
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
     print(direct_table(rows))

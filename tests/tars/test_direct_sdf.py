@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from svr_nb.conventions import InputError, seeded
+from svr_nb.data.sample_shapes import sample_shape
 from svr_nb.tars.direct_sdf import (DIRECT_ARMS, SIZE, TOPOLOGY, DirectTARS, chairs, direct_row, direct_table, draw_points, fit_codes, main,
                                     probes, topology_scores, train_direct)
 
@@ -28,17 +29,18 @@ def test_items_depend_on_the_seed_and_their_number(few):
 
 def test_distances_belong_to_the_shape(few):
     assert float(few.sdf[0].sub(SIZE * few.shapes[0].sdf(few.x[0] / SIZE)).abs().max()) < 1e-6
-    nearest = torch.cdist(few.x[0], few.surface[0]).amin(1)
-    assert bool((few.sdf[0].abs() <= nearest + 1e-4).all()) and bool((few.sdf < 0).any()) and bool((few.sdf > 0).any())
+    nearest = torch.stack([torch.cdist(x, y).amin(1) for x, y in zip(few.x, few.surface)])
+    # Triangles of round parts stand out a little from the solid, so the bound is not exact to the last digit.
+    assert bool((few.sdf.abs() <= nearest + 5e-3).all()) and bool((few.sdf < 0).any()) and bool((few.sdf > 0).any())
 
 
 def test_probes_of_the_true_shapes_are_right():
-    many = chairs(30, 5, points=4)
-    found = topology_scores(many.shapes, lambda i, x: SIZE * many.shapes[i].sdf(x / SIZE))
-    assert set(found) <= set(TOPOLOGY) and len(found) >= 5 and all(v == 1.0 for v in found.values())
-    blind = topology_scores(many.shapes, lambda i, x: torch.ones(len(x)))
+    many = [sample_shape("chair", seeded(seed, 141, i)) for seed in (1, 2) for i in range(80)]
+    found = topology_scores(many, lambda i, x: SIZE * many[i].sdf(x / SIZE))
+    assert set(found) == set(TOPOLOGY) and set(found.values()) == {1.0}
+    blind = topology_scores(many, lambda i, x: torch.ones(len(x)))
     assert blind["none arms right"] == 1 and blind["open arms right"] == 0 and blind["arm openings open"] == 1
-    assert {x.shape[-1] for x in probes(many.shapes[0]).values()} == {3}
+    assert {x.shape[-1] for x in probes(many[0]).values()} == {3}
 
 
 def test_drawn_points_are_stored_ones(few):
@@ -70,6 +72,8 @@ def test_rows_tables_and_the_command(few, tmp_path, capsys):
     kept = json.loads(out.read_text())
     main(call)
     assert json.loads(out.read_text()) == kept and [r["arm"] for r in kept] == ["k = 0", "k = 4"] and "k = 4" in capsys.readouterr().out
+    main([*call[:-2], "3", "2", "--features", "0"])
+    assert [(r["arm"], r["steps"]) for r in json.loads(out.read_text())] == [("k = 0", [2, 2]), ("k = 4", [2, 2]), ("k = 0", [3, 2])]
 
 
 def test_wrong_arguments_are_named(few):
