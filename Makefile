@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr evidence-agt clean
+.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-tars-sdf clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -72,6 +72,11 @@ evidence-lem: setup
 # The ablation of the texture stage; with PHOTOS=folder the two-dimensional proxy on photographs instead.
 evidence-agt: setup
 	$(BIN)/python -m $(if $(PHOTOS),svr_nb.agt.warp_recovery --photos "$(PHOTOS)",svr_nb.agt.evidence) --seeds $(SEEDS)
+
+# Chairs from exact distances, with and without point features; rows that OUT_TARS already holds are not run again.
+OUT_TARS ?= tars_direct.json
+evidence-tars-sdf: setup
+	$(BIN)/python -m svr_nb.tars.direct_sdf --seeds $(SEEDS) --features 0 4 --out $(OUT_TARS)
 
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info
