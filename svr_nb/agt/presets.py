@@ -87,7 +87,7 @@ class _CheckedConfig(_TextureConfig):
         for name in ("align_norm", "rec_norm"):
             check_number(getattr(self, name), f"config.{name}", 1, 2, integer=True)
 
-# %% ../../nbs/agt/127_agt_presets.ipynb #d64239e5
+# %% ../../nbs/agt/127_agt_presets.ipynb #7cfcb709
 @dataclass(frozen=True)
 class AGTConfig(_CheckedConfig):
     """Everything that decides how AGT is built and trained: UMR's fields (see `UMRConfig`) and those of the texture stage.
@@ -120,8 +120,8 @@ class AGTConfig(_CheckedConfig):
     def tiny(cls) -> AGTConfig:
         """For two CPU cores and minutes: continues UMR's small preset; the library's own features; the unrolled step,
         with the plain photograph's colours, since nothing then keeps the map from shifting them."""
-        return cls.of(UMRConfig.tiny(), texture=TextureWeights(dt=1.0, fid=0.05), texture_steps=400, texture_lr=5e-4,
-                      variance="unrolled", var_forward="straight_through",
+        return cls.of(UMRConfig.tiny(), texture=TextureWeights(dt=1.0, fid=0.05), texture_steps=400, texture_lr=5e-4, variance="unrolled",
+                      var_forward="straight_through",
                       var_widths=(32, 16, 8), var_start=32, fid_features="tiny", bank=256, critic_widths=(16, 32, 64, 64), critic_lr=5e-4)
 
 # %% ../../nbs/agt/127_agt_presets.ipynb #f2663a07
