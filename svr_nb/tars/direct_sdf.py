@@ -71,7 +71,7 @@ def chairs(count: int, seed: int, first: int = 0, points: int = 4000) -> Chairs:
     shapes = [sample_shape("chair", draw) for draw in draws]
     return Chairs(shapes, *(torch.stack(t) for t in zip(*[_measured(s, points, d) for s, d in zip(shapes, draws)])))
 
-# %% ../../nbs/tars/141_direct_sdf.ipynb #f860a2e6
+# %% ../../nbs/tars/141_direct_sdf.ipynb #d95c961a
 def _frame(shape: SampleShape) -> Callable[[Tensor], Tensor]:
     """From the metres of the chair's parameters to the network's units."""
     p = shape.parameters
@@ -93,7 +93,7 @@ def _arm_places(p: dict[str, Any]) -> tuple[Tensor, Tensor]:
     post = [(x, low + (top - low) * v, rear - long + 0.8 * thick) for v in (0.2, 0.5, 0.8)]
     return torch.tensor(holes), torch.tensor(rest + post)
 
-
+# %% ../../nbs/tars/141_direct_sdf.ipynb #536e5472
 def _back_places(p: dict[str, Any]) -> Tensor:
     """Probes of the back in metres: (openings, 3, 3) of a back with bars, (1, 9, 3) of a solid one."""
     wide, tall, bars = p["seat_width"] / 2 - 0.05, p["back_height"], int(p["back_bars"])
@@ -113,7 +113,7 @@ def _back_places(p: dict[str, Any]) -> Tensor:
     places = torch.tensor([[(x, y, 0.0) for x, y in opening] for opening in flat]).reshape(len(flat), 9 if p["back_style"] == "solid" else 3, 3)
     return places @ turn.T + torch.tensor([0.0, p["seat_height"], p["seat_depth"] / 2 - 0.03])
 
-
+# %% ../../nbs/tars/141_direct_sdf.ipynb #625e54ba
 def probes(shape: SampleShape) -> dict[str, Tensor]:
     """Places at which a chair's topology can be read, in the network's units.
 
@@ -185,7 +185,7 @@ class DirectTARS(nn.Module):
         place = x + said.delta
         return self.sdf(place, lift * said.feature), place
 
-# %% ../../nbs/tars/141_direct_sdf.ipynb #85d296b1
+# %% ../../nbs/tars/141_direct_sdf.ipynb #1d812116
 CLAMP = 0.15
 
 
@@ -213,7 +213,7 @@ def _start_round(net: DirectTARS, steps: int, generator: torch.Generator) -> Non
         error.backward()
         optimiser.step()
 
-
+# %% ../../nbs/tars/141_direct_sdf.ipynb #5c54b494
 def train_direct(data: Chairs, features: int = 4, seed: int = 0, steps: int = 2000, smooth: float = 0.01, lr: float = 3e-3,
                  pull: float = 1e-4, **options: Any) -> DirectTARS:
     """Trains networks and codes together.
@@ -261,7 +261,7 @@ def fit_codes(net: DirectTARS, data: Chairs, steps: int = 400, lr: float = 1e-2,
         parameter.requires_grad_(learns)
     return codes.detach()
 
-# %% ../../nbs/tars/141_direct_sdf.ipynb #5b363002
+# %% ../../nbs/tars/141_direct_sdf.ipynb #d4225445
 def grid_points(size: int = 64) -> Float[Tensor, "n 3"]:
     """Cell centres (size^3, 3) of the network's cube, x slowest.
 
@@ -296,7 +296,7 @@ def shape_scores(net: DirectTARS, code: Float[Tensor, "l"], data: Chairs, item: 
     kept = {"Chamfer x10": scores["overall x10"], "floor": floor, "excess": scores["overall x10"] - floor}
     return kept | {"acc x10": scores["acc x10"], "cov x10": scores["cov x10"], "EMD x10": scores["EMD x10"], "IoU": overlap}
 
-
+# %% ../../nbs/tars/141_direct_sdf.ipynb #34aea13d
 @torch.no_grad()
 def label_scores(net: DirectTARS, codes: Float[Tensor, "n l"], data: Chairs) -> dict[str, float]:
     """Shares of surface points that get the right part label from the previous chair, with and without g.
