@@ -23,7 +23,7 @@ JUDGES = ("random", *FEATURE_BACKENDS)
 # %% auto #0
 __all__ = ['VARIANCES', 'JUDGES', 'TextureWeights', 'AGTConfig', 'texture_weights', 'agt_stages']
 
-# %% ../../nbs/agt/127_agt_presets.ipynb #adb1e20f
+# %% ../../nbs/agt/127_agt_presets.ipynb #50786850
 @dataclass(frozen=True)
 class TextureWeights(ConfigBase):
     """How much each loss of the texture stage counts.
@@ -31,6 +31,7 @@ class TextureWeights(ConfigBase):
     align: faces look where they are seen.  rec, perc: the picture, pixel by pixel and perceptually.  dt: flow outside the silhouette.
     var: the variance map's distance from 1.  step: the map's unrolled step, if there is one.
     fid, adv: the crowd of unseen views, and the critic's opinion of them.
+    mask, deform: of UMR's shape losses in this stage; None keeps those of its second round, like all others.
     """
 
     align: float = 1.0
@@ -41,8 +42,10 @@ class TextureWeights(ConfigBase):
     step: float = 1.0
     fid: float = 0.01
     adv: float = 0.1
+    mask: float | None = None
+    deform: float | None = None
 
-# %% ../../nbs/agt/127_agt_presets.ipynb #91c2adbd
+# %% ../../nbs/agt/127_agt_presets.ipynb #259bdb5b
 @dataclass(frozen=True)
 class _TextureConfig(UMRConfig):
     """What the texture stage adds."""
@@ -50,6 +53,7 @@ class _TextureConfig(UMRConfig):
     texture: TextureWeights = TextureWeights()
     texture_steps: int = 74_500
     texture_lr: float = 1e-4
+    shape_too: bool = True
     variance: str = "joint"
     var_mode: str = "multiply"
     var_forward: str = "modulated"
@@ -87,12 +91,13 @@ class _CheckedConfig(_TextureConfig):
         for name in ("align_norm", "rec_norm"):
             check_number(getattr(self, name), f"config.{name}", 1, 2, integer=True)
 
-# %% ../../nbs/agt/127_agt_presets.ipynb #7cfcb709
+# %% ../../nbs/agt/127_agt_presets.ipynb #c2003c55
 @dataclass(frozen=True)
 class AGTConfig(_CheckedConfig):
     """Everything that decides how AGT is built and trained: UMR's fields (see `UMRConfig`) and those of the texture stage.
 
     texture, texture_steps, texture_lr: weights, length and rate of the texture stage.
+    shape_too: whether the losses of drawings also train shape and camera (paper, section 3), or the texture alone.
     variance: how the map learns: "joint" from the colour error, "unrolled" through one step of the flow, or "off" (erratum A4).
     var_mode, var_forward: "multiply" or "affine" (A3); "modulated" or "straight_through".  var_channels, var_widths, var_start, rho: of D_var.
     step_rate: of the unrolled step, pixels squared per unit of error.
@@ -120,11 +125,11 @@ class AGTConfig(_CheckedConfig):
     def tiny(cls) -> AGTConfig:
         """For two CPU cores and minutes: continues UMR's small preset; the library's own features; the unrolled step,
         with the plain photograph's colours, since nothing then keeps the map from shifting them."""
-        return cls.of(UMRConfig.tiny(), texture=TextureWeights(dt=1.0, fid=0.05), texture_steps=400, texture_lr=5e-4, variance="unrolled",
-                      var_forward="straight_through",
+        weights = TextureWeights(dt=1.0, fid=0.05, mask=10.0, deform=0.5)
+        return cls.of(UMRConfig.tiny(), texture=weights, texture_steps=400, texture_lr=5e-4, variance="unrolled", var_forward="straight_through",
                       var_widths=(32, 16, 8), var_start=32, fid_features="tiny", bank=256, critic_widths=(16, 32, 64, 64), critic_lr=5e-4)
 
-# %% ../../nbs/agt/127_agt_presets.ipynb #f2663a07
+# %% ../../nbs/agt/127_agt_presets.ipynb #f1e935b9
 def texture_weights(config: AGTConfig) -> dict[str, float]:
     """The losses of the networks in the texture stage with their weights; those of weight 0, and those of a map that is off, are left out.
 
@@ -134,7 +139,7 @@ def texture_weights(config: AGTConfig) -> dict[str, float]:
     left_out = {"off": ("var", "step"), "joint": ("step",), "unrolled": ()}[config.variance]
     shape = {name: weight for name, weight in loss_weights(config.second).items() if name not in ("tex", "dt", "cyc", "adv")}
     new = {f.name: getattr(c, f.name) for f in fields(c) if f.name not in left_out}
-    return shape | {name: weight for name, weight in new.items() if weight}
+    return {name: weight for name, weight in (shape | {n: w for n, w in new.items() if w is not None}).items() if weight}
 
 
 def agt_stages(config: AGTConfig) -> list[Stage]:

@@ -57,7 +57,7 @@ class CameraRecipe:
     distance: float = 2.0
     focal: float = 3.75
 
-# %% ../../nbs/data/40_sample_items.ipynb #696a3ed8
+# %% ../../nbs/data/40_sample_items.ipynb #59b18a6e
 @dataclass(frozen=True)
 class Recipe(CameraRecipe):
     """How the items of a data set are made; every field, also those of `CameraRecipe`, is an argument of `samples`.
@@ -65,9 +65,8 @@ class Recipe(CameraRecipe):
     size: side of the images in pixels.
     domain: "synthetic" (plain background, flat shading) or "natural" (clutter, texture, blur, JPEG, other proportions).
     paint: "bands", "twotone", "ends" or "random"; None: "bands" if synthetic, "random" if natural.
-    light: 0 draws bare colours, 1 leaves the underside black.  background: gray level behind synthetic objects.
-    gap: how far the natural domain is from the synthetic one, 0 to 1.
-    points: surface points per item, 0 for none.  voxels: cells per side, 0 for none.
+    light: 0 draws bare colours, 1 leaves the underside black.  background: gray level behind synthetic objects.  gap: between the domains, 0 to 1.
+    points: surface points per item, 0 for none.  voxels, reach: cells per side, 0 for none; see `SampleShape.voxels`.
     part_map: whether to draw label maps (p, h, w).  part_noise: share of their 4 x 4 blocks that get a wrong label.
     """
 
@@ -79,6 +78,7 @@ class Recipe(CameraRecipe):
     gap: float = 1.0
     points: int = 1024
     voxels: int = 0
+    reach: float = 0.0
     part_map: bool = False
     part_noise: float = 0.0
 
@@ -98,14 +98,14 @@ class Recipe(CameraRecipe):
         """The part of every shape parameter's range that this domain uses: natural shapes are larger in every respect."""
         return (0.15 * self.gap, 1.0) if self.domain == "natural" else (0.0, 0.85)
 
-# %% ../../nbs/data/40_sample_items.ipynb #3b9b6f2f
+# %% ../../nbs/data/40_sample_items.ipynb #80d44ede
 def _check_recipe(recipe: Recipe) -> None:
     """Refuses fields that are out of range."""
     check_choice(recipe.projection, "projection", ("perspective", "orthographic"))
     check_choice(recipe.paint, "paint", PAINTS)
     for name, low, high in (("size", 4, 2048), ("points", 0, 1e7), ("voxels", 0, 256)):
         check_number(getattr(recipe, name), name, low, high, integer=True)
-    limits = {"roll": 180, "shift": 1, "light": 1, "background": 1, "gap": 1, "part_noise": 1}
+    limits = {"roll": 180, "shift": 1, "light": 1, "background": 1, "gap": 1, "part_noise": 1, "reach": 1}
     for name, high in limits.items():
         check_number(getattr(recipe, name), name, 0, high)
     check_number(recipe.distance, "distance", 0.6, 1e3)
@@ -273,7 +273,7 @@ def samples(category: str | Sequence[str], split: str = "train", count: int | No
         shapes += [shape] * each
     return _collected(rows, shapes, categories, f"samples, {recipe.domain}, {split}, seed {seed}", meshes)
 
-# %% ../../nbs/data/40_sample_items.ipynb #b04ba212
+# %% ../../nbs/data/40_sample_items.ipynb #51953225
 def _counted(count: int, progress: bool | None, label: str) -> Iterator[int]:
     """0 to count - 1, with a progress bar for long runs."""
     if not (count >= 100 if progress is None else progress):
@@ -302,7 +302,7 @@ def _row(shape: SampleShape, recipe: Recipe, generator: torch.Generator) -> dict
             "point_parts": surface["parts"],
         }
     if recipe.voxels:
-        row["voxels"] = shape.voxels(recipe.voxels)
+        row["voxels"] = shape.voxels(recipe.voxels, recipe.reach)
     return row
 
 # %% ../../nbs/data/40_sample_items.ipynb #360362ed

@@ -192,7 +192,7 @@ def _cells(size: int) -> Tensor:
     line = (torch.arange(size) + 0.5) / size - 0.5
     return torch.stack(torch.meshgrid(line, line, line, indexing="ij"), -1).reshape(-1, 3)
 
-# %% ../../nbs/data/39_sample_shapes.ipynb #efa0a9be
+# %% ../../nbs/data/39_sample_shapes.ipynb #46e660ed
 @dataclass(frozen=True)
 class SampleShape:
     """One procedural shape, centred, with a bounding box of diagonal 1.
@@ -200,8 +200,7 @@ class SampleShape:
     mesh: closed triangle mesh with vertex colours and face labels.
     parts: the solids whose union it is.  face_parts: (f,) which of them a face belongs to.
     groups: label names; `mesh.face_labels` counts them from 0.
-    keypoints: (k, 3) object frame.  keypoint_names: k words.
-    parameters: every proportion and choice by name.
+    keypoints: (k, 3) object frame.  keypoint_names: k words.  parameters: every proportion and choice by name.
     """
 
     category: str
@@ -221,10 +220,14 @@ class SampleShape:
         near = torch.stack([part.sdf(flat.reshape(-1, 3)) for part in self.parts]).amin(0)
         return near.reshape(flat.shape[:-1])
 
-    def voxels(self, size: int = 32) -> Float[Tensor, "d d d"]:
-        """Occupancy (0 or 1) of the cube [-.5, .5]^3 with `size` cells along a side, index order (x, y, z)."""
-        count = int(check_number(size, "size", 1, 256, integer=True))
-        return _inside(self.parts, _cells(count)).float().reshape(count, count, count)
+    def voxels(self, size: int = 32, reach: float = 0.0) -> Float[Tensor, "d d d"]:
+        """Occupancy (0 or 1) of the cube [-.5, .5]^3 index order (x, y, z).
+
+        size: cells along a side.  reach: a centre this share of a cell away is still inside; .4 keeps parts that are thinner than a cell.
+        """
+        count, near = int(check_number(size, "size", 1, 256, integer=True)), check_number(reach, "reach", 0, 1)
+        full = self.sdf(_cells(count)) < near / count if near else _inside(self.parts, _cells(count))
+        return full.float().view((count,) * 3)
 
     def surface(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Uniform points of the visible skin: points (n, 3), normals (n, 3), colors (n, 3), parts (n,) label numbers."""

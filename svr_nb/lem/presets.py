@@ -24,7 +24,7 @@ from .shape_manifold import FORMS
 from ..stages import Stage, constant, cosine
 
 # %% auto #0
-__all__ = ['KINDS', 'SHARES', 'LEMConfig', 'lem_stages', 'drawings', 'photographs', 'loose_shapes', 'two_domains']
+__all__ = ['KINDS', 'SHARES', 'REACH', 'LEMConfig', 'lem_stages', 'drawings', 'photographs', 'loose_shapes', 'two_domains']
 
 # %% ../../nbs/lem/107_presets.ipynb #cb2dab47
 @dataclass(frozen=True)
@@ -158,9 +158,10 @@ def lem_stages(config: LEMConfig) -> list[Stage]:
         encoder["oracle"] = c.oracle
     return [shapes, Stage("main", c.steps, weights, lr=c.lr, batch=c.batch, schedule=schedule)]
 
-# %% ../../nbs/lem/107_presets.ipynb #e95776a2
+# %% ../../nbs/lem/107_presets.ipynb #5703096e
 KINDS = ("chair", "table", "aeroplane", "car")
 SHARES = (0.4, 0.15, 0.3, 0.15)
+REACH = 0.4          # a leg thinner than a cell still fills it
 
 
 def drawings(split: str = "train", count: int = 600, seed: int = 0, views: int = 1, size: int = 48, voxels: int = 16, **options: Any) -> Collection:
@@ -170,7 +171,7 @@ def drawings(split: str = "train", count: int = 600, seed: int = 0, views: int =
     size, voxels: pixels, cells along a side.
     options: further ones of `samples`, for example category.
     """
-    given = {"category": KINDS, "paint": "random", "background": 0.92, "points": 0, "progress": False, **options}
+    given = {"category": KINDS, "paint": "random", "background": 0.92, "points": 0, "reach": REACH, "progress": False, **options}
     return samples(split=split, count=count, seed=seed, views=views, size=size, voxels=voxels, **given)
 
 
@@ -183,11 +184,11 @@ def photographs(split: str = "train", count: int = 600, seed: int = 0, size: int
     shares: how often each kind is drawn.
     options: further ones of `samples`.
     """
-    given = {"category": KINDS, "points": 0, "progress": False, **options}
+    given = {"category": KINDS, "points": 0, "reach": REACH, "progress": False, **options}
     given["shares"] = shares if given["category"] == KINDS else None
     return samples(split=split, count=count, seed=seed, size=size, voxels=voxels, domain="natural", gap=gap, **given)
 
-# %% ../../nbs/lem/107_presets.ipynb #63d2f77c
+# %% ../../nbs/lem/107_presets.ipynb #ca646ba7
 def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 16, category: str | Sequence[str] = KINDS) -> Collection:
     """Voxels of shapes that are never drawn: they cost nothing, and the auto-encoder needs many.
 
@@ -196,7 +197,7 @@ def loose_shapes(count: int = 1800, seed: int = 0, voxels: int = 16, category: s
     category: one kind or several.
     """
     kinds = (category,) if isinstance(category, str) else tuple(category)
-    grids = [sample_shape(kinds[i % len(kinds)], seeded(seed, 77, i), span=(0.0, 0.85)).voxels(voxels) for i in range(count)]
+    grids = [sample_shape(kinds[i % len(kinds)], seeded(seed, 77, i), span=(0.0, 0.85)).voxels(voxels, REACH) for i in range(count)]
     return Collection({"voxels": torch.stack(grids).float()}, "+".join(kinds), f"loose shapes, seed {seed}")
 
 

@@ -106,12 +106,13 @@ def test_critic_and_networks_get_their_own_gradients():
     assert any(g is not None and g.abs().sum() > 0 for g in torch.autograd.grad(losses["critic"], critic, allow_unused=True))
 
 
+@pytest.mark.parametrize("shape_too", [False, True])
 @pytest.mark.parametrize("name", ["align", "rec", "perc", "fid", "adv"])
-def test_texture_losses_leave_shape_and_camera_alone(name):
-    system = small_agt()
-    others = [p for module in (system.shape, system.camera) for p in module.parameters()]
-    found = torch.autograd.grad(texture_losses(system)[name], others, allow_unused=True)
-    assert all(g is None or not g.any() for g in found)
+def test_losses_of_drawings_reach_the_shape_if_wanted(name, shape_too):
+    system = AGT(replace(small_agt().config, shape_too=shape_too), seed=0)
+    for module in (system.shape, system.camera):
+        found = torch.autograd.grad(texture_losses(system)[name], list(module.parameters()), allow_unused=True)
+        assert any(g is not None and g.any() for g in found) == (shape_too and name != "align")
 
 
 def test_unrolled_map_learns_from_its_step_and_not_from_colours():
@@ -173,7 +174,8 @@ def test_every_arm_differs_in_what_it_says():
 
     full = small_agt().config
     made = {arm: arm_config(arm, full) for arm in ARMS}
-    assert made["umr"] == made["full"] == full and made["-D_var"].variance == "off"
+    assert made["umr"] == made["umr, same weights"] == made["full"] == full and made["-D_var"].variance == "off"
+    assert made["-shape"] == replace(full, shape_too=False)
     for arm, name in (("-FID", "fid"), ("-align", "align"), ("-adv", "adv")):
         assert made[arm] == replace(full, texture=replace(full.texture, **{name: 0.0}))
     with pytest.raises(InputError, match="arm"):
@@ -191,8 +193,8 @@ def test_evidence_command_runs_every_arm(tmp_path, capsys, monkeypatch):
     small = {name: getattr(small_agt().config, name) for name in ("var_widths", "var_start", "critic_widths", "bank")}
     monkeypatch.setattr(evidence, "birds", lambda seed: {"train": few_birds(), "test": few_birds()})
     monkeypatch.setattr(evidence, "continued", lambda start, **changes: continued(start, **(small | changes)))
-    evidence.main(["--seeds", "1", "--steps", "2", "--umr", str(tmp_path / "umr"), "--out", str(tmp_path / "rows.json"), "--arms", "umr", "full",
-                   "no-D_var", "no-FID", "no-align", "no-adv"])
+    evidence.main(["--seeds", "1", "--steps", "2", "--umr", str(tmp_path / "umr"), "--out", str(tmp_path / "rows.json"), "--arms", "umr",
+                   "umr, same weights", "full", "no-shape", "no-D_var", "no-FID", "no-align", "no-adv"])
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert [row["arm"] for row in rows] == ["start", *evidence.ARMS] and "SSIM" in capsys.readouterr().out
     assert len({round(row["SSIM"], 6) for row in rows}) > 3
@@ -205,5 +207,5 @@ def test_summary_compares_with_umr():
 
     rows = [{"arm": arm, "seed": seed, **{name: value + seed for name in SCORES}} for seed in (1, 2) for arm, value in (("umr", 0.5), ("full", 0.6))]
     table = summary(rows)
-    assert table["arm"] == ["umr", "full"] and table["SSIM in the union, over umr"][1] == "+0.100 +0.100"
+    assert table["arm"] == ["umr", "full"] and table["SSIM, over umr"][1] == table["mask IoU, over umr"][1] == "+0.100 +0.100"
     assert table["SSIM"][1] == pytest.approx(2.1)
