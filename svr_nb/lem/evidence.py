@@ -53,9 +53,9 @@ def arm_config(arm: str, steps: int | None = None) -> LEMConfig:
     tiny = LEMConfig.tiny()
     return replace(tiny, steps=steps or tiny.steps, **ARMS[check_choice(arm, "arm", list(ARMS))])
 
-# %% ../../nbs/lem/110_lem_evidence.ipynb #923f627c
+# %% ../../nbs/lem/110_lem_evidence.ipynb #fe3c3bb4
 COUNTS = {"synthetic": 1000, "natural": 2000, "val": 80, "test": 240, "drawn": 120, "loose": 1800}
-DATA_SEED = 3                                            # settings were chosen with the data of seeds 1 and 2
+DATA_SEED = 4                                            # settings were chosen with the data of seeds 1 and 2
 
 
 def _kept(folder: str | Path | None, name: str, make: Any) -> Any:

@@ -129,3 +129,14 @@ def test_bad_counts_are_refused(shapes: dict[str, SampleShape]) -> None:
     for count in (0, -1, 2.5, float("nan")):
         with pytest.raises(InputError, match="count"):
             shapes["mug"].surface(count, seeded(0))  # type: ignore[arg-type]
+
+
+def test_reach_keeps_what_is_thinner_than_a_cell():
+    shape = sample_shape("table", seeded(5, 77, 1), span=(0.0, 0.85))
+    fine = torch.nn.functional.max_pool3d(shape.voxels(64)[None, None], 4)[0, 0]
+    plain, near = shape.voxels(16), shape.voxels(16, 0.4)
+    share = lambda x: float((x * fine).sum() / fine.sum())
+    assert share(plain) < 0.1 and share(near) > 0.9 and bool((near >= plain).all())
+    assert float(near.sum()) < 1.5 * float(fine.sum())
+    with pytest.raises(InputError, match="reach"):
+        shape.voxels(16, 2.0)

@@ -162,3 +162,17 @@ def test_domains_differ_and_repeat():
 def test_bad_settings(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         replace(SMALL, **wrong)
+
+
+@pytest.mark.parametrize("too", [False, True])
+def test_drawings_move_only_if_wanted(data, too):
+    system = LEM(replace(SMALL, drawings_too=too), seed=0).eval()
+    parts = batch(data)
+    drawn, _ = system._codes(parts["synthetic"], None, seeded(1))
+    still = system.encoder(parts["synthetic"]["image"])
+    assert torch.allclose(drawn, still, atol=1e-6) == (not too)
+
+
+def test_shapes_are_their_own_mirror_images():
+    grids = loose_shapes(8, seed=2)["voxels"]
+    assert float((grids != grids.flip(1)).float().mean()) < 1e-3      # drawings may be mirrored because of this
