@@ -64,10 +64,9 @@ def moved(images: Float[Tensor, "b 3 h w"], pixels: int, flip: bool, generator: 
     height, width = images.shape[-2:]
     return torch.stack([image[:, y:y + height, x:x + width] for image, x, y in zip(wide, left, top)])
 
-# %% ../../nbs/lem/109_lem.ipynb #3dc163d4
+# %% ../../nbs/lem/109_lem.ipynb #32749ba2
 class _Training:
     """The losses of LEM; needs the networks of `LEM`."""
-
     config: LEMConfig
     encoder: ImageEncoder
     voxel_encoder: VoxelEncoder
@@ -99,9 +98,8 @@ class _Training:
 
     def _codes(self, drawn: dict[str, Any], natural: dict[str, Any] | None, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Codes of drawings and of photographs, from one pass."""
-        c, images = self.config, [drawn["image"]]
-        if c.drawings_too:
-            images = [moved(drawn["image"], c.jitter, c.flip, generator)]
+        c = self.config
+        images = [moved(drawn["image"], c.jitter, c.flip, generator) if c.drawings_too else drawn["image"]]
         if natural is not None:
             images.append(moved(natural["image"], c.jitter, c.flip and not c.oracle, generator))
         parts = self.encoder(torch.cat(images)).split([len(i) for i in images])
