@@ -40,7 +40,7 @@ class _NetworkConfig(ConfigBase):
     symmetric: bool = False
     lstm: int = 32
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #e64764de
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #0d51e79b
 @dataclass(frozen=True)
 class _RayConfig(_NetworkConfig):
     """How the field is asked, and where."""
@@ -60,6 +60,7 @@ class _RayConfig(_NetworkConfig):
     eikonal_space: str = "object"
     smoothness: str = "frobenius"
     feature_dropout: float = 0.5
+    level: float = 0.0
     bound: float = 0.6
     cells: int = 128
     near: float = 0.1
@@ -95,7 +96,7 @@ class _TrainingConfig(_RayConfig):
 CHOICES = {"encoder": ("resnet18", "conv", "conv-norm"), "marching": ("lstm", "dense", "least"), "identity": ("ball", "mean"),
            "eikonal_space": ("object", "canonical", "differences"), "smoothness": ("frobenius", "directional", "literal")}
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #131328fc
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #aaac1413
 @dataclass(frozen=True)
 class TARSConfig(_TrainingConfig):
     """Everything that decides how TARS is built and trained; the defaults are the paper's for ShapeNet chairs.
@@ -103,16 +104,20 @@ class TARSConfig(_TrainingConfig):
     image_size; encoder ("resnet18", "conv" or "conv-norm"), widths: of the encoder.  code: size of every code.
     width, layers, levels: of the written networks and the encoding of points.  shape_hidden, deform_hidden: hyper-networks of f and g.
     features, feature_levels, raw_features, plain_hidden: k, their encoding, whether f also sees them raw, the unconditioned feature network.
-    start, feature_start: factors on the first weights of g and of h.  symmetric: fields are mirrored from the half x >= 0.  lstm: memory of the marcher.
-    rays, balanced (half of them on the object), march_steps (stages 1 and 2), marching ("lstm", "dense" or "least"), bisections: per picture and ray.
+    start, feature_start: factors on the first weights of g and of h.  symmetric: fields are mirrored from the half x >= 0.
+    lstm: memory of the marcher.
+    rays, balanced (half of them on the object), march_steps (stages 1 and 2), marching ("lstm", "dense", "least"), bisections: per picture, ray.
     depth_range, silh_depths, margin: depths of rays, random depths per background ray, pixels taken off the silhouette bound.
     sdf_range, points: half side of the cube, and points in it, for L_eik and L_def.  radius: of the starting ball.
     identity: what stage 2a starts from, the "ball" (paper) or the "mean" shape with g = 0.
-    eikonal_space: "object", "canonical" (erratum T2), or "differences": the object's, by finite differences.  smoothness: "frobenius", "directional" (its cheap estimate) or "literal" (erratum T1).
+    eikonal_space: "object", "canonical" (erratum T2), or "differences": the object's, by finite differences.
+    smoothness: "frobenius", "directional" (its cheap estimate) or "literal" (erratum T1).
     feature_dropout: share of a batch that trains with picture-free features in the last stage (erratum T5).
-    bound, cells: of the evaluation lattice.  near: distance for precision and recall.  icp: whether shapes are aligned before scoring.
+    level: value of the field at which the surface is read.  bound, cells: of the evaluation lattice.
+    near: distance for precision and recall.  icp: whether shapes are aligned before scoring.
     rgb, silh, inside, free, eik, smooth, mirror: weights (stage 1, stage 2) of the losses.
-    pose: weights of naming the camera's direction from the code.  flip: half of every batch shows mirrored pictures.  normal: of stage 2a's normals (erratum T6).
+    pose: weights of naming the camera's direction from the code.  flip: half of every batch shows mirrored pictures.
+    normal: of stage 2a's normals (erratum T6).
     sphere_steps, image_steps, identity_steps, deform_steps: of the stages; 0 leaves one out.  batch, lr: optimisation.
     deform_lr, clip: rate of the last stage and longest gradient, 0 for the same and any.  late_decay, cosine_decay: how the rate falls.
     """
@@ -159,7 +164,7 @@ def paper_config(dataset: str, category: str) -> TARSConfig:
     return TARSConfig(**wide, deform_hidden=(256, 256, 256), march_steps=(10, 20), image_steps=900 * images // 16,
                       deform_steps=6000 * images // 16)
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #f526ee05
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #c1b10378
 BRIEF = TARSConfig(image_size=64, encoder="conv", widths=(16, 32, 64, 128), code=64, width=32, layers=3, shape_hidden=(64,), deform_hidden=(64,),
                   levels=4, feature_levels=1, raw_features=True, start=0.1, lstm=16, rays=48, balanced=True, identity="mean", march_steps=(8, 8),
                   bisections=5, depth_range=(1.45, 2.55), margin=1.5, sdf_range=0.6, points=48, radius=0.35,
@@ -167,8 +172,9 @@ BRIEF = TARSConfig(image_size=64, encoder="conv", widths=(16, 32, 64, 128), code
                   rgb=(0.3, 0.3), silh=(3.0, 3.0), inside=(3.0, 3.0), eik=(0.1, 0.1), smooth=(0.0, 0.01), sphere_steps=150, image_steps=5000,
                   identity_steps=200, deform_steps=9000, batch=16, lr=1.5e-3, late_decay=True)
 TINY = replace(BRIEF, encoder="conv-norm", feature_start=15.0, symmetric=True, marching="least", rays=24, silh_depths=2, margin=1.0, sdf_range=0.5,
-               points=40, bound=0.5, eikonal_space="differences", rgb=(0.0, 0.0), free=(0.0, 0.0), pose=(0.1, 0.1), flip=True, sphere_steps=100,
-               image_steps=4000, identity_steps=0, deform_steps=1500, batch=32, lr=2e-3, deform_lr=1e-3, clip=1.0, late_decay=False, cosine_decay=True)
+               points=40, level=-0.005, bound=0.5, eikonal_space="differences", rgb=(0.0, 0.0), free=(0.0, 0.0), pose=(0.1, 0.1), flip=True,
+               sphere_steps=100, image_steps=4000, identity_steps=0, deform_steps=1500, batch=32, lr=2e-3, deform_lr=1e-3, clip=1.0, late_decay=False,
+               cosine_decay=True)
 GLIMPSE = replace(BRIEF, image_size=32, widths=(8, 16, 32), code=32, width=24, shape_hidden=(32,), deform_hidden=(32,), levels=3, rays=24,
                   march_steps=(6, 6), bisections=3, points=24, cells=32, sphere_steps=80, image_steps=150, identity_steps=30, deform_steps=100,
                   batch=8, lr=3e-3)

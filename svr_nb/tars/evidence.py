@@ -30,9 +30,9 @@ from ..training import fit
 
 # %% auto #0
 __all__ = ['ELEVATION', 'learning_pictures', 'unseen_chairs', 'training_shape', 'level_scores', 'widened', 'silhouette_arms',
-           'silhouette_row', 'silhouette_table', 'card', 'main', 'run_all', 'ship']
+           'silhouette_row', 'silhouette_table', 'card', 'run_all', 'ship', 'main']
 
-# %% ../../nbs/tars/140_tars_evidence.ipynb #84a46161
+# %% ../../nbs/tars/140_tars_evidence.ipynb #0409320f
 ELEVATION = (0.0, 40.0)
 
 
@@ -51,13 +51,13 @@ def learning_pictures(count: int, seed: int, folder: str | Path | None = None) -
     return found
 
 
-def unseen_chairs(count: int, seed: int, split: str = "test") -> Collection:
+def unseen_chairs(count: int, seed: int, split: str = "test", **options: Any) -> Collection:
     """Chairs of another split with surfaces and voxels, to measure with.
 
-    count: of chairs.  seed: of the chairs.  split: "test", or "val" for choosing.
+    count: of chairs.  seed: of the chairs.  split: "test", or "val" for choosing.  options: of `samples`.
     """
-    return samples("chair", check_choice(split, "split", ("val", "test")), count, size=64, seed=seed, points=2048, voxels=32, elevation=ELEVATION,
-                   progress=False)
+    usual: dict[str, Any] = {"size": 64, "points": 2048, "voxels": 32, "elevation": ELEVATION, "progress": False}
+    return samples("chair", check_choice(split, "split", ("val", "test")), count, seed=seed, **usual | options)
 
 
 def training_shape(number: int, seed: int) -> SampleShape:
@@ -168,30 +168,7 @@ def card(row: dict[str, Any], levels: Sequence[dict[str, Any]]) -> str:
             "Limits: procedural chairs that are their own mirror images, cut out on white, seen from 0 to 40 degrees above. Thin parts are often "
             "lost or too thick. The LSTM marcher was not trained. It was never shown a real photograph.")
 
-# %% ../../nbs/tars/140_tars_evidence.ipynb #e2d3405d
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.tars.evidence --seeds 21 22 --features 0 4 --out rows.json --ship folder`."""
-    parser = argparse.ArgumentParser(description="Trains TARS on silhouettes, with and without point features, and prints the table.")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22])
-    parser.add_argument("--features", type=int, nargs="+", default=[0, 4], help="k of the arms")
-    parser.add_argument("--out", default="tars_silhouettes.json")
-    parser.add_argument("--data-seed", type=int, default=1)
-    parser.add_argument("--pictures", type=int, default=4000)
-    parser.add_argument("--unseen", type=int, default=80)
-    parser.add_argument("--steps", type=int, nargs=2, default=None, metavar=("IMAGE", "DEFORM"), help="other than the preset's")
-    parser.add_argument("--data", default=None, help="folder that keeps the training pictures")
-    parser.add_argument("--models", default=None, help="folder that keeps every trained system")
-    parser.add_argument("--ship", default=None, help="folder for the system with the best IoU on validation chairs")
-    given, tiny = parser.parse_args(arguments), TARSConfig.tiny()
-    torch.set_num_threads(1)
-    config = replace(tiny, image_steps=given.steps[0], deform_steps=given.steps[1]) if given.steps else tiny
-    settings = {"data seed": given.data_seed, "pictures": given.pictures, "unseen": given.unseen, "steps": [config.image_steps, config.deform_steps]}
-    rows = run_all(given, config, settings)
-    print(silhouette_table(rows))
-    if given.ship and given.models:
-        ship(rows, given.models, given.ship)
-
-# %% ../../nbs/tars/140_tars_evidence.ipynb #ae660656
+# %% ../../nbs/tars/140_tars_evidence.ipynb #9643af87
 def run_all(given: argparse.Namespace, config: TARSConfig, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """All rows; those that the file already holds are kept, and seeds whose rows are all there are not run again.
 
@@ -200,7 +177,7 @@ def run_all(given: argparse.Namespace, config: TARSConfig, settings: dict[str, A
     path = Path(given.out)
     rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
     learn = learning_pictures(given.pictures, given.data_seed, given.data)
-    test, val = (unseen_chairs(given.unseen, given.data_seed, split) for split in ("test", "val"))
+    test, val = unseen_chairs(given.unseen, given.data_seed), unseen_chairs(40, given.data_seed, "val", points=0)
     held = lambda arm, seed: any(r["arm"] == arm and r["seed"] == seed and all(r[k] == v for k, v in settings.items()) for r in rows)
     if not held("mean shape", None):
         rows += [row | settings for row in level_scores(learn, test, given.data_seed)]
@@ -227,6 +204,28 @@ def ship(rows: Sequence[dict[str, Any]], models: str | Path, folder: str | Path,
     system.half().save_pretrained(target)
     return target
 
+# %% ../../nbs/tars/140_tars_evidence.ipynb #e07e99fd
+def main(arguments: Sequence[str] | None = None) -> None:
+    """`python -m svr_nb.tars.evidence --seeds 21 22 --features 0 4 --out rows.json --ship folder`."""
+    parser = argparse.ArgumentParser(description="Trains TARS on silhouettes, with and without point features, and prints the table.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22])
+    parser.add_argument("--features", type=int, nargs="+", default=[0, 4], help="k of the arms")
+    parser.add_argument("--out", default="tars_silhouettes.json")
+    parser.add_argument("--data-seed", type=int, default=1)
+    parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--unseen", type=int, default=80)
+    parser.add_argument("--steps", type=int, nargs=2, default=None, metavar=("IMAGE", "DEFORM"), help="other than the preset's")
+    parser.add_argument("--data", default=None, help="folder that keeps the training pictures")
+    parser.add_argument("--models", default=None, help="folder that keeps every trained system")
+    parser.add_argument("--ship", default=None, help="folder for the system with the best IoU on validation chairs")
+    given, tiny = parser.parse_args(arguments), TARSConfig.tiny()
+    torch.set_num_threads(1)
+    config = replace(tiny, image_steps=given.steps[0], deform_steps=given.steps[1]) if given.steps else tiny
+    settings = {"data seed": given.data_seed, "pictures": given.pictures, "unseen": given.unseen, "steps": [config.image_steps, config.deform_steps]}
+    rows = run_all(given, config, settings)
+    print(silhouette_table(rows))
+    if given.ship and given.models:
+        ship(rows, given.models, given.ship)
 
 if __name__ == "__main__" and "__file__" in globals():
     main()

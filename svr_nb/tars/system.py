@@ -243,7 +243,7 @@ class _Preparing(_Losing):
                 self.canonical.copy_(mean)
                 self.dumped.copy_(mean)
 
-# %% ../../nbs/tars/139_tars.ipynb #b55c6336
+# %% ../../nbs/tars/139_tars.ipynb #59414553
 class _Reading(_Preparing):
     """From pictures to fields and surfaces."""
 
@@ -257,8 +257,8 @@ class _Reading(_Preparing):
 
     @torch.no_grad()
     def surface(self, field: PlainField, cells: int, dense: bool = False) -> Mesh:
-        """The zero surface of a field of one picture."""
-        ask: Callable[[Tensor], Tensor] = lambda x: field(x.to(self.device)[None]).sdf[0].cpu()
+        """The surface of a field of one picture, at the configured level."""
+        ask: Callable[[Tensor], Tensor] = lambda x: field(x.to(self.device)[None]).sdf[0].cpu() - self.config.level
         return extract_surface(ask, self.config.bound, cells, dense=dense)
 
     @torch.no_grad()
@@ -330,7 +330,7 @@ class _Predicting(_Reading):
         paint = canonical_colors(place) if colors == "canonical" else rgb.clamp(0, 1)
         return Reconstruction(mesh=Mesh(mesh.verts, mesh.faces, vert_colors=paint, name=self.category), correspondence=place, **about)
 
-# %% ../../nbs/tars/139_tars.ipynb #6e648336
+# %% ../../nbs/tars/139_tars.ipynb #c5a34b98
 @torch.no_grad()
 def evaluate(system: _Predicting, data: Any) -> dict[str, Tensor]:
     """The paper's scores, one value per item.
@@ -350,7 +350,7 @@ def evaluate(system: _Predicting, data: Any) -> dict[str, Tensor]:
             row |= surface_scores(points, true, c.near, c.icp)
         if "voxels" in data.fields:
             true = data.fields["voxels"][i].cpu()
-            inside = field(cell_centers(len(true), system.device).reshape(1, -1, 3)).sdf < 0
+            inside = field(cell_centers(len(true), system.device).reshape(1, -1, 3)).sdf < c.level
             row["IoU"] = float(voxel_iou(inside.view(true.shape).float().cpu(), true))
         rows.append(row)
     return {name: torch.tensor([r[name] for r in rows]) for name in rows[0]}

@@ -192,6 +192,15 @@ def test_evaluation(ball, chairs):
     assert all(v.shape == (6,) and torch.isfinite(v).all() for v in scores.values()) and len(ball.reference_levels(chairs)) == 2
 
 
+def test_the_level_moves_the_surface(ball, chairs):
+    zero = ball.evaluate(chairs)["IoU"]
+    field = ball.instance(ball.codes(chairs.fields["image"][:1], chairs.fields["mask"][:1]))
+    thin = TARS(replace(ball.config, level=-0.05))
+    thin.load_state_dict(ball.state_dict())
+    sizes = [float(s.surface(field, 32).verts.norm(dim=1).mean()) for s in (ball, thin)]
+    assert 0.02 < sizes[0] - sizes[1] < 0.09 and not torch.equal(thin.evaluate(chairs)["IoU"], zero)
+
+
 def test_empty_answers_become_the_origin(chairs):
     system = TARS(SMALL)
     system.surface = lambda field, cells, dense=False: __import__("svr_nb").shapes.Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
