@@ -17,7 +17,7 @@ from ..networks.encoders import Mlp
 from .hypernetwork import HyperMlp, Written, encoded_size, positional_encoding
 
 # %% auto #0
-__all__ = ['two_blobs', 'Deformed', 'DeformNet', 'CanonicalSDF', 'shared', 'PlainFeatures', 'spatial_jacobian',
+__all__ = ['two_blobs', 'Deformed', 'mirror_side', 'DeformNet', 'CanonicalSDF', 'shared', 'PlainFeatures', 'spatial_jacobian',
            'deformation_loss', 'directional_loss', 'field_gradient', 'eikonal_loss', 'fold_share']
 
 # %% ../../nbs/tars/132_deformation.ipynb #b4e34f9a
@@ -42,7 +42,16 @@ class Deformed(NamedTuple):
     hidden: Tensor
     rgb: Tensor
 
-# %% ../../nbs/tars/132_deformation.ipynb #9b51f893
+# %% ../../nbs/tars/132_deformation.ipynb #ca7a224f
+def mirror_side(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    """-1 or 1 for the first coordinate and 1 for the others: a point times its side lies on the half x >= 0.
+
+    x: points (..., d).
+    """
+    one = torch.ones_like(x)
+    return torch.cat([torch.where(x[..., :1] < 0, -one[..., :1], one[..., :1]), one[..., 1:]], -1)
+
+# %% ../../nbs/tars/132_deformation.ipynb #4029c372
 class DeformNet(nn.Module):
     """g and h: where a point of the object lies in canonical space, and on which slice.
 
@@ -50,14 +59,16 @@ class DeformNet(nn.Module):
     hidden: ReLU layers of each hyper-network.  levels: of the positional encoding.  dim: 2 or 3.
     start: factor on the starting weights of g; small values start near the identity.
     feature_start: factor on the starting weights that turn the code into features; large ones make pictures differ from the start.
+    symmetric: whether g is mirrored, and h repeated, from the half x >= 0.
     Source: TARS, section 3.1.
     """
 
     def __init__(self, code: int, features: int = 4, width: int = 128, layers: int = 4, hidden: Sequence[int] = (),
-                 levels: int = 5, dim: int = 3, start: float = 1.0, feature_start: float = 1.0) -> None:
+                 levels: int = 5, dim: int = 3, start: float = 1.0, feature_start: float = 1.0,
+                 symmetric: bool = False) -> None:
         super().__init__()
         size = encoded_size(dim, levels)
-        self.levels, self.features = levels, features
+        self.levels, self.features, self.symmetric = levels, features, symmetric
         heads = {"delta": dim, "rgb": 3} | ({"feature": features} if features else {})
         self.net = HyperMlp(code, size, size, width, layers, heads, hidden)
         with torch.no_grad():
@@ -72,23 +83,24 @@ class DeformNet(nn.Module):
 
     def forward(self, written: Written, x: Float[Tensor, "b n d"]) -> Deformed:
         """g, h, hidden layer and colour at object points (b, n, d)."""
-        encoded = positional_encoding(x, self.levels)
+        side = mirror_side(x) if self.symmetric else torch.ones_like(x[..., :1])
+        encoded = positional_encoding(x * side, self.levels)
         hidden, heads = self.net(written, encoded, encoded)
-        return Deformed(heads["delta"], heads.get("feature", x[..., :0]), hidden, heads["rgb"].tanh())
+        return Deformed(heads["delta"] * side, heads.get("feature", x[..., :0]), hidden, heads["rgb"].tanh())
 
-# %% ../../nbs/tars/132_deformation.ipynb #4952148f
+# %% ../../nbs/tars/132_deformation.ipynb #975e88bf
 class CanonicalSDF(nn.Module):
     """f: the signed distance of a canonical point on a slice; negative inside.
 
     code: size of the canonical code.  features: k.  feature_levels: of their encoding.  raw: whether h itself is given to f as well
-    (the paper does not).  width, layers, hidden, levels, dim: as in `DeformNet`.
+    (the paper does not).  width, layers, hidden, levels, dim: as in `DeformNet`.  symmetric: whether f answers for |x|.
     Source: TARS, section 3.2.
     """
 
     def __init__(self, code: int, features: int = 4, width: int = 128, layers: int = 4, hidden: Sequence[int] = (),
-                 levels: int = 5, feature_levels: int = 3, dim: int = 3, raw: bool = False) -> None:
+                 levels: int = 5, feature_levels: int = 3, dim: int = 3, raw: bool = False, symmetric: bool = False) -> None:
         super().__init__()
-        self.levels, self.feature_levels, self.raw = levels, feature_levels, raw
+        self.levels, self.feature_levels, self.raw, self.symmetric = levels, feature_levels, raw, symmetric
         size = encoded_size(dim, levels)
         self.net = HyperMlp(code, size + encoded_size(features, feature_levels, raw), size, width, layers, {"sdf": 1, "rgb": 3}, hidden)
 
@@ -98,12 +110,12 @@ class CanonicalSDF(nn.Module):
 
     def forward(self, written: Written, x: Float[Tensor, "b n d"], feature: Float[Tensor, "b n k"]) -> tuple[Tensor, Tensor, Tensor]:
         """Signed distance (b, n, 1), hidden layer (b, n, w), colour in [-1, 1] (b, n, 3)."""
-        encoded = positional_encoding(x, self.levels)
+        encoded = positional_encoding(x * mirror_side(x) if self.symmetric else x, self.levels)
         first = torch.cat([encoded, positional_encoding(feature, self.feature_levels, self.raw)], -1)
         hidden, heads = self.net(written, first, encoded)
         return heads["sdf"], hidden, heads["rgb"].tanh()
 
-# %% ../../nbs/tars/132_deformation.ipynb #6b61b28c
+# %% ../../nbs/tars/132_deformation.ipynb #f54fbf7e
 def shared(written: Written, count: int) -> Written:
     """One written network as a batch of `count` equal ones, without copying.
 
@@ -115,17 +127,17 @@ def shared(written: Written, count: int) -> Written:
 class PlainFeatures(nn.Module):
     """Point features that know no picture: used before there is a deformation, and for feature dropout (erratum T5).
 
-    features: k.  levels, dim: as in `DeformNet`.  hidden: sizes in between.
+    features: k.  levels, dim: as in `DeformNet`.  hidden: sizes in between.  symmetric: whether they answer for |x|.
     """
 
-    def __init__(self, features: int = 4, hidden: Sequence[int] = (32, 32), levels: int = 5, dim: int = 3) -> None:
+    def __init__(self, features: int = 4, hidden: Sequence[int] = (32, 32), levels: int = 5, dim: int = 3, symmetric: bool = False) -> None:
         super().__init__()
-        self.levels, self.features = levels, features
+        self.levels, self.features, self.symmetric = levels, features, symmetric
         self.net: nn.Module = Mlp([encoded_size(dim, levels), *hidden, features], last="none") if features else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n k"]:
         """Features (b, n, k) of points (b, n, d)."""
-        return self.net(positional_encoding(x, self.levels)) if self.features else x[..., :0]
+        return self.net(positional_encoding(x * mirror_side(x) if self.symmetric else x, self.levels)) if self.features else x[..., :0]
 
 # %% ../../nbs/tars/132_deformation.ipynb #92004d7b
 def spatial_jacobian(value: Float[Tensor, "... c"], x: Float[Tensor, "... d"], graph: bool = True) -> Float[Tensor, "... c d"]:

@@ -84,13 +84,14 @@ class ResNet18(nn.Module):
             raise refuse("path", "the weights of torchvision's ResNet-18", f"a file without {', '.join(missing[:3])}", "", CheckpointError)
         self.load_state_dict({**own, **{name: tensors[name] for name in wanted}})
 
-# %% ../../nbs/tars/138_image_code.ipynb #cce8918f
+# %% ../../nbs/tars/138_image_code.ipynb #792f859a
 def make_encoder(kind: str, code: int, size: int, widths: Sequence[int]) -> nn.Module:
     """The network that turns pictures into codes.
 
-    kind: "resnet18" (paper) or "conv".  code: size of the code.  size: of the square pictures.  widths: channels per stage.
+    kind: "resnet18" (paper), "conv", or "conv-norm" with batch normalisation.
+    code: size of the code.  size: of the square pictures.  widths: channels per stage.
     """
-    if check_choice(kind, "encoder", ("resnet18", "conv")) == "resnet18":
+    if check_choice(kind, "encoder", ("resnet18", "conv", "conv-norm")) == "resnet18":
         return ResNet18(code, widths)
-    trunk = ConvEncoder(widths, 3, 2, (4 * code,), size, hidden="leaky")
+    trunk = ConvEncoder(widths, 3, 2, (4 * code,), size, hidden="leaky", norm=kind == "conv-norm")
     return nn.Sequential(trunk, nn.Linear(trunk.out, code))

@@ -17,7 +17,7 @@ from ..conventions import check_choice, check_number, check_tensor, rand, refuse
 
 # %% auto #0
 __all__ = ['Rays', 'pixel_rays', 'boundary_distance', 'silhouette_bound', 'analytic_silhouette', 'Answer', 'March', 'RayMarcher',
-           'bisect', 'dense_march', 'weighted_mean', 'ray_losses', 'silhouette_loss']
+           'bisect', 'dense_march', 'ball_chord', 'least_march', 'weighted_mean', 'ray_losses', 'silhouette_loss']
 
 # %% ../../nbs/tars/133_ray_supervision.ipynb #d6ae4879
 class Rays(NamedTuple):
@@ -190,6 +190,35 @@ def dense_march(sdf: Callable[[Tensor], Tensor], rays: Rays, depths: tuple[float
     picked = torch.cat([depth.gather(-1, (best - 1).clamp(min=0)), depth.gather(-1, best)], -1)
     here = sdf(rays.origin + picked[..., 1:] * rays.direction)
     return March(picked, torch.cat([values.gather(-1, (best - 1).clamp(min=0)), here], -1))
+
+# %% ../../nbs/tars/133_ray_supervision.ipynb #208e4f6c
+def ball_chord(rays: Rays, radius: float) -> tuple[Tensor, Tensor]:
+    """Depths at which rays enter and leave the ball around the origin (b, r), twice the nearest point for rays that miss it.
+
+    rays: in the object frame.  radius: of the ball.
+    """
+    square = rays.direction.square().sum(-1)
+    along = (rays.origin * rays.direction).sum(-1)
+    root = (along.square() - square * (rays.origin.square().sum(-1) - radius ** 2)).clamp(min=0).sqrt()
+    return (-along - root) / square, (root - along) / square
+
+
+def least_march(sdf: Callable[[Tensor], Tensor], rays: Rays, radius: float, count: int, generator: torch.Generator) -> March:
+    """The smallest of `count` random samples of every ray, one per interval of its chord through a ball.
+
+    sdf: points (b, n, 3) -> (b, n, 1).  rays, radius: as in `ball_chord`.  generator: draws the depths.
+    Returns two places per ray: the sample before the smallest, without gradient, and the smallest, with gradient.
+    """
+    near, far = ball_chord(rays, radius)
+    share = (torch.arange(count) + rand(*near.shape, count, generator=generator)) / count
+    depth = near[..., None] + (far - near)[..., None] * share.to(near)
+    with torch.no_grad():
+        values = sdf(rays.at(depth).flatten(1, 2)).view(depth.shape)
+        best = values.argmin(-1, keepdim=True)
+    pick = torch.cat([(best - 1).clamp(min=0), best], -1)
+    picked = depth.gather(-1, pick)
+    here = sdf(rays.origin + picked[..., 1:] * rays.direction)
+    return March(picked, torch.cat([values.gather(-1, pick[..., :1]), here], -1))
 
 # %% ../../nbs/tars/133_ray_supervision.ipynb #ed6467fa
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ def test_the_others():
 
 
 def test_order_of_stages():
-    c = TARSConfig.tiny()
+    c = TARSConfig.glimpse()
+    assert [s.name for s in curriculum(TARSConfig.tiny())] == ["sphere", "image", "dump", "deform"] and curriculum(TARSConfig.tiny())[-1].lr == 1e-3
     assert [s.name for s in curriculum(c)] == ["sphere", "image", "dump", "identity", "deform"]
     assert [s.name for s in curriculum(replace(c, image_steps=0, sphere_steps=0))] == ["identity", "deform"]
     assert "def" not in curriculum(c)[1].weights["all"] and "def" in curriculum(c)[-1].weights["all"]
@@ -34,6 +35,7 @@ def test_order_of_stages():
 
 
 def test_rate():
+    assert curriculum(TARSConfig.tiny())[1].rate("all", 4000) < 1e-9 and curriculum(TARSConfig.tiny())[1].clip == 1 and curriculum(TARSConfig.paper())[1].clip is None
     assert late(0, 100) == late(60, 100) == 1 and abs(late(100, 100) - 0.1) < 1e-9
 
 

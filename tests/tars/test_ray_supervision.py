@@ -7,8 +7,8 @@ import torch
 from svr_nb.cameras import Orthographic, orbit
 from svr_nb.conventions import InputError, pixel_centers, seeded
 from svr_nb.shapes.fields import sdf_box, sdf_sphere, sdf_torus
-from svr_nb.tars.ray_supervision import (Answer, March, RayMarcher, analytic_silhouette, bisect, boundary_distance, dense_march, pixel_rays,
-                                         ray_losses, silhouette_bound, silhouette_loss, weighted_mean)
+from svr_nb.tars.ray_supervision import (Answer, March, RayMarcher, Rays, analytic_silhouette, ball_chord, bisect, boundary_distance, dense_march,
+                                         least_march, pixel_rays, ray_losses, silhouette_bound, silhouette_loss, weighted_mean)
 
 SIZE = 32
 ball = lambda x: sdf_sphere(x, 0.4)
@@ -85,6 +85,17 @@ def test_bisection_finds_the_surface():
     rays = pixel_rays(view("perspective", 0, 0), torch.tensor([[[0.0, 0.0], [0.95, 0.95]]]))
     depth = bisect(lambda x: field(x).sdf, rays, torch.full((1, 2), 1.3), torch.full((1, 2), 2.0), 14)
     assert abs(float(depth[0, 0]) - 1.6) < 1e-3 and abs(float(depth[0, 1]) - 2.0) < 1e-3
+
+
+def test_chords_and_the_smallest_sample():
+    origin, direction = torch.tensor([[[0.0, 0, -2], [0.3, 0, -2], [2.0, 0, -2]]]), torch.tensor([[[0.0, 0, 1]] * 3])
+    rays = Rays(origin, direction, torch.zeros(1, 3, 2))
+    near, far = ball_chord(rays, 0.5)
+    assert torch.allclose(near[0], torch.tensor([1.5, 1.6, 2.0])) and torch.allclose(far[0], torch.tensor([2.5, 2.4, 2.0]))
+    ball = lambda x: x.norm(dim=-1, keepdim=True) - 0.4
+    walk = least_march(ball, rays, 0.5, 40, seeded(0))
+    assert float((walk.sdf[0, :2, -1] - torch.tensor([-0.4, -0.1])).abs().max()) < 0.03 and abs(float(walk.sdf[0, 2, -1]) - 1.6) < 1e-5
+    assert bool((walk.sdf[..., 0] >= walk.sdf[..., 1]).all()) and torch.allclose(ball(rays.at(walk.depth))[..., 0], walk.sdf, atol=1e-6)
 
 
 def test_dense_march_finds_the_smallest():

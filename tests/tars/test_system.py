@@ -12,7 +12,8 @@ from svr_nb.tars.curriculum import TARSConfig
 from svr_nb.tars.system import TARS
 from svr_nb.training import fit
 
-SMALL = replace(TARSConfig.tiny(), image_size=16, widths=(4, 8), code=8, width=8, layers=2, shape_hidden=(8,), deform_hidden=(8,), plain_hidden=(8,), levels=2,
+SMALL = replace(TARSConfig.glimpse(), lr=1.5e-3, image_size=16, widths=(4, 8), code=8, width=8, layers=2, shape_hidden=(8,), deform_hidden=(8,),
+                plain_hidden=(8,), levels=2,
                 rays=8, points=6, march_steps=(2, 3), bisections=2, silh_depths=2, cells=16, batch=3, sphere_steps=2, image_steps=2, identity_steps=2, deform_steps=2)
 
 
@@ -91,6 +92,40 @@ def test_eikonal_spaces_differ(chairs):
     assert a != b
 
 
+MIRRORED = replace(SMALL, symmetric=True, start=1.0, feature_start=15.0)
+
+
+@pytest.mark.parametrize("name", ["image", "deform"])
+def test_symmetric_fields_and_canonical_places(name):
+    system, x = TARS(MIRRORED), torch.rand(2, 30, 3, generator=seeded(2)) - 0.5
+    field, turned = system.field(torch.randn(2, 8, generator=seeded(3)), name), x * torch.tensor([-1.0, 1, 1])
+    (here, feature), (there, other) = field.placed(x), field.placed(turned)
+    assert torch.allclose(field(x).sdf, field(turned).sdf, atol=1e-6) and torch.allclose(feature, other, atol=1e-6)
+    assert torch.allclose(here, there * torch.tensor([-1.0, 1, 1]), atol=1e-6) and torch.allclose(field.sdf_at(here, feature), field(x).sdf, atol=1e-6)
+    plain = TARS(replace(MIRRORED, symmetric=False)).field(torch.randn(2, 8, generator=seeded(3)), name)
+    assert not torch.allclose(plain(x).sdf, plain(turned).sdf, atol=1e-3)
+
+
+def test_pose_term_and_mirrored_pictures(chairs):
+    system = TARS(replace(SMALL, pose=(1.0, 1.0), flip=True, symmetric=True, marching="least", eikonal_space="differences"))
+    losses = system.losses(batch(chairs), stage(system, "image"))
+    assert {"pose", "eik", "int", "silh"} <= set(losses) and torch.autograd.grad(losses["pose"], system.view.weight)[0].abs().sum() > 0
+    turned = {**batch(chairs), "image": torch.cat([chairs.fields["image"][:1].flip(-1), chairs.fields["image"][1:3]]),
+              "mask": torch.cat([chairs.fields["mask"][:1].flip(-1), chairs.fields["mask"][1:3]])}
+    straight = TARS(replace(system.config, flip=False))
+    assert torch.allclose(system._code(batch(chairs)), straight._code(turned), atol=1e-6)
+    axis, side = chairs.fields["camera_rotation"][:3, 2], torch.tensor([[-1.0, 1, 1], [1, 1, 1], [1, 1, 1]])
+    expected = (system.view(system._code(batch(chairs))) - axis * side).square().mean()
+    assert torch.allclose(losses["pose"], expected, atol=1e-6)
+
+
+def test_slopes_by_differences_agree(chairs):
+    system, x = TARS(SMALL), torch.rand(2, 40, 3, generator=seeded(1)) - 0.5
+    field = system.field(torch.randn(2, 8, generator=seeded(3)), "image")
+    exact, near = (float(TARS(replace(SMALL, eikonal_space=s)).eikonal(field, x).detach()) for s in ("object", "differences"))
+    assert near == pytest.approx(exact, rel=0.02)
+
+
 def test_no_features(chairs):
     system = TARS(replace(SMALL, features=0))
     fit(system, chairs, progress=False)
@@ -155,6 +190,15 @@ def test_evaluation(ball, chairs):
     scores = ball.evaluate(chairs)
     assert {"acc x10", "cov x10", "overall x10", "EMD x10", "precision %", "recall %", "F %", "IoU", "empty"} <= set(scores)
     assert all(v.shape == (6,) and torch.isfinite(v).all() for v in scores.values()) and len(ball.reference_levels(chairs)) == 2
+
+
+def test_the_level_moves_the_surface(ball, chairs):
+    zero = ball.evaluate(chairs)["IoU"]
+    field = ball.instance(ball.codes(chairs.fields["image"][:1], chairs.fields["mask"][:1]))
+    thin = TARS(replace(ball.config, level=-0.05))
+    thin.load_state_dict(ball.state_dict())
+    sizes = [float(s.surface(field, 32).verts.norm(dim=1).mean()) for s in (ball, thin)]
+    assert 0.02 < sizes[0] - sizes[1] < 0.09 and not torch.equal(thin.evaluate(chairs)["IoU"], zero)
 
 
 def test_empty_answers_become_the_origin(chairs):

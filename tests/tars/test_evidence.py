@@ -1,0 +1,78 @@
+"""Chairs from silhouettes: shapes drawn again, arms that start alike, rows, the card and the command."""
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from svr_nb.conventions import InputError, seeded
+from svr_nb.data.sample_items import samples
+from svr_nb.tars.curriculum import TARSConfig
+from svr_nb.tars.evidence import card, learning_pictures, level_scores, main, silhouette_arms, silhouette_table, training_shape, unseen_chairs, widened
+from svr_nb.tars.system import TARS
+
+SMALL = replace(TARSConfig.tiny(), widths=(4, 4, 8, 8), code=8, width=8, layers=2, shape_hidden=(8,), deform_hidden=(8,), rays=8, points=8, cells=12,
+                march_steps=(2, 2), batch=3, sphere_steps=3, image_steps=2, deform_steps=2)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return learning_pictures(6, 3)
+
+
+def test_shapes_are_drawn_again():
+    stored = samples("chair", count=2, size=16, seed=9, points=0, voxels=12)
+    assert all(torch.equal(training_shape(i, 9).voxels(12), stored.fields["voxels"][i]) for i in range(2))
+
+
+def test_pictures_are_kept(pictures, tmp_path):
+    first, again = (learning_pictures(2, 3, tmp_path) for _ in range(2))
+    assert len(list(tmp_path.iterdir())) == 1 and torch.equal(first.fields["image"], again.fields["image"])
+    assert torch.equal(first.fields["mask"], pictures.fields["mask"][:2]) and "points" not in first.fields
+    with pytest.raises(InputError, match="split"):
+        unseen_chairs(1, 3, "train")
+
+
+def test_levels_know_their_own_pictures(pictures):
+    own = samples("chair", count=6, size=64, seed=3, points=256, voxels=16, elevation=(0.0, 40.0))
+    rows = {row["arm"]: row for row in level_scores(pictures, own, 3, shapes=6)}
+    assert rows["most similar picture"]["IoU"] == 1 and 0 < rows["mean shape"]["IoU"] < 1
+    assert rows["truth sampled again"]["overall x10"] < rows["mean shape"]["overall x10"]
+
+
+@pytest.mark.parametrize("features", [1, 4])
+def test_a_widened_system_answers_alike(features):
+    plain = TARS(replace(SMALL, features=0), seed=2)
+    wide, x = widened(plain, features), torch.rand(2, 20, 3, generator=seeded(0)) - 0.5
+    code = torch.randn(2, 8, generator=seeded(1))
+    a, b = (net.field(code, "deform")(x).sdf for net in (plain, wide))
+    assert torch.allclose(a, b, atol=1e-6) and wide.config.features == features
+    slope = torch.autograd.grad(b.square().sum(), wide.shape.net.layers[0].last.bias)[0]
+    rows = slope.view(wide.shape.net.layers[0].inside + 1, -1)[plain.shape.net.layers[0].inside:-1]
+    assert bool((rows.abs().sum(1) > 0).any()), "the new inputs of f can learn"
+
+
+def test_arms_share_stage_one(pictures):
+    arms = {arm: system for arm, system, _ in silhouette_arms(pictures, 1, (0, 4), SMALL)}
+    again = {arm: system for arm, system, _ in silhouette_arms(pictures, 1, (4,), SMALL)}
+    assert list(arms) == ["stage 1", "k = 0", "k = 4"] and arms["k = 4"].config.features == 4
+    assert torch.equal(arms["stage 1"].encoder[1].weight, again["stage 1"].encoder[1].weight)
+    assert all(torch.equal(v, again["k = 4"].state_dict()[n]) for n, v in arms["k = 4"].state_dict().items())
+    assert not torch.equal(arms["stage 1"].encoder[1].weight, arms["k = 0"].encoder[1].weight)
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(TARSConfig, "tiny", classmethod(lambda cls: SMALL))
+    call = ["--seeds", "4", "--pictures", "5", "--unseen", "2", "--steps", "2", "2", "--out", str(tmp_path / "rows.json"),
+            "--models", str(tmp_path / "models"), "--ship", str(tmp_path)]
+    main(call)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    main(call)
+    assert json.loads((tmp_path / "rows.json").read_text()) == rows and len(rows) == 6 and "k = 4" in capsys.readouterr().out
+    shipped = TARS.from_pretrained(str(tmp_path / "tars-chair"))
+    assert shipped.config.features == 4 and shipped.category == "chair" and "mean shape" in (tmp_path / "tars-chair" / "README.md").read_text()
+    assert {row["pictures"] for row in rows} == {5} and len(silhouette_table(rows).rows) == 6
+    assert "80 unseen" not in card(rows[-1], rows[:3]) and Path(tmp_path / "models" / "k=0-4").is_dir()
