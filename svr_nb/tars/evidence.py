@@ -96,12 +96,13 @@ def widened(system: TARS, features: int, seed: int = 0) -> TARS:
     wide = TARS(replace(system.config, features=features), seed=seed)
     own, old = wide.state_dict(), system.state_dict()
     own |= {name: value for name, value in old.items() if own[name].shape == value.shape}
-    first, before = wide.shape.net.layers[0], system.shape.net.layers[0]
+    first: Any = wide.shape.net.layers[0]
+    before: Any = system.shape.net.layers[0]
     for part in ("weight", "bias"):
         name = f"shape.net.layers.0.last.{part}"
-        known = old[name].unflatten(0, (before.inside + 1, before.outside))  # type: ignore[arg-type]
-        table = known.new_zeros(first.inside + 1, *known.shape[1:])  # type: ignore[operator]
-        table[:before.inside], table[-1] = known[:-1], known[-1]  # type: ignore[misc]
+        known = old[name].unflatten(0, (before.inside + 1, before.outside))
+        table = known.new_zeros(first.inside + 1, *known.shape[1:])
+        table[:before.inside], table[-1] = known[:-1], known[-1]
         own[name] = table.flatten(0, 1)
     wide.load_state_dict(own)
     return wide
