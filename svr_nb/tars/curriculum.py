@@ -104,20 +104,16 @@ class TARSConfig(_TrainingConfig):
     image_size; encoder ("resnet18", "conv" or "conv-norm"), widths: of the encoder.  code: size of every code.
     width, layers, levels: of the written networks and the encoding of points.  shape_hidden, deform_hidden: hyper-networks of f and g.
     features, feature_levels, raw_features, plain_hidden: k, their encoding, whether f also sees them raw, the unconditioned feature network.
-    start, feature_start: factors on the first weights of g and of h.  symmetric: fields are mirrored from the half x >= 0.
-    lstm: memory of the marcher.
+    start, feature_start: factors on the first weights of g and h.  symmetric: mirrored from the half x >= 0.  lstm: memory of the marcher.
     rays, balanced (half of them on the object), march_steps (stages 1 and 2), marching ("lstm", "dense", "least"), bisections: per picture, ray.
     depth_range, silh_depths, margin: depths of rays, random depths per background ray, pixels taken off the silhouette bound.
     sdf_range, points: half side of the cube, and points in it, for L_eik and L_def.  radius: of the starting ball.
     identity: what stage 2a starts from, the "ball" (paper) or the "mean" shape with g = 0.
-    eikonal_space: "object", "canonical" (erratum T2), or "differences": the object's, by finite differences.
-    smoothness: "frobenius", "directional" (its cheap estimate) or "literal" (erratum T1).
-    feature_dropout: share of a batch that trains with picture-free features in the last stage (erratum T5).
-    level: value of the field at which the surface is read.  bound, cells: of the evaluation lattice.
-    near: distance for precision and recall.  icp: whether shapes are aligned before scoring.
-    rgb, silh, inside, free, eik, smooth, mirror: weights (stage 1, stage 2) of the losses.
-    pose: weights of naming the camera's direction from the code.  flip: half of every batch shows mirrored pictures.
-    normal: of stage 2a's normals (erratum T6).
+    eikonal_space: "object", "canonical" (erratum T2) or "differences".  smoothness: "frobenius", "directional" (an estimate) or "literal" (T1).
+    feature_dropout: share of a batch with picture-free features in the last stage (erratum T5).  level: of the field at the surface.
+    bound, cells: of the evaluation lattice.  near: distance for precision and recall.  icp: whether shapes are aligned before scoring.
+    rgb, silh, inside, free, eik, smooth, mirror, pose (naming the camera's direction from the code): weights (stage 1, stage 2) of the losses.
+    flip: whether half of every batch shows mirrored pictures.  normal: weight of stage 2a's normals (erratum T6).
     sphere_steps, image_steps, identity_steps, deform_steps: of the stages; 0 leaves one out.  batch, lr: optimisation.
     deform_lr, clip: rate of the last stage and longest gradient, 0 for the same and any.  late_decay, cosine_decay: how the rate falls.
     """

@@ -96,12 +96,13 @@ def widened(system: TARS, features: int, seed: int = 0) -> TARS:
     wide = TARS(replace(system.config, features=features), seed=seed)
     own, old = wide.state_dict(), system.state_dict()
     own |= {name: value for name, value in old.items() if own[name].shape == value.shape}
-    first, before = wide.shape.net.layers[0], system.shape.net.layers[0]
+    first: Any = wide.shape.net.layers[0]
+    before: Any = system.shape.net.layers[0]
     for part in ("weight", "bias"):
         name = f"shape.net.layers.0.last.{part}"
-        known = old[name].unflatten(0, (before.inside + 1, before.outside))  # type: ignore[arg-type]
-        table = known.new_zeros(first.inside + 1, *known.shape[1:])  # type: ignore[operator]
-        table[:before.inside], table[-1] = known[:-1], known[-1]  # type: ignore[misc]
+        known = old[name].unflatten(0, (before.inside + 1, before.outside))
+        table = known.new_zeros(first.inside + 1, *known.shape[1:])
+        table[:before.inside], table[-1] = known[:-1], known[-1]
         own[name] = table.flatten(0, 1)
     wide.load_state_dict(own)
     return wide
@@ -137,7 +138,7 @@ def silhouette_row(arm: str, seed: int, system: TARS, seconds: float, test: Coll
     chosen = {"val IoU": float(system.evaluate(val)["IoU"].mean())} if val is not None else {}
     return {"arm": arm, "seed": seed, **scores, **chosen, "seconds": round(seconds)}
 
-# %% ../../nbs/tars/140_tars_evidence.ipynb #08792c22
+# %% ../../nbs/tars/140_tars_evidence.ipynb #17ef4e92
 def silhouette_table(rows: Sequence[dict[str, Any]]) -> Table:
     """One line per arm and per level.
 
@@ -160,9 +161,8 @@ def card(row: dict[str, Any], levels: Sequence[dict[str, Any]]) -> str:
     """
     by = {level["arm"]: level for level in levels}
     tell = lambda r: f"IoU {r['IoU']:.3f}, Chamfer x10 {r['overall x10']:.3f}"
-    return ("Chairs from single pictures with canonical positions, learned from one picture, silhouette and camera per chair (TARS).\n\n"
-            f"Trained on {row['pictures']} pictures of procedural chairs in {row['seconds']} s of one CPU core: "
-            f"`python -m svr_nb.tars.evidence --seeds {row['seed']} --features {row['arm'].split()[-1]} --ship folder`.\n\n"
+    return (f"Trained on {row['pictures']} pictures of procedural chairs in {row['seconds']} s of one CPU core: "
+            f"`python -m svr_nb.tars.evidence --seeds {row['seed']} --features {row['arm'].split()[-1]} --models models --ship folder`.\n\n"
             f"On {row['unseen']} unseen chairs: {tell(row)}. Levels: mean shape: {tell(by['mean shape'])}; shape of the most similar training "
             f"picture: {tell(by['most similar picture'])}.\n\n"
             "Limits: procedural chairs that are their own mirror images, cut out on white, seen from 0 to 40 degrees above. Thin parts are often "
@@ -204,9 +204,9 @@ def ship(rows: Sequence[dict[str, Any]], models: str | Path, folder: str | Path,
     system.half().save_pretrained(target)
     return target
 
-# %% ../../nbs/tars/140_tars_evidence.ipynb #e07e99fd
+# %% ../../nbs/tars/140_tars_evidence.ipynb #bd60e8f3
 def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.tars.evidence --seeds 21 22 --features 0 4 --out rows.json --ship folder`."""
+    """`python -m svr_nb.tars.evidence --seeds 21 22 --features 0 4 --out rows.json --models models --ship folder`."""
     parser = argparse.ArgumentParser(description="Trains TARS on silhouettes, with and without point features, and prints the table.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22])
     parser.add_argument("--features", type=int, nargs="+", default=[0, 4], help="k of the arms")

@@ -369,10 +369,8 @@ class TARS(_Predicting, SystemBase):
         c = self.config
         with fresh_weights(seed):
             self.encoder = make_encoder(c.encoder, c.code, c.image_size, c.widths)
-            self.shape = CanonicalSDF(c.code, c.features, c.width, c.layers, c.shape_hidden, c.levels, c.feature_levels, raw=c.raw_features,
-                                      symmetric=c.symmetric)
-            self.deform = DeformNet(c.code, c.features, c.width, c.layers, c.deform_hidden, c.levels, start=c.start,
-                                    feature_start=c.feature_start, symmetric=c.symmetric)
+            self.shape = CanonicalSDF(c.code, c.features, c.width, c.layers, c.shape_hidden, c.levels, c.feature_levels, 3, c.raw_features, c.symmetric)
+            self.deform = DeformNet(c.code, c.features, c.width, c.layers, c.deform_hidden, c.levels, 3, c.start, c.feature_start, c.symmetric)
             self.plain = PlainFeatures(c.features, c.plain_hidden, c.levels, symmetric=c.symmetric)
             self.marcher = RayMarcher(c.width, c.lstm, (c.depth_range[1] - c.depth_range[0]) / (2 * c.march_steps[0]))
             self.common = nn.ParameterDict({"canonical": torch.randn(c.code, generator=seeded(seed, 5))})

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from svr_nb.checkpoints import load
 from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_items import samples
 from svr_nb.tars.curriculum import TARSConfig
 from svr_nb.tars.evidence import card, learning_pictures, level_scores, main, silhouette_arms, silhouette_table, training_shape, unseen_chairs, widened
+from svr_nb.metrics import voxel_iou
+from svr_nb.shapes.fields import cell_centers
+from svr_nb.tars.scores import mean_shape, surface_scores
 from svr_nb.tars.system import TARS
 
 SMALL = replace(TARSConfig.tiny(), widths=(4, 4, 8, 8), code=8, width=8, layers=2, shape_hidden=(8,), deform_hidden=(8,), rays=8, points=8, cells=12,
@@ -76,3 +80,24 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert shipped.config.features == 4 and shipped.category == "chair" and "mean shape" in (tmp_path / "tars-chair" / "README.md").read_text()
     assert {row["pictures"] for row in rows} == {5} and len(silhouette_table(rows).rows) == 6
     assert "80 unseen" not in card(rows[-1], rows[:3]) and Path(tmp_path / "models" / "k=0-4").is_dir()
+
+
+def test_the_shipped_network_sees_different_chairs():
+    system, data = load("tars", "chair"), unseen_chairs(6, 1, points=256)
+    system.config = replace(system.config, cells=32)
+    scores = system.evaluate(data)
+    block, cloud = mean_shape(torch.stack([training_shape(i, 1).voxels(32) for i in range(40)]), 256)
+    mean = torch.tensor([surface_scores(cloud, true)["overall x10"] for true in data.fields["points"]])
+    assert float(scores["overall x10"].mean()) < 0.8 * float(mean.mean()) and float(scores["empty"].max()) == 0
+    turned = system.codes(data.fields["image"].roll(1, 0), data.fields["mask"].roll(1, 0))
+    own = system.codes(data.fields["image"], data.fields["mask"])
+    right, wrong = (sum(float(voxel_iou((system.instance(c[None])(cell_centers(32, "cpu").reshape(1, -1, 3)).sdf < -0.005).view(32, 32, 32).float(), v))
+                        for c, v in zip(codes, data.fields["voxels"])) for codes in (own, turned))
+    assert right > 1.3 * wrong
+
+
+def test_stored_rows_are_of_the_preset():
+    rows = json.loads((Path(__file__).parents[2] / "data_samples/evidence/tars_silhouettes.json").read_text())
+    tiny = TARSConfig.tiny()
+    assert {tuple(row["steps"]) for row in rows} == {(tiny.image_steps, tiny.deform_steps)} and {row["unseen"] for row in rows} == {80}
+    assert load("tars", "chair").config == replace(tiny, features=4)
