@@ -49,7 +49,7 @@ class _Networks:
     common: nn.ParameterDict
     dumped: Tensor
     view: nn.Linear
-    outlines: Tensor | None
+    outlines: Tensor | None = None
 
     @property
     def canonical(self) -> Tensor:
@@ -367,16 +367,16 @@ class TARS(_Predicting, SystemBase):
     def __init__(self, config: TARSConfig | None = None, seed: int = 0) -> None:
         super().__init__(config or TARSConfig.tiny())
         c = self.config
+        sizes = (c.code, c.features, c.width, c.layers)
         with fresh_weights(seed):
             self.encoder = make_encoder(c.encoder, c.code, c.image_size, c.widths)
-            self.shape = CanonicalSDF(c.code, c.features, c.width, c.layers, c.shape_hidden, c.levels, c.feature_levels, 3, c.raw_features, c.symmetric)
-            self.deform = DeformNet(c.code, c.features, c.width, c.layers, c.deform_hidden, c.levels, 3, c.start, c.feature_start, c.symmetric)
+            self.shape = CanonicalSDF(*sizes, c.shape_hidden, c.levels, c.feature_levels, 3, c.raw_features, c.symmetric)
+            self.deform = DeformNet(*sizes, c.deform_hidden, c.levels, 3, c.start, c.feature_start, c.symmetric)
             self.plain = PlainFeatures(c.features, c.plain_hidden, c.levels, symmetric=c.symmetric)
             self.marcher = RayMarcher(c.width, c.lstm, (c.depth_range[1] - c.depth_range[0]) / (2 * c.march_steps[0]))
             self.common = nn.ParameterDict({"canonical": torch.randn(c.code, generator=seeded(seed, 5))})
             self.view = nn.Linear(c.code, 3)
         self.register_buffer("dumped", self.canonical.detach().clone())
-        self.outlines: Tensor | None = None
 
     def stages(self) -> list[Stage]:
         """The curriculum of the configuration."""
