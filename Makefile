@@ -71,7 +71,7 @@ evidence-lem: setup
 
 # The ablation of the texture stage; with PHOTOS=folder the two-dimensional proxy on photographs instead.
 evidence-agt: setup
-	$(BIN)/python -m $(if $(PHOTOS),svr_nb.agt.warp_recovery --photos "$(PHOTOS)" --seeds $(SEEDS),svr_nb.agt.evidence --seeds 31 32 33 --umr svr_nb/checkpoints/umr-bird)
+	$(BIN)/python -m $(if $(PHOTOS),svr_nb.agt.warp_recovery --photos "$(PHOTOS)" --seeds $(SEEDS),svr_nb.agt.evidence --umr svr_nb/checkpoints/umr-bird)
 
 # Chairs from exact distances, with and without point features; rows that OUT_TARS already holds are not run again.
 OUT_TARS ?= tars_direct.json

@@ -31,7 +31,7 @@ ARMS = ("umr", "umr, same weights", "full", "-shape", "-D_var", "-FID", "-align"
 SCORES = ("mask IoU", "mask IoU, hard", "SSIM", "SSIM in the union", "unseen views, kernel distance", "PCK by camera", "PCK by flow")
 
 # %% auto #0
-__all__ = ['ARMS', 'SCORES', 'arm_config', 'continue_arm', 'measure', 'run_seed', 'summary', 'main', 'card_notes', 'ship']
+__all__ = ['ARMS', 'SCORES', 'arm_config', 'continue_arm', 'measure', 'run_seed', 'summary', 'card_notes', 'ship', 'main']
 
 # %% ../../nbs/agt/128_agt_evidence.ipynb #64af9b57
 def arm_config(arm: str, full: AGTConfig) -> AGTConfig:
@@ -120,53 +120,6 @@ def summary(rows: Sequence[dict[str, Any]]) -> Table:
                       **{f"{name}, over umr": " ".join(f"{gap:+.3f}" for gap in each) for name, each in gaps.items()}})
     return Table(lines, title=f"AGT and UMR with equal steps, {len({row['seed'] for row in rows})} seeds, unseen birds")
 
-# %% ../../nbs/agt/128_agt_evidence.ipynb #836b1812
-def _parser() -> argparse.ArgumentParser:
-    """The options of the command."""
-    parser = argparse.ArgumentParser(description="Trains UMR and the arms of AGT from one start per seed and prints the table.")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23])
-    plain = lambda name: "-" + name[3:] if name.startswith("no-") else name                  # a leading dash would be taken for an option
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), type=plain, help="write no-FID for -FID and so on")
-    parser.add_argument("--steps", type=int, default=None, help="steps of every arm; the small preset's if left out")
-    parser.add_argument("--umr", default=None, help="a folder with a trained UMR to start from, instead of training one per seed")
-    parser.add_argument("--out", default="agt_evidence.json", help="rows, read first and rewritten after every run; what is there is not run again")
-    parser.add_argument("--models", default=None, help="folder for the weights of \"full\"")
-    parser.add_argument("--ship", default=None, help="folder for the first of these models, with its card")
-    return parser
-
-# %% ../../nbs/agt/128_agt_evidence.ipynb #7a234454
-def _keeper(rows: list[dict[str, Any]], out: Path, models: str | None) -> Callable[[dict[str, Any], AGT], None]:
-    """Adds a row to the file at once, and stores the full model."""
-    def keep(row: dict[str, Any], system: AGT) -> None:
-        if (row["arm"], row["seed"]) not in {(r["arm"], r["seed"]) for r in rows}:
-            rows.append(row)
-            out.write_text(json.dumps(rows, indent=1))
-        if models and row["arm"] == "full":
-            system.save_pretrained(Path(models) / f"full-{row['seed']}")
-    return keep
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.agt.evidence --seeds 21 22 23 --arms umr full --out rows.json`."""
-    given = _parser().parse_args(arguments)
-    torch.set_num_threads(1)
-    out = Path(given.out)
-    rows: list[dict[str, Any]] = json.loads(out.read_text()) if out.exists() else []
-    for seed in given.seeds:
-        arms = [arm for arm in given.arms if (arm, seed) not in {(r["arm"], r["seed"]) for r in rows}]
-        if not arms:
-            continue
-        umr = UMR.from_pretrained(given.umr) if given.umr else train_umr(UMRConfig.tiny(), birds(seed)["train"], seed=seed, progress=False)[0]
-        full = continued(umr, **({} if given.steps is None else {"texture_steps": given.steps}))
-        run_seed(seed, arms, full, umr, keep=_keeper(rows, out, given.models))
-    print(summary(rows))
-    if given.ship and given.models:
-        print(ship(rows, given.models, given.ship))
-
-
-if __name__ == "__main__" and "__file__" in globals():
-    main()
-
 # %% ../../nbs/agt/128_agt_evidence.ipynb #c4f4ee68
 def card_notes(row: dict[str, Any], umr: dict[str, Any]) -> str:
     """What a model card says.
@@ -192,3 +145,50 @@ def ship(rows: Sequence[dict[str, Any]], models: str | Path, folder: str | Path)
     system.notes = card_notes(row, next(r for r in rows if r["arm"] == "umr" and r["seed"] == row["seed"]))
     system.half().save_pretrained(Path(folder) / f"agt-{system.category}")
     return Path(folder) / f"agt-{system.category}"
+
+# %% ../../nbs/agt/128_agt_evidence.ipynb #6ad75361
+def _parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(description="Trains UMR and the arms of AGT from one start per seed and prints the table.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[31, 32, 33])
+    plain = lambda name: "-" + name[3:] if name.startswith("no-") else name                  # a leading dash would be taken for an option
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), type=plain, help="write no-FID for -FID and so on")
+    parser.add_argument("--steps", type=int, default=None, help="steps of every arm; the small preset's if left out")
+    parser.add_argument("--umr", default=None, help="a folder with a trained UMR to start from, instead of training one per seed")
+    parser.add_argument("--out", default="agt_evidence.json", help="rows, read first and rewritten after every run; what is there is not run again")
+    parser.add_argument("--models", default=None, help="folder for the weights of \"full\"")
+    parser.add_argument("--ship", default=None, help="folder for the first of these models, with its card")
+    return parser
+
+# %% ../../nbs/agt/128_agt_evidence.ipynb #ece4bb40
+def _keeper(rows: list[dict[str, Any]], out: Path, models: str | None) -> Callable[[dict[str, Any], AGT], None]:
+    """Adds a row to the file at once, and stores the full model."""
+    def keep(row: dict[str, Any], system: AGT) -> None:
+        if (row["arm"], row["seed"]) not in {(r["arm"], r["seed"]) for r in rows}:
+            rows.append(row)
+            out.write_text(json.dumps(rows, indent=1))
+        if models and row["arm"] == "full":
+            system.save_pretrained(Path(models) / f"full-{row['seed']}")
+    return keep
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """`python -m svr_nb.agt.evidence --seeds 31 32 33 --arms umr full --out rows.json`."""
+    given = _parser().parse_args(arguments)
+    torch.set_num_threads(1)
+    out = Path(given.out)
+    rows: list[dict[str, Any]] = json.loads(out.read_text()) if out.exists() else []
+    for seed in given.seeds:
+        arms = [arm for arm in given.arms if (arm, seed) not in {(r["arm"], r["seed"]) for r in rows}]
+        if not arms:
+            continue
+        umr = UMR.from_pretrained(given.umr) if given.umr else train_umr(UMRConfig.tiny(), birds(seed)["train"], seed=seed, progress=False)[0]
+        full = continued(umr, **({} if given.steps is None else {"texture_steps": given.steps}))
+        run_seed(seed, arms, full, umr, keep=_keeper(rows, out, given.models))
+    print(summary(rows))
+    if given.ship and given.models:
+        print(ship(rows, given.models, given.ship))
+
+
+if __name__ == "__main__" and "__file__" in globals():
+    main()

@@ -289,11 +289,11 @@ def ship(rows: Sequence[Mapping[str, Any]], models: str | Path, folder: str | Pa
     system.half().save_pretrained(Path(folder) / f"lem-{category}")
     return Path(folder) / f"lem-{category}"
 
-# %% ../../nbs/lem/110_lem_evidence.ipynb #a923b810
+# %% ../../nbs/lem/110_lem_evidence.ipynb #8a3cf5f0
 def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.lem.evidence --seeds 11 12 13 --arms rec rec+adv --out rows.json`."""
+    """`python -m svr_nb.lem.evidence --seeds 21 22 23 --arms rec rec+adv --out rows.json`."""
     parser = argparse.ArgumentParser(description="Trains the ablation arms of LEM and prints the table.")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23])
     parser.add_argument("--arms", nargs="+", default=["rec", "rec+adv"], choices=list(ARMS))
     parser.add_argument("--out", default="lem_evidence.json")
     parser.add_argument("--data", default=None, help="folder that keeps the collections between runs")

@@ -194,12 +194,35 @@ def test_evidence_command_runs_every_arm(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(evidence, "birds", lambda seed: {"train": few_birds(), "test": few_birds()})
     monkeypatch.setattr(evidence, "continued", lambda start, **changes: continued(start, **(small | changes)))
     evidence.main(["--seeds", "1", "--steps", "2", "--umr", str(tmp_path / "umr"), "--out", str(tmp_path / "rows.json"), "--arms", "umr",
-                   "umr, same weights", "full", "no-shape", "no-D_var", "no-FID", "no-align", "no-adv"])
+                   "umr, same weights", "full", "no-shape", "no-D_var", "no-FID", "no-align", "no-adv",
+                   "--models", str(tmp_path / "models"), "--ship", str(tmp_path / "shipped")])
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert [row["arm"] for row in rows] == ["start", *evidence.ARMS] and "SSIM" in capsys.readouterr().out
     assert len({round(row["SSIM"], 6) for row in rows}) > 3
     start = next(row for row in rows if row["arm"] == "start")
     assert all(row["mask IoU"] != start["mask IoU"] for row in rows[1:])
+    shipped = AGT.from_pretrained(tmp_path / "shipped" / f"agt-{umr.category}")
+    assert "Limits" in shipped.notes and f"{rows[3]['SSIM']:.3f} ({rows[1]['SSIM']:.3f})" in shipped.notes
+
+
+def test_evidence_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    import json
+
+    from svr_nb.agt import evidence
+
+    done = [{"arm": arm, "seed": 1, **dict.fromkeys(evidence.SCORES, 0.5)} for arm in ("start", "umr")]
+    (tmp_path / "rows.json").write_text(json.dumps(done))
+    asked = []
+
+    def run(seed, arms, full, umr, keep):
+        for arm in arms:
+            asked.append(arm)
+            keep({**done[1], "arm": arm}, None)
+
+    monkeypatch.setattr(evidence, "run_seed", run)
+    small_umr().save_pretrained(tmp_path / "umr")
+    evidence.main(["--seeds", "1", "--umr", str(tmp_path / "umr"), "--arms", "umr", "no-adv", "--out", str(tmp_path / "rows.json")])
+    assert asked == ["-adv"] and [row["arm"] for row in json.loads((tmp_path / "rows.json").read_text())] == ["start", "umr", "-adv"]
 
 
 def test_summary_compares_with_umr():
