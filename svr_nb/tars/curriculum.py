@@ -15,7 +15,8 @@ from ..stages import Stage, constant, cosine
 Pair = tuple[float, float]
 
 # %% auto #0
-__all__ = ['Pair', 'CHOICES', 'BRIEF', 'TINY', 'GLIMPSE', 'TARSConfig', 'paper_config', 'late', 'stage_weights', 'curriculum']
+__all__ = ['Pair', 'CHOICES', 'BRIEF', 'TINY', 'SMALL', 'GLIMPSE', 'TARSConfig', 'paper_config', 'late', 'stage_weights',
+           'curriculum']
 
 # %% ../../nbs/tars/137_tars_curriculum.ipynb #c64bd459
 @dataclass(frozen=True)
@@ -92,11 +93,11 @@ class _TrainingConfig(_RayConfig):
     late_decay: bool = False
     cosine_decay: bool = False
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #e383dc3e
-CHOICES = {"encoder": ("resnet18", "conv", "conv-norm"), "marching": ("lstm", "dense", "least"), "identity": ("ball", "mean"),
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #b854edf4
+CHOICES = {"encoder": ("resnet18", "conv", "conv-norm"), "marching": ("lstm", "dense", "least", "both"), "identity": ("ball", "mean"),
            "eikonal_space": ("object", "canonical", "differences"), "smoothness": ("frobenius", "directional", "literal")}
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #aaac1413
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #5561870b
 @dataclass(frozen=True)
 class TARSConfig(_TrainingConfig):
     """Everything that decides how TARS is built and trained; the defaults are the paper's for ShapeNet chairs.
@@ -105,7 +106,8 @@ class TARSConfig(_TrainingConfig):
     width, layers, levels: of the written networks and the encoding of points.  shape_hidden, deform_hidden: hyper-networks of f and g.
     features, feature_levels, raw_features, plain_hidden: k, their encoding, whether f also sees them raw, the unconditioned feature network.
     start, feature_start: factors on the first weights of g and h.  symmetric: mirrored from the half x >= 0.  lstm: memory of the marcher.
-    rays, balanced (half of them on the object), march_steps (stages 1 and 2), marching ("lstm", "dense", "least"), bisections: per picture, ray.
+    rays, balanced (half of them on the object), march_steps (stages 1 and 2), marching ("lstm", "dense", "least", or "both": least,
+    and in the last stage an lstm that learns to follow), bisections: per picture, ray.
     depth_range, silh_depths, margin: depths of rays, random depths per background ray, pixels taken off the silhouette bound.
     sdf_range, points: half side of the cube, and points in it, for L_eik and L_def.  radius: of the starting ball.
     identity: what stage 2a starts from, the "ball" (paper) or the "mean" shape with g = 0.
@@ -131,6 +133,11 @@ class TARSConfig(_TrainingConfig):
     def tiny(cls) -> TARSConfig:
         """For one CPU core: this library's sample chairs (bounding box of diagonal 1, camera at distance 2)."""
         return TINY
+
+    @classmethod
+    def small(cls) -> TARSConfig:
+        """For one GPU and about ten minutes: the same chairs as `tiny`, wider networks, twelve times as many rays, and the LSTM marcher as well."""
+        return SMALL
 
     @classmethod
     def glimpse(cls) -> TARSConfig:
@@ -160,7 +167,7 @@ def paper_config(dataset: str, category: str) -> TARSConfig:
     return TARSConfig(**wide, deform_hidden=(256, 256, 256), march_steps=(10, 20), image_steps=900 * images // 16,
                       deform_steps=6000 * images // 16)
 
-# %% ../../nbs/tars/137_tars_curriculum.ipynb #c1b10378
+# %% ../../nbs/tars/137_tars_curriculum.ipynb #3252abc6
 BRIEF = TARSConfig(image_size=64, encoder="conv", widths=(16, 32, 64, 128), code=64, width=32, layers=3, shape_hidden=(64,), deform_hidden=(64,),
                   levels=4, feature_levels=1, raw_features=True, start=0.1, lstm=16, rays=48, balanced=True, identity="mean", march_steps=(8, 8),
                   bisections=5, depth_range=(1.45, 2.55), margin=1.5, sdf_range=0.6, points=48, radius=0.35,
@@ -171,6 +178,8 @@ TINY = replace(BRIEF, encoder="conv-norm", feature_start=15.0, symmetric=True, m
                points=40, level=-0.005, bound=0.5, eikonal_space="differences", rgb=(0.0, 0.0), free=(0.0, 0.0), pose=(0.1, 0.1), flip=True,
                sphere_steps=100, image_steps=4000, identity_steps=0, deform_steps=1500, batch=32, lr=2e-3, deform_lr=1e-3, clip=1.0, late_decay=False,
                cosine_decay=True)
+SMALL = replace(TINY, code=96, width=48, shape_hidden=(64, 64), marching="both", rays=96, points=96, rgb=(0.0, 0.1), free=(0.0, 0.1), batch=64,
+                image_steps=8000, identity_steps=200, deform_steps=4000)
 GLIMPSE = replace(BRIEF, image_size=32, widths=(8, 16, 32), code=32, width=24, shape_hidden=(32,), deform_hidden=(32,), levels=3, rays=24,
                   march_steps=(6, 6), bisections=3, points=24, cells=32, sphere_steps=80, image_steps=150, identity_steps=30, deform_steps=100,
                   batch=8, lr=3e-3)

@@ -36,7 +36,7 @@ from .scores import surface_scores
 # %% auto #0
 __all__ = ['as_batch', 'evaluate', 'TARS']
 
-# %% ../../nbs/tars/139_tars.ipynb #dd0a396a
+# %% ../../nbs/tars/139_tars.ipynb #ae121364
 class _Networks:
     """The parts of TARS that the losses use; made by `TARS`."""
 
@@ -63,16 +63,17 @@ class _Networks:
         share = self.config.feature_dropout if stage == "deform" else 0.0
         return DeformedField(self.shape, self.plain, self.deform, self.canonical, code, share, frozen)
 
-    def _walk(self, field: PlainField, seen: Seen, late: bool, generator: torch.Generator) -> March:
-        """Marches the drawn rays in the configured way."""
-        c = self.config
-        if c.marching == "least":
-            return least_march(lambda x: field(x).sdf, seen.rays, c.bound, 2 * c.march_steps[late], generator)
+    def _walks(self, field: PlainField, seen: Seen, late: bool, generator: torch.Generator) -> list[March]:
+        """Marches the drawn rays in the configured way; with "both", the LSTM joins in the last stage, to learn to follow and to find colours."""
+        c, ask = self.config, lambda x: field(x).sdf
         if c.marching == "dense":
-            return dense_march(lambda x: field(x).sdf, seen.rays, c.depth_range, 2 * c.march_steps[late], generator)
-        return self.marcher(field, seen.rays, c.depth_range[0], c.march_steps[late])
+            return [dense_march(ask, seen.rays, c.depth_range, 2 * c.march_steps[late], generator)]
+        chord = [least_march(ask, seen.rays, c.bound, 2 * c.march_steps[late], generator)] if c.marching in ("least", "both") else []
+        if chord and (c.marching == "least" or not late):
+            return chord
+        return [*chord, self.marcher(field.still() if chord else field, seen.rays, c.depth_range[0], c.march_steps[late])]
 
-# %% ../../nbs/tars/139_tars.ipynb #eaea6875
+# %% ../../nbs/tars/139_tars.ipynb #d0b6d3e1
 class _RayTerms(_Networks):
     """The losses that look along rays."""
 
@@ -80,10 +81,11 @@ class _RayTerms(_Networks):
         """`int`, `free`, `rgb`, `silh` of one batch."""
         c, found = self.config, dict[str, Tensor]()
         seen = look(batch, c.rays, c.balanced, generator, self._outline(batch))
-        march = self._walk(field, seen, late, generator)
-        found |= ray_losses(march, seen.inside, seen.pixels)
+        walks = self._walks(field, seen, late, generator)
+        each = [ray_losses(walk, seen.inside, seen.pixels) for walk in walks]
+        found |= {"int": torch.stack([e["int"] for e in each]).sum(), "free": each[-1]["free"]}
         if "rgb" in wanted:
-            near, far = march.depth[..., -2].detach(), march.depth[..., -1].detach()
+            near, far = walks[-1].depth[..., -2].detach(), walks[-1].depth[..., -1].detach()
             depth = bisect(lambda x: field(x).sdf, seen.rays, near, far, c.bisections)
             found["rgb"] = (field(seen.rays.at(depth[..., None])[:, :, 0]).rgb - seen.colors).square().mean()
         if "silh" in wanted:
@@ -95,7 +97,7 @@ class _RayTerms(_Networks):
         c = self.config
         inside, pixels, uv = (x[:, seen.empty:] for x in (seen.inside, seen.pixels, seen.rays.uv))
         rays = Rays(seen.rays.origin[:, seen.empty:], seen.rays.direction[:, seen.empty:], uv)
-        low, high = (d[..., None] for d in ball_chord(rays, c.bound)) if c.marching == "least" else c.depth_range
+        low, high = (d[..., None] for d in ball_chord(rays, c.bound)) if c.marching in ("least", "both") else c.depth_range
         depth = low + (high - low) * rand(*inside.shape, c.silh_depths, generator=generator).to(uv)
         bound = silhouette_bound(seen.camera, uv, pixels + 0.5, depth, size, c.margin)
         sdf = field(rays.at(depth).flatten(1, 2)).sdf.view(depth.shape)
@@ -148,7 +150,7 @@ class _SpaceTerms(_RayTerms):
             found["mirror"] = (field(x).sdf - field(x * x.new_tensor([-1.0, 1.0, 1.0])).sdf).abs().mean()
         return found
 
-# %% ../../nbs/tars/139_tars.ipynb #dca46bb4
+# %% ../../nbs/tars/139_tars.ipynb #0b5750df
 class _BallTerms(_SpaceTerms):
     """The losses of the two stages that prepare."""
 
@@ -165,7 +167,7 @@ class _BallTerms(_SpaceTerms):
         assert isinstance(field, DeformedField)
         if c.identity == "mean":
             d = self.deform(field.bent, x)
-            alike = (d.feature - self.plain(x).detach()).square().mean() if c.features else 0.0
+            alike = (d.feature - self.plain(x).detach()).square().mean() if c.features and c.feature_dropout else 0.0
             return {"identity": d.delta.square().mean() + alike}
         found = {"identity": (field(x).sdf - ball).square().mean()}
         return found | ({"normal": self._normals(field, count, generator)} if "normal" in wanted else {})
