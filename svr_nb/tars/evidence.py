@@ -29,13 +29,15 @@ from .system import TARS
 from ..training import fit
 
 # %% auto #0
-__all__ = ['ELEVATION', 'LATE', 'FORMS', 'learning_pictures', 'unseen_chairs', 'training_shape', 'level_scores', 'widened',
-           'kept_or', 'silhouette_arms', 'silhouette_row', 'silhouette_table', 'card', 'run_all', 'ship', 'options',
-           'main']
+__all__ = ['ELEVATION', 'LATE', 'DRAWN', 'SCORES', 'FORMS', 'learning_pictures', 'unseen_chairs', 'training_shape',
+           'level_scores', 'widened', 'kept_or', 'silhouette_arms', 'silhouette_row', 'silhouette_table', 'card',
+           'run_all', 'ship', 'options', 'main']
 
-# %% ../../nbs/tars/140_tars_evidence.ipynb #39728b94
+# %% ../../nbs/tars/140_tars_evidence.ipynb #d51a6e18
 ELEVATION = (0.0, 40.0)
 LATE = ("identity", "deform")
+DRAWN = ("data seed", "test seed", "pictures", "unseen")
+SCORES = ("IoU", "overall x10", "acc x10", "cov x10", "EMD x10", "F %")
 
 
 def learning_pictures(count: int, seed: int, folder: str | Path | None = None) -> Collection:
@@ -175,18 +177,17 @@ def silhouette_row(arm: str, seed: int, system: TARS, about: dict[str, Any], tes
     chosen = {"val IoU": float(system.evaluate(val)["IoU"].mean())} if val is not None else {}
     return {"arm": arm, "seed": seed, **scores, **chosen, **about}
 
-# %% ../../nbs/tars/140_tars_evidence.ipynb #17ef4e92
+# %% ../../nbs/tars/140_tars_evidence.ipynb #7da6559e
 def silhouette_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One line per arm and per level.
+    """One line per level, and per arm of every form.
 
     rows: from `silhouette_row` and `level_scores`.
     """
-    lines, apart = [], ("arm", "seed", "seconds", "val IoU", "empty", "data seed", "pictures", "unseen", "steps")
-    for arm in dict.fromkeys(row["arm"] for row in rows):
-        mine = [row for row in rows if row["arm"] == arm]
-        names = [n for n in ("IoU", "overall x10", *mine[0]) if n not in apart]
-        mean = {n: f"{sum(r[n] for r in mine) / len(mine):.3f}" for n in dict.fromkeys(names)}
-        each = {f"each {n}": " ".join(f"{r[n]:.3f}" for r in mine) for n in ("IoU", "overall x10")}
+    lines, name = [], lambda row: f"{row['form']}, {row['arm']}" if "form" in row else row["arm"]
+    for arm in dict.fromkeys(map(name, rows)):
+        mine = [row for row in rows if name(row) == arm]
+        mean = {n: f"{sum(r[n] for r in mine) / len(mine):.3f}" for n in SCORES}
+        each = {f"each {n}": " ".join(f"{r[n]:.3f}" for r in mine) for n in SCORES[:2]}
         lines.append({"answer": arm, "seeds": len(mine) if mine[0]["seed"] is not None else "-", **mean, **each})
     return Table(lines, title="Unseen chairs, from one picture each")
 
@@ -198,14 +199,15 @@ def card(row: dict[str, Any], levels: Sequence[dict[str, Any]]) -> str:
     """
     by = {level["arm"]: level for level in levels}
     tell = lambda r: f"IoU {r['IoU']:.3f}, Chamfer x10 {r['overall x10']:.3f}"
-    return (f"Trained on {row['pictures']} pictures of procedural chairs in {row['seconds']} s of one CPU core: "
-            f"`python -m svr_nb.tars.evidence --seeds {row['seed']} --features {row['arm'].split()[-1]} --models models --ship folder`.\n\n"
+    return (f"Trained on {row['pictures']} pictures of procedural chairs in {row['seconds']} s ({row['device']}, shared with other runs): "
+            f"`python -m svr_nb.tars.evidence --preset {row['preset']} --form {row['form']} --seeds {row['seed']} "
+            f"--features {row['arm'].split()[-1]} --models models --ship folder`.\n\n"
             f"On {row['unseen']} unseen chairs: {tell(row)}. Levels: mean shape: {tell(by['mean shape'])}; shape of the most similar training "
             f"picture: {tell(by['most similar picture'])}.\n\n"
-            "Limits: procedural chairs that are their own mirror images, cut out on white, seen from 0 to 40 degrees above. Thin parts are often "
-            "lost or too thick. The LSTM marcher was not trained. It was never shown a real photograph.")
+            "Limits: procedural chairs that are their own mirror images, cut out on white, seen from 0 to 40 degrees above, with known cameras "
+            "while learning. Thin parts are often lost or too thick. It was never shown a real photograph.")
 
-# %% ../../nbs/tars/140_tars_evidence.ipynb #a6165f6e
+# %% ../../nbs/tars/140_tars_evidence.ipynb #dc9f5235
 def run_all(given: argparse.Namespace, config: TARSConfig, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """All rows; those that the file already holds are kept, and not measured again.
 
@@ -213,11 +215,12 @@ def run_all(given: argparse.Namespace, config: TARSConfig, settings: dict[str, A
     """
     path, models = Path(given.out), Path(given.models) / given.form if given.models else None
     rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-    held = lambda arm, seed: any(r["arm"] == arm and r["seed"] == seed and all(r.get(k) == v for k, v in settings.items()) for r in rows)
+    drawn = {name: settings[name] for name in DRAWN}
+    held = lambda arm, seed, of=settings: any(r["arm"] == arm and r["seed"] == seed and all(r.get(k) == v for k, v in of.items()) for r in rows)
     learn = learning_pictures(given.pictures, given.data_seed, given.data)
     test, val = unseen_chairs(given.unseen, given.test_seed), unseen_chairs(40, given.data_seed, "val", points=0)
-    if not given.train_only and not held("mean shape", None):
-        rows += [row | settings for row in level_scores(learn, test, given.data_seed)]
+    if not given.train_only and not held("mean shape", None, drawn):
+        rows += [row | drawn for row in level_scores(learn, test, given.data_seed)]
     for seed in [s for s in given.seeds if not all(held(arm, s) for arm in ("stage 1", *(f"k = {k}" for k in given.features)))]:
         for arm, system, about in silhouette_arms(learn, seed, given.features, config, models, given.device):
             if given.train_only or held(arm, seed):
@@ -233,7 +236,7 @@ def ship(rows: Sequence[dict[str, Any]], models: str | Path, folder: str | Path,
 
     rows: from `run_all`.  models: where it kept the systems.  folder: gets the new folder.  arm, form: which of them.
     """
-    best = max((r for r in rows if r["arm"] == arm and r["form"] == form), key=lambda r: r["val IoU"])
+    best = max((r for r in rows if r["arm"] == arm and r.get("form") == form), key=lambda r: r["val IoU"])
     system = TARS.from_pretrained(str(Path(models) / form / f"{arm.replace(' ', '')}-{best['seed']}"))
     system.config = replace(system.config, level=best["level"])
     system.category, system.notes = "chair", card(best, [r for r in rows if r["seed"] is None])
@@ -241,7 +244,7 @@ def ship(rows: Sequence[dict[str, Any]], models: str | Path, folder: str | Path,
     system.half().save_pretrained(target)
     return target
 
-# %% ../../nbs/tars/140_tars_evidence.ipynb #24cfd3c8
+# %% ../../nbs/tars/140_tars_evidence.ipynb #d51fcb80
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments of the command.
 
@@ -281,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = run_all(given, config, settings)
     if rows:
         print(silhouette_table(rows))
-    if given.ship and given.models:
+    if given.ship and given.models and not given.train_only:
         ship(rows, given.models, given.ship, form=given.form)
 
 if __name__ == "__main__" and "__file__" in globals():

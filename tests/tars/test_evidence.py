@@ -12,14 +12,14 @@ from svr_nb.checkpoints import load
 from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_items import samples
 from svr_nb.tars.curriculum import TARSConfig
-from svr_nb.tars.evidence import card, learning_pictures, level_scores, main, silhouette_arms, silhouette_table, training_shape, unseen_chairs, widened
+from svr_nb.tars.evidence import FORMS, card, learning_pictures, level_scores, main, silhouette_arms, silhouette_table, training_shape, unseen_chairs, widened
 from svr_nb.metrics import voxel_iou
 from svr_nb.shapes.fields import cell_centers
 from svr_nb.tars.scores import mean_shape, surface_scores
 from svr_nb.tars.system import TARS
 
-SMALL = replace(TARSConfig.tiny(), widths=(4, 4, 8, 8), code=8, width=8, layers=2, shape_hidden=(8,), deform_hidden=(8,), rays=8, points=8, cells=12,
-                march_steps=(2, 2), batch=3, sphere_steps=3, image_steps=2, deform_steps=2)
+SMALL = replace(TARSConfig.small(), widths=(4, 4, 8, 8), code=8, width=8, layers=2, shape_hidden=(8,), deform_hidden=(8,), rays=8, points=8, cells=12,
+                march_steps=(2, 2), batch=3, sphere_steps=3, image_steps=2, identity_steps=2, deform_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +69,11 @@ def test_arms_share_stage_one(pictures):
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(TARSConfig, "tiny", classmethod(lambda cls: SMALL))
-    call = ["--seeds", "4", "--pictures", "5", "--unseen", "2", "--steps", "2", "2", "--out", str(tmp_path / "rows.json"),
+    monkeypatch.setattr(TARSConfig, "small", classmethod(lambda cls: SMALL))
+    call = ["--seeds", "4", "--device", "cpu", "--pictures", "5", "--unseen", "2", "--steps", "2", "2", "--out", str(tmp_path / "rows.json"),
             "--models", str(tmp_path / "models"), "--ship", str(tmp_path)]
+    main([*call, "--train-only"])
+    assert not (tmp_path / "rows.json").exists() and (tmp_path / "models" / "both" / "k=4-4" / "training.json").exists()
     main(call)
     rows = json.loads((tmp_path / "rows.json").read_text())
     main(call)
@@ -79,11 +81,15 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     shipped = TARS.from_pretrained(str(tmp_path / "tars-chair"))
     assert shipped.config.features == 4 and shipped.category == "chair" and "mean shape" in (tmp_path / "tars-chair" / "README.md").read_text()
     assert {row["pictures"] for row in rows} == {5} and len(silhouette_table(rows).rows) == 6
-    assert "80 unseen" not in card(rows[-1], rows[:3]) and Path(tmp_path / "models" / "k=0-4").is_dir()
+    assert "80 unseen" not in card(rows[-1], rows[:3]) and Path(tmp_path / "models" / "both" / "k=0-4").is_dir()
+    main([*call[:-2], "--form", "paper", "--features", "2"])
+    more = json.loads((tmp_path / "rows.json").read_text())
+    assert more[:6] == rows and [(r["form"], r["arm"]) for r in more[6:]] == [("paper", "stage 1"), ("paper", "k = 2")]
+    assert (tmp_path / "models" / "paper" / "k=2-4").is_dir()
 
 
 def test_the_shipped_network_sees_different_chairs():
-    system, data = load("tars", "chair"), unseen_chairs(6, 1, points=256)
+    system, data = load("tars", "chair"), unseen_chairs(6, 2, points=256)
     system.config = replace(system.config, cells=32)
     scores = system.evaluate(data)
     block, cloud = mean_shape(torch.stack([training_shape(i, 1).voxels(32) for i in range(40)]), 256)
@@ -91,13 +97,29 @@ def test_the_shipped_network_sees_different_chairs():
     assert float(scores["overall x10"].mean()) < 0.8 * float(mean.mean()) and float(scores["empty"].max()) == 0
     turned = system.codes(data.fields["image"].roll(1, 0), data.fields["mask"].roll(1, 0))
     own = system.codes(data.fields["image"], data.fields["mask"])
-    right, wrong = (sum(float(voxel_iou((system.instance(c[None])(cell_centers(32, "cpu").reshape(1, -1, 3)).sdf < -0.005).view(32, 32, 32).float(), v))
+    right, wrong = (sum(float(voxel_iou((system.instance(c[None])(cell_centers(32, "cpu").reshape(1, -1, 3)).sdf < system.config.level).view(32, 32, 32).float(), v))
                         for c, v in zip(codes, data.fields["voxels"])) for codes in (own, turned))
     assert right > 1.3 * wrong
 
 
 def test_stored_rows_are_of_the_preset():
     rows = json.loads((Path(__file__).parents[2] / "data_samples/evidence/tars_silhouettes.json").read_text())
-    tiny = TARSConfig.tiny()
-    assert {tuple(row["steps"]) for row in rows} == {(tiny.image_steps, tiny.deform_steps)} and {row["unseen"] for row in rows} == {80}
-    assert load("tars", "chair").config == replace(tiny, features=4)
+    small, ours = TARSConfig.small(), [row for row in rows if row.get("form") == "both"]
+    assert {tuple(row["steps"]) for row in ours} == {(small.image_steps, small.deform_steps)} and {row["level"] for row in ours} == {small.level}
+    assert {row["unseen"] for row in rows} == {80} and len({row["seed"] for row in ours}) == 3
+    assert load("tars", "chair").config == replace(small, features=4)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_every_form_learns_in_every_stage(pictures, form):
+    arms = {arm: system for arm, system, _ in silhouette_arms(pictures, 1, (2,), replace(SMALL, **FORMS[form]), device="cpu")}
+    first, last = (arms[name].state_dict() for name in ("stage 1", "k = 2"))
+    moved = {name.split(".")[0] for name, value in first.items() if value.shape == last[name].shape and not torch.equal(value, last[name])}
+    assert {"encoder", "shape", "deform"} <= moved and ("marcher" in moved) == (form != "chord")
+
+
+def test_kept_systems_are_read_at_the_level_asked_for(pictures, tmp_path):
+    arms = lambda level: [(s, a) for _, s, a in silhouette_arms(pictures, 1, (2,), replace(SMALL, level=level), tmp_path, "cpu")]
+    (first, took), (second, again) = arms(0.0)[1], arms(-0.25)[1]
+    assert second.config.level == -0.25 and first.config.level == 0 and took == again and took["device"] == "CPU"
+    assert all(torch.equal(v, second.state_dict()[n]) for n, v in first.state_dict().items())
