@@ -29,9 +29,9 @@ def pixel_centers(height: int, width: int, device: torch.device | str | None = N
     device: where the result lives.
     Returns a tensor (height, width, 2) holding (u, v) in [-1, 1].
     """
-    u = (2 * torch.arange(width, device=device) + 1) / width - 1
-    v = (2 * torch.arange(height, device=device) + 1) / height - 1
-    return torch.stack(torch.meshgrid(u, v, indexing="xy"), dim=-1)
+    u = (2 * torch.arange(width) + 1) / width - 1             # on the CPU, because a GPU rounds divisions otherwise
+    v = (2 * torch.arange(height) + 1) / height - 1
+    return torch.stack(torch.meshgrid(u, v, indexing="xy"), dim=-1).to(device)
 
 # %% ../nbs/00_conventions.ipynb #3cc82f53
 class SvrError(Exception):

@@ -162,7 +162,7 @@ def cell_centers(size: int, device: torch.device | str | None = None) -> Float[T
     size: cells along one side, at least 1.
     device: where the result lives.
     """
-    line = (torch.arange(int(check_number(size, "size", 1, 2048, integer=True)), device=device) + 0.5) / size - 0.5
+    line = ((torch.arange(int(check_number(size, "size", 1, 2048, integer=True))) + 0.5) / size - 0.5).to(device)
     return torch.stack(torch.meshgrid(line, line, line, indexing="ij"), -1)
 
 

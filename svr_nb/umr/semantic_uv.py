@@ -248,7 +248,7 @@ def part_pixels(maps: Float[Tensor, "b p h w"], count: int, generator: torch.Gen
     drawn = int(round(check_number(count, "count", 1, integer=True) * check_number(spare, "spare", 1.0, 10.0)))
     there = maps.sum((2, 3)) >= 1
     odds = torch.where(there[..., None], maps.flatten(2), torch.ones_like(maps.flatten(2))).flatten(0, 1)
-    pick = torch.multinomial(odds, drawn, replacement=True, generator=generator)
+    pick = torch.multinomial(odds.to(generator.device), drawn, replacement=True, generator=generator).to(maps.device)
     at = pixel_centers(maps.shape[2], maps.shape[3]).to(maps).reshape(-1, 2)[pick].unflatten(0, tuple(there.shape))
     away = (at - soft_centroids(maps)[:, :, None]).square().sum(-1)
     keep = away.argsort(dim=-1, stable=True)[..., :count]

@@ -288,4 +288,18 @@ def test_cpu_and_gpu_agree(entry):
     system = entry.make(0)
     cpu = system.reconstruct(*item(entry)).points.points
     gpu = system.cuda().reconstruct(*(x.cuda() for x in item(entry))).points.points.cpu()
-    torch.testing.assert_close(cpu, gpu, atol=1e-3, rtol=1e-3)
+    alike = torch.isclose(cpu, gpu, atol=1e-3, rtol=1e-3).all(-1)
+    assert float(alike.float().mean()) > 0.995                          # where a point is drawn from may tip over to the next triangle
+
+
+@pytest.mark.cuda
+def test_every_stage_starts_alike_on_cpu_and_gpu(entry):
+    seen: dict[str, list[dict[str, float]]] = {"cpu": [], "cuda": []}
+    for device, losses in seen.items():
+        for stage in entry.make(0).stages():
+            system = entry.make(0)
+            few = dataclasses.replace(stage, steps=2)
+            svr.fit(system, entry.data(), seed=3, device=device, progress=False, stages=[few], on_step=lambda _, values, kept=losses: kept.append(dict(values)))
+            assert all(bool(torch.isfinite(v).all()) for v in system.state_dict().values())
+    for here, there in zip(seen["cpu"][::2], seen["cuda"][::2], strict=True):
+        assert here.keys() == there.keys() and all(there[name] == pytest.approx(here[name], rel=2e-2, abs=2e-4) for name in here)
