@@ -13,6 +13,7 @@ import svr_nb as svr
 from svr_nb.conventions import CheckpointError, SvrError, seeded
 from svr_nb.reconstruction import Reconstruction
 
+from .elsewhere import other_device
 from .systems import SYSTEMS, Entry
 
 pytestmark = pytest.mark.parametrize("entry", SYSTEMS, ids=lambda e: e.name)
@@ -292,14 +293,32 @@ def test_cpu_and_gpu_agree(entry):
     assert float(alike.float().mean()) > 0.995                          # where a point is drawn from may tip over to the next triangle
 
 
+def opening_losses(entry, device: str) -> list[dict[str, float]]:
+    """Losses of the first step of every stage, trained for two."""
+    found = []
+    for stage in entry.make(0).stages():
+        kept: list[dict[str, float]] = []
+        svr.fit(entry.make(0), entry.data(), seed=3, device=device, progress=False, stages=[dataclasses.replace(stage, steps=2)],
+                on_step=lambda _, values, kept=kept: kept.append(dict(values)))
+        found.append(kept[0])
+    return found
+
+
+def assert_alike(one: list[dict[str, float]], two: list[dict[str, float]]) -> None:
+    for here, there in zip(one, two, strict=True):
+        assert here.keys() == there.keys() and all(there[name] == pytest.approx(here[name], rel=2e-2, abs=2e-4) for name in here)
+
+
 @pytest.mark.cuda
 def test_every_stage_starts_alike_on_cpu_and_gpu(entry):
-    seen: dict[str, list[dict[str, float]]] = {"cpu": [], "cuda": []}
-    for device, losses in seen.items():
-        for stage in entry.make(0).stages():
-            system = entry.make(0)
-            few = dataclasses.replace(stage, steps=2)
-            svr.fit(system, entry.data(), seed=3, device=device, progress=False, stages=[few], on_step=lambda _, values, kept=losses: kept.append(dict(values)))
-            assert all(bool(torch.isfinite(v).all()) for v in system.state_dict().values())
-    for here, there in zip(seen["cpu"][::2], seen["cuda"][::2], strict=True):
-        assert here.keys() == there.keys() and all(there[name] == pytest.approx(here[name], rel=2e-2, abs=2e-4) for name in here)
+    assert_alike(opening_losses(entry, "cpu"), opening_losses(entry, "cuda"))
+
+
+def test_nothing_is_left_behind_on_the_processor(entry):
+    """Training and reconstruction on a stand-in for a graphics card, which refuses to mix devices."""
+    here = opening_losses(entry, "cpu")
+    with other_device() as device:
+        assert_alike(here, opening_losses(entry, device))
+        system = entry.make(0).to(device)
+        found = system.reconstruct(*(x.to(device) for x in item(entry)))
+    assert len(found.points.points) > 0
