@@ -17,7 +17,7 @@ from ..conventions import check_choice, check_number, check_tensor, rand, seeded
 from ..evaluation import Table
 from ..networks.encoders import ConvEncoder, Mlp, fresh_weights
 from .deformation import DeformNet, directional_loss, fold_share
-from .hypernetwork import encoded_size, positional_encoding
+from .hypernetwork import Written, encoded_size, positional_encoding
 
 # %% auto #0
 __all__ = ['PLANE_ARMS', 'Buttons', 'plane_grid', 'buttons', 'pieces_and_holes', 'PlaneTARS', 'sample_sdf', 'train_plane',
@@ -121,7 +121,15 @@ class PlaneTARS(nn.Module):
 
         pictures: of the shapes.  x: points.  lift: factor on the features.
         """
-        said = self.deform(self.deform.write(self.encoder(pictures)), x)
+        return self.read(self.write(pictures), x, lift)
+
+    def write(self, pictures: Float[Tensor, "b 1 32 32"]) -> Written:
+        """The deformation network of every picture."""
+        return self.deform.write(self.encoder(pictures))
+
+    def read(self, written: Written, x: Float[Tensor, "b n 2"], lift: float = 1.0) -> tuple[Tensor, Tensor]:
+        """As the whole, from what was written."""
+        said = self.deform(written, x)
         place = x + said.delta if self.bends else x
         return self.sdf(place, lift * said.feature), place
 
@@ -144,7 +152,7 @@ def sample_sdf(data: Buttons, index: Int[Tensor, "b"], count: int, generator: to
 
 def _start_round(net: PlaneTARS, steps: int, generator: torch.Generator) -> None:
     """Stage 0: f becomes the distance to a circle, with features 0."""
-    optimiser = torch.optim.Adam(net.canonical.parameters(), 2e-3)
+    optimiser = torch.optim.Adam(net.canonical.parameters(), 2e-3, fused=True)
     for _ in range(steps):
         x = rand(16, 192, 2, generator=generator, low=-1.0, high=1.0)
         error = (net.sdf(x, x.new_zeros(16, 192, net.features)) - (x.norm(dim=-1) - 0.5)).square().mean()
@@ -162,14 +170,14 @@ def train_plane(data: Buttons, features: int = 2, smooth: float = 0.03, bends: b
     """
     net, generator, pictures = PlaneTARS(features, bends, seed=seed, **options), seeded(seed, 9), data.pictures
     _start_round(net, 120, generator)
-    optimiser = torch.optim.Adam(net.parameters(), lr)
+    optimiser = torch.optim.Adam(net.parameters(), lr, fused=True)
     plan = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 1.0 if i < 0.6 * steps else 0.3 if i < 0.85 * steps else 0.1)
     for _ in range(steps):
         index = torch.randint(len(pictures), (16,), generator=generator)
         x, true = sample_sdf(data, index, 192, generator)
-        loss = (net(pictures[index], x)[0].clamp(-clamp, clamp) - true.clamp(-clamp, clamp)).abs().mean()
+        written = net.write(pictures[index])
+        loss = (net.read(written, x)[0].clamp(-clamp, clamp) - true.clamp(-clamp, clamp)).abs().mean()
         if smooth and bends:
-            written = net.deform.write(net.encoder(pictures[index]))
             loss = loss + smooth * directional_loss(lambda p, w=written: net.deform(w, p).delta, x[:, ::2], generator)  # type: ignore[misc]
         optimiser.zero_grad()
         loss.backward()
