@@ -178,7 +178,7 @@ def train_plane(data: Buttons, features: int = 2, smooth: float = 0.03, bends: b
         written = net.write(pictures[index])
         loss = (net.read(written, x)[0].clamp(-clamp, clamp) - true.clamp(-clamp, clamp)).abs().mean()
         if smooth and bends:
-            loss = loss + smooth * directional_loss(lambda p, w=written: net.deform(w, p).delta, x[:, ::2], generator)  # type: ignore[misc]
+            loss = loss + smooth * directional_loss(lambda p, w=written: net.deform(w, p).delta, x[:, ::4], generator)  # type: ignore[misc]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
