@@ -97,32 +97,35 @@ class _TrainingConfig(_RayConfig):
 CHOICES = {"encoder": ("resnet18", "conv", "conv-norm"), "marching": ("lstm", "dense", "least", "both"), "identity": ("ball", "mean"),
            "eikonal_space": ("object", "canonical", "differences"), "smoothness": ("frobenius", "directional", "literal")}
 
+
+@dataclass(frozen=True)
+class _CheckedConfig(_TrainingConfig):
+    """All of it, refused if a name is not one of the choices."""
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            check_choice(getattr(self, name), f"config.{name}", choices)
+
 # %% ../../nbs/tars/137_tars_curriculum.ipynb #f4eb69ed
 @dataclass(frozen=True)
-class TARSConfig(_TrainingConfig):
+class TARSConfig(_CheckedConfig):
     """Everything that decides how TARS is built and trained; the defaults are the paper's for ShapeNet chairs.
 
     image_size; encoder ("resnet18", "conv" or "conv-norm"), widths: of the encoder.  code: size of every code.
     width, layers, levels: of the written networks and the encoding of points.  shape_hidden, deform_hidden: hyper-networks of f and g.
     features, feature_levels, raw_features, plain_hidden: k, their encoding, whether f also sees them raw, the unconditioned feature network.
     start, feature_start: factors on the first weights of g and h.  symmetric: mirrored from the half x >= 0.  lstm: memory of the marcher.
-    rays, balanced (half of them on the object), march_steps (stages 1 and 2), marching ("lstm", "dense", "least", or "both": least,
-    and in the last stage an lstm that learns to follow), bisections: per picture, ray.
-    depth_range, silh_depths, margin: depths of rays, random depths per background ray, pixels taken off the silhouette bound.
-    sdf_range, points: half side of the cube, and points in it, for L_eik and L_def.  radius: of the starting ball.
-    identity: what stage 2a starts from, the "ball" (paper) or the "mean" shape with g = 0.
+    rays, balanced (half of them on the object), march_steps (stages 1 and 2), bisections: per picture, ray.
+    marching: "lstm", "dense", "least" or "both" (an lstm follows least in the last stage).  depth_range: of the rays.  silh_depths: per ray.
+    margin: pixels taken off the silhouette bound.  sdf_range, points, radius: half side of the cube, points in it, starting ball.
     eikonal_space: "object", "canonical" (erratum T2) or "differences".  smoothness: "frobenius", "directional" (an estimate) or "literal" (T1).
-    feature_dropout: share of a batch with picture-free features in the last stage (erratum T5).  level: of the field at the surface.
-    bound, cells: of the evaluation lattice.  near: distance for precision and recall.  icp: whether shapes are aligned before scoring.
+    feature_dropout: share of a batch with picture-free features in the last stage (erratum T5).  identity: start of stage 2a, "ball" or "mean" shape.
+    level: of the field at the surface.  bound, cells: of the lattice.  near: of precision and recall.  icp: whether shapes are aligned first.
     rgb, silh, inside, free, eik, smooth, mirror, pose (naming the camera's direction from the code): weights (stage 1, stage 2) of the losses.
     flip: whether half of every batch shows mirrored pictures.  normal: weight of stage 2a's normals (erratum T6).
     sphere_steps, image_steps, identity_steps, deform_steps: of the stages; 0 leaves one out.  batch, lr: optimisation.
     deform_lr, clip: rate of the last stage and longest gradient, 0 for the same and any.  late_decay, cosine_decay: how the rate falls.
     """
-
-    def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            check_choice(getattr(self, name), f"config.{name}", choices)
 
     @classmethod
     def paper(cls, dataset: str = "shapenet", category: str = "chair") -> TARSConfig:
@@ -136,7 +139,7 @@ class TARSConfig(_TrainingConfig):
 
     @classmethod
     def small(cls) -> TARSConfig:
-        """For one GPU and about ten minutes: the same chairs as `tiny`, wider networks, eight times as many rays, and the LSTM marcher as well."""
+        """For one GPU and about six minutes: the same chairs as `tiny`, wider networks, eight times as many rays, and the LSTM marcher as well."""
         return SMALL
 
     @classmethod

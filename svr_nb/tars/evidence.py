@@ -269,7 +269,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ship", default=None, help="folder for the system with the best IoU on validation chairs")
     return parser.parse_args(arguments)
 
-
+# %% ../../nbs/tars/140_tars_evidence.ipynb #0703e8c4
 def main(arguments: Sequence[str] | None = None) -> None:
     """`python -m svr_nb.tars.evidence --seeds 21 22 23 --features 0 4 --out rows.json --models models --ship folder`."""
     given = options(arguments)
