@@ -182,8 +182,7 @@ TINY = replace(BRIEF, encoder="conv-norm", feature_start=15.0, symmetric=True, m
                sphere_steps=100, image_steps=4000, identity_steps=0, deform_steps=1500, batch=32, lr=2e-3, deform_lr=1e-3, clip=1.0, late_decay=False,
                cosine_decay=True)
 SMALL = replace(TINY, code=96, width=48, shape_hidden=(64, 64), marching="both", rays=96, points=96, rgb=(0.0, 0.1), free=(0.0, 0.1), batch=64,
-                level=-0.01,
-                image_steps=4200, identity_steps=200, deform_steps=1600)
+                level=-0.01, image_steps=4200, identity_steps=200, deform_steps=1600)
 GLIMPSE = replace(BRIEF, image_size=32, widths=(8, 16, 32), code=32, width=24, shape_hidden=(32,), deform_hidden=(32,), levels=3, rays=24,
                   march_steps=(6, 6), bisections=3, points=24, cells=32, sphere_steps=80, image_steps=150, identity_steps=30, deform_steps=100,
                   batch=8, lr=3e-3)

@@ -23,6 +23,7 @@ from ..data.sample_items import SPLITS, Recipe, samples
 from ..data.sample_shapes import SampleShape, sample_shape
 from ..evaluation import Table
 from ..metrics import voxel_iou
+from ..run_folders import write_bytes
 from .curriculum import TARSConfig
 from .scores import mean_row, mean_shape, most_similar, surface_scores
 from .system import TARS
@@ -30,8 +31,8 @@ from ..training import fit
 
 # %% auto #0
 __all__ = ['ELEVATION', 'LATE', 'DRAWN', 'SCORES', 'FORMS', 'learning_pictures', 'unseen_chairs', 'training_shape',
-           'level_scores', 'widened', 'kept_or', 'silhouette_arms', 'silhouette_row', 'silhouette_table', 'card',
-           'run_all', 'ship', 'options', 'main']
+           'level_scores', 'widened', 'kept_or_trained', 'silhouette_arms', 'silhouette_row', 'silhouette_table',
+           'card', 'run_all', 'ship', 'options', 'main']
 
 # %% ../../nbs/tars/140_tars_evidence.ipynb #d51a6e18
 ELEVATION = (0.0, 40.0)
@@ -120,7 +121,7 @@ FORMS: dict[str, dict[str, Any]] = {
               "identity": "ball", "feature_dropout": 0.5, "start": 1.0, "feature_start": 1.0, "raw_features": False, "level": 0.0}}
 
 # %% ../../nbs/tars/140_tars_evidence.ipynb #0d6ab3a9
-def kept_or(path: Path | None, config: TARSConfig, make: Callable[[], TARS]) -> tuple[TARS, dict[str, Any]]:
+def kept_or_trained(path: Path | None, config: TARSConfig, make: Callable[[], TARS]) -> tuple[TARS, dict[str, Any]]:
     """A trained system from its folder, or else a new one, which is then kept there; and what its training took.
 
     path: of the folder, or None.  config: decides how a kept system is read.  make: trains.
@@ -135,7 +136,7 @@ def kept_or(path: Path | None, config: TARSConfig, make: Callable[[], TARS]) -> 
     about = {"seconds": round(time.perf_counter() - began), "device": kind}
     if path:
         system.save_pretrained(path)
-        (path / "training.json").write_text(json.dumps(about))
+        write_bytes(path / "training.json", json.dumps(about).encode())
     return system, about
 
 # %% ../../nbs/tars/140_tars_evidence.ipynb #cc65bb3b
@@ -160,10 +161,10 @@ def silhouette_arms(learn: Collection, seed: int, features: Sequence[int] = (0, 
         fit(system, learn, seed=seed, progress=False, device=device, stages=[s for s in system.stages() if s.name in LATE])
         return system
 
-    first, took = kept_or(place("stage 1"), c, stage_one)
+    first, took = kept_or_trained(place("stage 1"), c, stage_one)
     yield "stage 1", first, took
     for k in features:
-        system, more = kept_or(place(f"k = {k}"), c, the_rest)
+        system, more = kept_or_trained(place(f"k = {k}"), c, the_rest)
         yield f"k = {k}", system, more | {"seconds": took["seconds"] + more["seconds"]}
 
 
@@ -226,7 +227,7 @@ def run_all(given: argparse.Namespace, config: TARSConfig, settings: dict[str, A
             if given.train_only or held(arm, seed):
                 continue
             rows.append(silhouette_row(arm, seed, system, about, test, val) | settings)
-            path.write_text(json.dumps(rows, indent=1))
+            write_bytes(path, json.dumps(rows, indent=1).encode())
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
     return rows
 

@@ -284,13 +284,18 @@ def test_evaluation_is_a_table(entry):
     assert len(table.rows) >= 2 and all(np.isfinite(row["mean"]) for row in table.rows)
 
 
+def said(found: Reconstruction) -> torch.Tensor:
+    """What the system itself answers; points that are only sampled from it may tip over to the next triangle."""
+    form = getattr(found, found.predicted)
+    return {"points": lambda: form.points, "mesh": lambda: form.verts, "voxels": lambda: form.occupancy}[found.predicted]().cpu()
+
+
 @pytest.mark.cuda
 def test_cpu_and_gpu_agree(entry):
     system = entry.make(0)
-    cpu = system.reconstruct(*item(entry)).points.points
-    gpu = system.cuda().reconstruct(*(x.cuda() for x in item(entry))).points.points.cpu()
-    alike = torch.isclose(cpu, gpu, atol=1e-3, rtol=1e-3).all(-1)
-    assert float(alike.float().mean()) > 0.995                          # where a point is drawn from may tip over to the next triangle
+    cpu = said(system.reconstruct(*item(entry)))
+    gpu = said(system.cuda().reconstruct(*(x.cuda() for x in item(entry))))
+    torch.testing.assert_close(cpu, gpu, atol=1e-3, rtol=1e-3)
 
 
 def opening_losses(entry, device: str) -> list[dict[str, float]]:
@@ -316,9 +321,8 @@ def test_every_stage_starts_alike_on_cpu_and_gpu(entry):
 
 def test_nothing_is_left_behind_on_the_processor(entry):
     """Training and reconstruction on a stand-in for a graphics card, which refuses to mix devices."""
-    here = opening_losses(entry, "cpu")
+    here, answer = opening_losses(entry, "cpu"), said(entry.make(0).reconstruct(*item(entry)))
     with other_device() as device:
         assert_alike(here, opening_losses(entry, device))
-        system = entry.make(0).to(device)
-        found = system.reconstruct(*(x.to(device) for x in item(entry)))
-    assert len(found.points.points) > 0
+        there = said(entry.make(0).to(device).reconstruct(*(x.to(device) for x in item(entry))))
+    torch.testing.assert_close(answer, there, atol=1e-3, rtol=1e-3)
