@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-tars-sdf evidence-tars clean
+.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-tars-sdf evidence-tars clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -26,18 +26,26 @@ help:
 setup: .venv/.ready
 
 lab: setup
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS) nbs/index.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/nbs/index.ipynb $(LAB_OPTIONS)
 
 demo: setup
 	$(BIN)/svr_nb demo --out $(OUT) --system $(SYSTEM) --category $(CATEGORY) $(if $(PHOTO),--photo "$(PHOTO)") $(if $(MASK),--mask "$(MASK)")
 
-test: check-export lint notebooks pytest
+test: check-export check-links lint notebooks pytest
 
-check-export: setup
+check-links: setup
+	$(BIN)/python .ci/book.py write
+
+export: setup
 	$(BIN)/python .ci/notebooks.py check
+
+check-links: setup
+	$(BIN)/python .ci/book.py check
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
 notebooks: setup
@@ -45,6 +53,9 @@ notebooks: setup
 
 pytest: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
+
+links: setup
+	$(BIN)/python .ci/book.py write
 
 export: setup
 	$(BIN)/nbdev_export
@@ -60,27 +71,27 @@ hooks: setup
 
 # PHOTOS=folder measures how well the shipped horse covers photographs; without it the ablations are trained on fresh seeds.
 evidence-ssl3d: setup
-	$(BIN)/python -m svr_nb.ssl3d.evidence $(if $(PHOTOS),--photos "$(PHOTOS)",--seeds $(SEEDS))
+	$(BIN)/python -m svr_nb.experiments.ssl3d $(if $(PHOTOS),--photos "$(PHOTOS)",--seeds $(SEEDS))
 
 # PHOTOS=folder trains on photographs with silhouettes and measures the last forty by name.
 evidence-umr: setup
-	$(BIN)/python -m svr_nb.umr.evidence $(if $(PHOTOS),--photos "$(PHOTOS)" --seeds 0)
+	$(BIN)/python -m svr_nb.experiments.umr $(if $(PHOTOS),--photos "$(PHOTOS)" --seeds 0)
 
 evidence-lem: setup
-	$(BIN)/python -m svr_nb.lem.evidence
+	$(BIN)/python -m svr_nb.experiments.lem
 
 # The ablation of the texture stage; with PHOTOS=folder the two-dimensional proxy on photographs instead.
 evidence-agt: setup
-	$(BIN)/python -m $(if $(PHOTOS),svr_nb.agt.warp_recovery --photos "$(PHOTOS)" --seeds $(SEEDS),svr_nb.agt.evidence --umr svr_nb/checkpoints/umr-bird)
+	$(BIN)/python -m $(if $(PHOTOS),svr_nb.experiments.warp_recovery --photos "$(PHOTOS)" --seeds $(SEEDS),svr_nb.experiments.agt --umr svr_nb/checkpoints/umr-bird)
 
 # Chairs from exact distances, with and without point features; rows that OUT_TARS already holds are not run again.
 OUT_TARS ?= tars_direct.json
 evidence-tars-sdf: setup
-	$(BIN)/python -m svr_nb.tars.direct_sdf --seeds $(SEEDS) --features 0 4 --out $(OUT_TARS)
+	$(BIN)/python -m svr_nb.experiments.direct_sdf --seeds $(SEEDS) --features 0 4 --out $(OUT_TARS)
 
 # Chairs from silhouettes: stage 1 once per seed, then k = 0 and k = 4 from it. Seven minutes of an H100 for three seeds side by side; on a CPU, hours.
 evidence-tars: setup
-	$(BIN)/python -m svr_nb.tars.evidence --models tars_models --data tars_models --out tars_silhouettes.json
+	$(BIN)/python -m svr_nb.experiments.tars --models tars_models --data tars_models --out tars_silhouettes.json
 
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info

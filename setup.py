@@ -1,4 +1,5 @@
 """Installs svr_nb. Every value comes from settings.ini, so that nbdev and pip never disagree."""
+
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -8,7 +9,9 @@ settings = ConfigParser(delimiters=["="], interpolation=None)
 settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 settings = settings["DEFAULT"]
 
-lab, fast, masks, dev = (settings[f"{name}_requirements"].split() for name in ("lab", "fast", "masks", "dev"))
+lab, fast, masks, dev = (
+    settings[f"{name}_requirements"].split() for name in ("lab", "fast", "masks", "dev")
+)
 setup(
     name="svr_nb",
     version=settings["version"],
@@ -22,8 +25,20 @@ setup(
     include_package_data=True,
     python_requires=f">={settings['min_python']}",
     install_requires=settings["requirements"].split(),
-    extras_require={"lab": lab, "fast": fast, "masks": masks, "dev": lab + fast + dev, "all": lab + fast + masks},
-    entry_points={"console_scripts": settings["console_scripts"].split(), "nbdev": ["svr_nb=svr_nb._modidx:d"]},
-    classifiers=["Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Image Processing"],
+    extras_require={
+        "lab": lab,
+        "fast": fast,
+        "masks": masks,
+        "dev": lab + fast + dev,
+        "all": lab + fast + masks,
+    },
+    entry_points={
+        "console_scripts": settings["console_scripts"].split(),
+        "nbdev": ["svr_nb=svr_nb._modidx:d"],
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Processing",
+    ],
     zip_safe=False,
 )

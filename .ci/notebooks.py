@@ -5,10 +5,12 @@ clean    removes what does not belong into version control (widget state, counte
 outputs  runs notebooks with a kernel and stores their pictures (all, or the ones named)
 readme   writes README.md from nbs/index.ipynb
 """
+
 from __future__ import annotations
 
 import filecmp
 import json
+import posixpath
 import re
 import shutil
 import subprocess
@@ -19,7 +21,9 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if not re.search(r"/[._]", str(p.relative_to(ROOT))))
+NOTEBOOKS = sorted(
+    p for p in (ROOT / "nbs").rglob("*.ipynb") if not re.search(r"/[._]", str(p.relative_to(ROOT)))
+)
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "python3", "language": "python", "name": "python3"}
 DIRECTIVE = re.compile(r"^\s*#\s*\|\s*(\w+)", re.M)
@@ -28,12 +32,19 @@ DIRECTIVE = re.compile(r"^\s*#\s*\|\s*(\w+)", re.M)
 def cleaned_output(output: dict) -> dict | None:
     """One output without counters and widget references; None if nothing is left worth keeping."""
     output = dict(output)
-    if output["output_type"] == "error" or (output["output_type"] == "stream" and output["name"] == "stderr"):
+    if output["output_type"] == "error" or (
+        output["output_type"] == "stream" and output["name"] == "stderr"
+    ):
         return None
     if "data" in output:
-        output["data"] = {kind: value for kind, value in output["data"].items() if kind != WIDGET_VIEW}
+        output["data"] = {
+            kind: value for kind, value in output["data"].items() if kind != WIDGET_VIEW
+        }
         only_text = set(output["data"]) <= {"text/plain"}
-        if only_text and re.match(r"(HBox|VBox|Output|FigureWidget|Plot|interactive|Label)\(", "".join(output["data"].get("text/plain", ""))):
+        if only_text and re.match(
+            r"(HBox|VBox|Output|FigureWidget|Plot|interactive|Label)\(",
+            "".join(output["data"].get("text/plain", "")),
+        ):
             return None
     if "execution_count" in output:
         output["execution_count"] = None
@@ -78,36 +89,58 @@ def outputs(paths: list[Path]) -> None:
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         where = {"metadata": {"path": str(path.parent)}}
-        NotebookClient(notebook, timeout=600, kernel_name="python3", store_widget_state=False, resources=where).execute()
+        NotebookClient(
+            notebook, timeout=600, kernel_name="python3", store_widget_state=False, resources=where
+        ).execute()
         write(path, dump(cleaned(json.loads(nbformat.writes(notebook)))))
         print(f"ran {path.relative_to(ROOT)}")
 
 
 def readme_text() -> str:
-    """README.md as it follows from the tour: hidden cells dropped, pictures replaced by files in data_samples."""
+    """README.md as it follows from the tour: hidden cells and footer dropped, links from the root."""
     from nbconvert import MarkdownExporter
 
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
-    notebook.cells = [c for c in notebook.cells if c.cell_type != "code" or not {"hide", "default_exp"} & set(DIRECTIVE.findall(c.source))]
+    notebook.cells = [cell for cell in notebook.cells if not left_out(cell)]
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.source = "\n".join(line for line in cell.source.split("\n") if not DIRECTIVE.match(line))
+            lines = cell.source.split("\n")
+            cell.source = "\n".join(line for line in lines if not DIRECTIVE.match(line))
             cell.outputs = []
     notebook.metadata["language_info"] = {"name": "python"}
     text, _ = MarkdownExporter().from_notebook_node(notebook)
-    text = text.replace("](../", "](").replace('src="../', 'src="')
-    return "<!-- made from nbs/index.ipynb by `make readme` -->\n\n" + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    text = re.sub(r"(\]\()([^)\s]+)", from_root, text)
+    text = re.sub(r'(src=")([^"]+)', from_root, text)
+    made = "<!-- made from nbs/index.ipynb by `make readme` -->\n\n"
+    return made + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def left_out(cell: dict) -> bool:
+    """Whether a cell of the tour does not belong into README.md."""
+    if cell["cell_type"] == "code":
+        return bool({"hide", "default_exp"} & set(DIRECTIVE.findall(cell["source"])))
+    return cell["source"].startswith("<!-- footer -->")
+
+
+def from_root(link: re.Match[str]) -> str:
+    """A relative link of nbs/, as seen from the folder above it."""
+    if re.match(r"[a-z]+:|#", link[2]):
+        return link[0]
+    return link[1] + posixpath.normpath(posixpath.join("nbs", link[2]))
 
 
 def differences(fresh: Path, committed: Path) -> list[str]:
     """Python files that differ between two trees, as readable lines."""
+
     def names(root: Path) -> set[str]:
         return {str(p.relative_to(root)) for p in root.rglob("*.py")}
 
     lines = [f"only in the fresh export: {n}" for n in sorted(names(fresh) - names(committed))]
     lines += [f"not made by any notebook: {n}" for n in sorted(names(committed) - names(fresh))]
     both = sorted(names(fresh) & names(committed))
-    return lines + [f"differs: {n}" for n in both if not filecmp.cmp(fresh / n, committed / n, shallow=False)]
+    return lines + [
+        f"differs: {n}" for n in both if not filecmp.cmp(fresh / n, committed / n, shallow=False)
+    ]
 
 
 def check_export() -> list[str]:
@@ -125,11 +158,16 @@ def check_export() -> list[str]:
 
 def check() -> int:
     problems = check_export()
-    problems += [f"not clean (run `make export`): {p.relative_to(ROOT)}" for p in NOTEBOOKS
-                 if dump(cleaned(json.loads(p.read_text(encoding="utf-8")))) != p.read_text(encoding="utf-8")]
+    problems += [
+        f"not clean (run `make export`): {p.relative_to(ROOT)}"
+        for p in NOTEBOOKS
+        if dump(cleaned(json.loads(p.read_text(encoding="utf-8")))) != p.read_text(encoding="utf-8")
+    ]
     if (ROOT / "README.md").read_text(encoding="utf-8") != readme_text():
         problems.append("README.md does not follow from nbs/index.ipynb (run `make readme`)")
-    print("\n".join(problems) or f"{len(NOTEBOOKS)} notebooks: export, cleanliness and README agree")
+    print(
+        "\n".join(problems) or f"{len(NOTEBOOKS)} notebooks: export, cleanliness and README agree"
+    )
     return len(problems)
 
 

@@ -1,4 +1,7 @@
-"""What every test may use: repeatable chance, optional real data, markers that skip where hardware is missing."""
+"""What every test may use: repeatable chance, optional real data, markers that skip where hardware
+is missing.
+"""
+
 from __future__ import annotations
 
 import os
@@ -30,7 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Files stay together, for their fixtures; whole notebooks, which share none and take long, go to whichever worker is free."""
+    """Files stay together, for their fixtures; whole notebooks, which share none and take long, go
+    to whichever worker is free.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class ByFile(LoadFileScheduling):
@@ -48,7 +53,9 @@ def generator() -> torch.Generator:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real photographs and meshes; SVR_REAL_DATA names it. The test skips where there is none."""
+    """Folder of real photographs and meshes; SVR_REAL_DATA names it. The test skips where there is
+    none.
+    """
     if not REAL_DATA.is_dir():
         pytest.skip("no real data here (set SVR_REAL_DATA to a folder of it)")
     return REAL_DATA

@@ -1,4 +1,5 @@
 """Conventions: frames, errors, checked arguments, seeds."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,15 +8,30 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svr_nb.conventions import (FRAMES, InputError, SvrError, check_choice, check_number, check_tensor, describe, frame_matrix, pick_device,
-                                pixel_centers, rand, refuse, seeded)
+from svr_nb.conventions import (
+    FRAMES,
+    InputError,
+    SvrError,
+    check_choice,
+    check_number,
+    check_tensor,
+    describe,
+    frame_matrix,
+    pick_device,
+    pixel_centers,
+    rand,
+    refuse,
+    seeded,
+)
 
 
 @pytest.mark.parametrize("height,width", [(1, 1), (2, 4), (5, 3)])
 def test_pixel_centers_agree_with_grid_sample(height, width):
     """Sampling an image at its own pixel centres gives the image back."""
     image = rand(1, 1, height, width, generator=seeded(1))
-    again = torch.nn.functional.grid_sample(image, pixel_centers(height, width)[None], align_corners=False)
+    again = torch.nn.functional.grid_sample(
+        image, pixel_centers(height, width)[None], align_corners=False
+    )
     torch.testing.assert_close(again, image)
 
 
@@ -46,17 +62,40 @@ def test_seeding_leaves_the_global_state_alone():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(3, 2), torch.zeros(3), torch.full((3, 3), torch.nan), torch.full((3, 3), torch.inf), torch.zeros(0, 3), "abc",
-                                 None, [[1, 2], [3]], np.array(["a"]), torch.zeros(2, 3, dtype=torch.complex64), {"a": 1}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        torch.zeros(3, 2),
+        torch.zeros(3),
+        torch.full((3, 3), torch.nan),
+        torch.full((3, 3), torch.inf),
+        torch.zeros(0, 3),
+        "abc",
+        None,
+        [[1, 2], [3]],
+        np.array(["a"]),
+        torch.zeros(2, 3, dtype=torch.complex64),
+        {"a": 1},
+    ],
+)
 def test_bad_tensors_name_the_argument(bad):
     with pytest.raises(InputError, match="^points: expected"):
         check_tensor(bad, "points", "n 3")
 
 
-@pytest.mark.parametrize("shape,pattern,fits", [((2, 3), "n 3", True), ((2, 2), "n n", True), ((2, 3), "n n", False),
-                                                ((7, 2, 3), "... n 3", True),
-                                                ((2, 3), "... n 3", True),
-                                                ((3,), "... n 3", False), ((4, 4, 4), "d d d", True), ((4, 4, 3), "d d d", False)])
+@pytest.mark.parametrize(
+    "shape,pattern,fits",
+    [
+        ((2, 3), "n 3", True),
+        ((2, 2), "n n", True),
+        ((2, 3), "n n", False),
+        ((7, 2, 3), "... n 3", True),
+        ((2, 3), "... n 3", True),
+        ((3,), "... n 3", False),
+        ((4, 4, 4), "d d d", True),
+        ((4, 4, 3), "d d d", False),
+    ],
+)
 def test_shape_patterns(shape, pattern, fits):
     if fits:
         assert check_tensor(torch.zeros(shape), "x", pattern).shape == shape

@@ -1,4 +1,5 @@
 """Settings, the losses of the texture stage, and the system that starts from UMR."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -8,26 +9,32 @@ import torch
 
 import svr_nb as svr
 from svr_nb.agt.adaptive_sampling import VarianceMap
-from svr_nb.agt.presets import AGTConfig, TextureWeights, agt_stages, texture_weights
+from svr_nb.agt.config import AGTConfig, TextureWeights, agt_stages, texture_weights
 from svr_nb.agt.system import AGT, continued, texture_scores
-from svr_nb.agt.texture_stage import align_loss, random_view, step_loss
-from svr_nb.cameras import WeakPerspective
+from svr_nb.agt.losses import align_loss, random_view, step_loss
+from svr_nb.cameras.projections import WeakPerspective
 from svr_nb.conventions import InputError, seeded
 from svr_nb.render.soft_mesh import soft_rasterize
 from svr_nb.shapes.uv import symmetric_sphere
-from svr_nb.training import fit
+from svr_nb.training.loop import fit
 from svr_nb.umr.semantic_uv import exact_flow
 from svr_nb.umr.texture_cycle import cycle_gap, flow_on_faces
 
 from suite.systems import few_birds, small_agt, small_umr
 
 SPHERE = symmetric_sphere(1)
-CAMERA = WeakPerspective(torch.tensor([0.7]), torch.tensor([[0.1, 0.0]]), torch.tensor([[1.0, 0, 0, 0]]))
+CAMERA = WeakPerspective(
+    torch.tensor([0.7]), torch.tensor([[0.1, 0.0]]), torch.tensor([[1.0, 0, 0, 0]])
+)
 
 
 def gap(shift=0.0):
     render = soft_rasterize(CAMERA.project(SPHERE.mesh.verts[None]), SPHERE.mesh.faces, 32)
-    return cycle_gap(flow_on_faces(exact_flow(SPHERE.mesh.verts, SPHERE.mesh, CAMERA, 16, 32), SPHERE.mesh) + shift, render)
+    return cycle_gap(
+        flow_on_faces(exact_flow(SPHERE.mesh.verts, SPHERE.mesh, CAMERA, 16, 32), SPHERE.mesh)
+        + shift,
+        render,
+    )
 
 
 def batch(seed=0, count=3):
@@ -38,7 +45,8 @@ def texture_losses(system, seed=0):
     return system.losses(batch(seed), system.stages()[-1])
 
 
-# the stage's pieces -------------------------------------------------------------------------------------------------
+# the stage's pieces
+# -------------------------------------------------------------------------------------------------
 def test_alignment_is_the_cycle_without_its_square():
     found = gap(0.1)
     away = (found.looked - found.seen).norm(dim=-1)[found.visible]
@@ -47,7 +55,12 @@ def test_alignment_is_the_cycle_without_its_square():
 
 
 def test_random_views_keep_scale_place_and_elevation():
-    many = WeakPerspective(*(x.expand(200, *x.shape[1:]) for x in (CAMERA.scale, CAMERA.translation, CAMERA.quaternion)))
+    many = WeakPerspective(
+        *(
+            x.expand(200, *x.shape[1:])
+            for x in (CAMERA.scale, CAMERA.translation, CAMERA.quaternion)
+        )
+    )
     views = random_view(many, seeded(0))
     up = views.project(torch.tensor([0.0, 1.0, 0.0]).expand(200, 1, 3))[:, 0, :2]
     assert torch.allclose(up, up[:1].expand_as(up), atol=1e-5)
@@ -56,43 +69,79 @@ def test_random_views_keep_scale_place_and_elevation():
 
 
 def test_step_loss_teaches_the_map_alone():
-    image, raw = torch.rand(1, 3, 32, 32, generator=seeded(1)), torch.zeros(1, 1, 32, 32, requires_grad=True)
+    image, raw = (
+        torch.rand(1, 3, 32, 32, generator=seeded(1)),
+        torch.zeros(1, 1, 32, 32, requires_grad=True),
+    )
     found = gap(0.1)
     assert not step_loss(image, found, VarianceMap(1 + raw.detach()), 3.0).requires_grad
     step_loss(image, found, VarianceMap(1 + raw), 3.0).backward()
     assert raw.grad.abs().sum() > 0
 
 
-# settings ------------------------------------------------------------------------------------------------------------
+# settings
+# ------------------------------------------------------------------------------------------------------------
 def test_presets_continue_umr():
-    assert AGTConfig.tiny().second == svr.UMR.Config.tiny().second and AGTConfig.paper().image_size == 256
+    assert (
+        AGTConfig.tiny().second == svr.UMR.Config.tiny().second
+        and AGTConfig.paper().image_size == 256
+    )
     names = [stage.name for stage in agt_stages(AGTConfig.tiny())]
     assert names == ["round 1", "round 2", "texture"]
 
 
 def test_weights_follow_the_switches():
     tiny = AGTConfig.tiny()
-    assert {"align", "rec", "perc", "var", "step", "fid", "adv", "mask"} <= set(texture_weights(tiny))
-    assert "step" not in texture_weights(replace(tiny, variance="joint")) and "var" not in texture_weights(replace(tiny, variance="off"))
+    assert {"align", "rec", "perc", "var", "step", "fid", "adv", "mask"} <= set(
+        texture_weights(tiny)
+    )
+    assert "step" not in texture_weights(
+        replace(tiny, variance="joint")
+    ) and "var" not in texture_weights(replace(tiny, variance="off"))
     silent = replace(tiny, texture=TextureWeights(fid=0.0, adv=0.0))
     assert "critic" not in agt_stages(silent)[-1].weights
     assert agt_stages(replace(tiny, critic_steps=5))[-1].active(3) == ("critic",)
 
 
-@pytest.mark.parametrize("change", [{"variance": "both"}, {"judge": "tiny"}, {"align_norm": 3}, {"gan": "hinge"}, {"var_mode": "add"}, {"fid_form": "half"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variance": "both"},
+        {"judge": "tiny"},
+        {"align_norm": 3},
+        {"gan": "hinge"},
+        {"var_mode": "add"},
+        {"fid_form": "half"},
+    ],
+)
 def test_choices_that_do_not_exist_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         replace(AGTConfig.tiny(), **change)
 
 
-# the system ----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("change", [
-    {"variance": "joint"}, {"variance": "off"}, {"var_mode": "affine", "var_channels": 3}, {"variance": "joint", "var_forward": "straight_through"},
-    {"gan": "wgan_gp"}, {"saturating": True}, {"fid_form": "mean_only"}, {"fid_form": "diag"}, {"align_norm": 2, "rec_norm": 2},
-    {"texture": TextureWeights(adv=0.0)}, {"texture": TextureWeights(fid=0.0)}])
+# the system
+# ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variance": "joint"},
+        {"variance": "off"},
+        {"var_mode": "affine", "var_channels": 3},
+        {"variance": "joint", "var_forward": "straight_through"},
+        {"gan": "wgan_gp"},
+        {"saturating": True},
+        {"fid_form": "mean_only"},
+        {"fid_form": "diag"},
+        {"align_norm": 2, "rec_norm": 2},
+        {"texture": TextureWeights(adv=0.0)},
+        {"texture": TextureWeights(fid=0.0)},
+    ],
+)
 def test_every_reading_trains(change):
     system = AGT(replace(small_agt().config, **change), seed=0)
-    history = fit(system, few_birds(), progress=False, stages=[replace(system.stages()[-1], steps=2)])
+    history = fit(
+        system, few_birds(), progress=False, stages=[replace(system.stages()[-1], steps=2)]
+    )
     assert all(torch.isfinite(torch.tensor(v)).all() for v in history.columns.values())
     assert all(torch.isfinite(p).all() for p in system.parameters())
 
@@ -101,9 +150,20 @@ def test_critic_and_networks_get_their_own_gradients():
     system = small_agt()
     losses = texture_losses(system)
     networks, critic = system.parameter_groups()["networks"], system.parameter_groups()["critic"]
-    assert all(g is None for g in torch.autograd.grad(losses["critic"], networks, allow_unused=True, retain_graph=True))
-    assert any(g is not None and g.abs().sum() > 0 for g in torch.autograd.grad(losses["adv"], networks, allow_unused=True, retain_graph=True))
-    assert any(g is not None and g.abs().sum() > 0 for g in torch.autograd.grad(losses["critic"], critic, allow_unused=True))
+    assert all(
+        g is None
+        for g in torch.autograd.grad(
+            losses["critic"], networks, allow_unused=True, retain_graph=True
+        )
+    )
+    assert any(
+        g is not None and g.abs().sum() > 0
+        for g in torch.autograd.grad(losses["adv"], networks, allow_unused=True, retain_graph=True)
+    )
+    assert any(
+        g is not None and g.abs().sum() > 0
+        for g in torch.autograd.grad(losses["critic"], critic, allow_unused=True)
+    )
 
 
 @pytest.mark.parametrize("shape_too", [False, True])
@@ -111,7 +171,9 @@ def test_critic_and_networks_get_their_own_gradients():
 def test_losses_of_drawings_reach_the_shape_if_wanted(name, shape_too):
     system = AGT(replace(small_agt().config, shape_too=shape_too), seed=0)
     for module in (system.shape, system.camera):
-        found = torch.autograd.grad(texture_losses(system)[name], list(module.parameters()), allow_unused=True)
+        found = torch.autograd.grad(
+            texture_losses(system)[name], list(module.parameters()), allow_unused=True
+        )
         assert any(g is not None and g.any() for g in found) == (shape_too and name != "align")
 
 
@@ -125,24 +187,39 @@ def test_unrolled_map_learns_from_its_step_and_not_from_colours():
 def test_joint_map_learns_from_colours():
     system = AGT(replace(small_agt().config, variance="joint"), seed=0)
     losses = texture_losses(system)
-    assert "step" not in losses and torch.autograd.grad(losses["rec"], [system.var.last.weight])[0].abs().sum() > 0
+    assert (
+        "step" not in losses
+        and torch.autograd.grad(losses["rec"], [system.var.last.weight])[0].abs().sum() > 0
+    )
 
 
 def test_from_umr_answers_as_the_umr_and_keeps_the_template():
     umr = small_umr()
     fit(umr, few_birds(), progress=False)
-    system = AGT.from_umr(umr, continued(umr, texture_steps=2, var_widths=(8,), var_start=8, critic_widths=(4, 8), bank=6))
+    system = AGT.from_umr(
+        umr,
+        continued(umr, texture_steps=2, var_widths=(8,), var_start=8, critic_widths=(4, 8), bank=6),
+    )
     image, mask = few_birds()["image"][0], few_birds()["mask"][0]
     a, b = (s.reconstruct(image, mask) for s in (umr, system))
-    assert torch.equal(a.mesh.verts, b.mesh.verts) and torch.allclose(a.render(size=32), b.render(size=32), atol=1e-3)
+    assert torch.equal(a.mesh.verts, b.mesh.verts) and torch.allclose(
+        a.render(size=32), b.render(size=32), atol=1e-3
+    )
     fit(system, few_birds(), progress=False, stages=system.stages()[-1:])
-    assert torch.equal(system.template, umr.template) and torch.equal(system.vert_labels, umr.vert_labels)
-    assert system.memory["bank"].shape == (6, 64) and not torch.equal(system.flow.last.weight, umr.flow.last.weight)
+    assert torch.equal(system.template, umr.template) and torch.equal(
+        system.vert_labels, umr.vert_labels
+    )
+    assert system.memory["bank"].shape == (6, 64) and not torch.equal(
+        system.flow.last.weight, umr.flow.last.weight
+    )
 
 
 def test_from_umr_refuses_what_does_not_fit():
     umr = small_umr()
-    for call in (lambda: AGT.from_umr("umr"), lambda: AGT.from_umr(umr, replace(small_agt().config, code=8))):
+    for call in (
+        lambda: AGT.from_umr("umr"),
+        lambda: AGT.from_umr(umr, replace(small_agt().config, code=8)),
+    ):
         with pytest.raises(InputError, match="umr|config"):
             call()
 
@@ -151,7 +228,10 @@ def test_scores_name_what_the_paper_measures():
     system = small_agt()
     scores = system.evaluate(few_birds())
     assert {"mask IoU", "SSIM", "SSIM in the union", "unseen views, kernel distance"} <= set(scores)
-    assert torch.equal(texture_scores(system, few_birds())["SSIM"], scores["SSIM"]) and float(scores["SSIM"].max()) <= 1
+    assert (
+        torch.equal(texture_scores(system, few_birds())["SSIM"], scores["SSIM"])
+        and float(scores["SSIM"].max()) <= 1
+    )
 
 
 def test_shipped_umr_can_be_continued():
@@ -168,13 +248,17 @@ def test_modulated_texture_is_read_from_the_modulated_photograph():
     assert float((bright - system.reconstruct(image, mask).render(size=32)).max()) > 0.05
 
 
-# the evidence command ------------------------------------------------------------------------------------------------
+# the evidence command
+# ------------------------------------------------------------------------------------------------
 def test_every_arm_differs_in_what_it_says():
-    from svr_nb.agt.evidence import ARMS, arm_config
+    from svr_nb.experiments.agt import ARMS, arm_config
 
     full = small_agt().config
     made = {arm: arm_config(arm, full) for arm in ARMS}
-    assert made["umr"] == made["umr, same weights"] == made["full"] == full and made["-D_var"].variance == "off"
+    assert (
+        made["umr"] == made["umr, same weights"] == made["full"] == full
+        and made["-D_var"].variance == "off"
+    )
     assert made["-shape"] == replace(full, shape_too=False)
     for arm, name in (("-FID", "fid"), ("-align", "align"), ("-adv", "adv")):
         assert made[arm] == replace(full, texture=replace(full.texture, **{name: 0.0}))
@@ -185,32 +269,67 @@ def test_every_arm_differs_in_what_it_says():
 def test_evidence_command_runs_every_arm(tmp_path, capsys, monkeypatch):
     import json
 
-    from svr_nb.agt import evidence
+    from svr_nb.experiments import agt as evidence
 
     umr = small_umr()
     fit(umr, few_birds(), progress=False)
     umr.save_pretrained(tmp_path / "umr")
-    small = {name: getattr(small_agt().config, name) for name in ("var_widths", "var_start", "critic_widths", "bank")}
+    small = {
+        name: getattr(small_agt().config, name)
+        for name in ("var_widths", "var_start", "critic_widths", "bank")
+    }
     monkeypatch.setattr(evidence, "birds", lambda seed: {"train": few_birds(), "test": few_birds()})
-    monkeypatch.setattr(evidence, "continued", lambda start, **changes: continued(start, **(small | changes)))
-    evidence.main(["--seeds", "1", "--steps", "2", "--umr", str(tmp_path / "umr"), "--out", str(tmp_path / "rows.json"), "--arms", "umr",
-                   "umr, same weights", "full", "no-shape", "no-D_var", "no-FID", "no-align", "no-adv",
-                   "--models", str(tmp_path / "models"), "--ship", str(tmp_path / "shipped")])
+    monkeypatch.setattr(
+        evidence, "continued", lambda start, **changes: continued(start, **(small | changes))
+    )
+    evidence.main(
+        [
+            "--seeds",
+            "1",
+            "--steps",
+            "2",
+            "--umr",
+            str(tmp_path / "umr"),
+            "--out",
+            str(tmp_path / "rows.json"),
+            "--arms",
+            "umr",
+            "umr, same weights",
+            "full",
+            "no-shape",
+            "no-D_var",
+            "no-FID",
+            "no-align",
+            "no-adv",
+            "--models",
+            str(tmp_path / "models"),
+            "--ship",
+            str(tmp_path / "shipped"),
+        ]
+    )
     rows = json.loads((tmp_path / "rows.json").read_text())
-    assert [row["arm"] for row in rows] == ["start", *evidence.ARMS] and "SSIM" in capsys.readouterr().out
+    assert [row["arm"] for row in rows] == [
+        "start",
+        *evidence.ARMS,
+    ] and "SSIM" in capsys.readouterr().out
     assert len({round(row["SSIM"], 6) for row in rows}) > 3
     start = next(row for row in rows if row["arm"] == "start")
     assert all(row["mask IoU"] != start["mask IoU"] for row in rows[1:])
     shipped = AGT.from_pretrained(tmp_path / "shipped" / f"agt-{umr.category}")
-    assert "Limits" in shipped.notes and f"{rows[3]['SSIM']:.3f} ({rows[1]['SSIM']:.3f})" in shipped.notes
+    assert (
+        "Limits" in shipped.notes
+        and f"{rows[3]['SSIM']:.3f} ({rows[1]['SSIM']:.3f})" in shipped.notes
+    )
 
 
 def test_evidence_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
     import json
 
-    from svr_nb.agt import evidence
+    from svr_nb.experiments import agt as evidence
 
-    done = [{"arm": arm, "seed": 1, **dict.fromkeys(evidence.SCORES, 0.5)} for arm in ("start", "umr")]
+    done = [
+        {"arm": arm, "seed": 1, **dict.fromkeys(evidence.SCORES, 0.5)} for arm in ("start", "umr")
+    ]
     (tmp_path / "rows.json").write_text(json.dumps(done))
     asked = []
 
@@ -221,14 +340,35 @@ def test_evidence_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
     monkeypatch.setattr(evidence, "run_seed", run)
     small_umr().save_pretrained(tmp_path / "umr")
-    evidence.main(["--seeds", "1", "--umr", str(tmp_path / "umr"), "--arms", "umr", "no-adv", "--out", str(tmp_path / "rows.json")])
-    assert asked == ["-adv"] and [row["arm"] for row in json.loads((tmp_path / "rows.json").read_text())] == ["start", "umr", "-adv"]
+    evidence.main(
+        [
+            "--seeds",
+            "1",
+            "--umr",
+            str(tmp_path / "umr"),
+            "--arms",
+            "umr",
+            "no-adv",
+            "--out",
+            str(tmp_path / "rows.json"),
+        ]
+    )
+    assert asked == ["-adv"] and [
+        row["arm"] for row in json.loads((tmp_path / "rows.json").read_text())
+    ] == ["start", "umr", "-adv"]
 
 
 def test_summary_compares_with_umr():
-    from svr_nb.agt.evidence import SCORES, summary
+    from svr_nb.experiments.agt import SCORES, summary
 
-    rows = [{"arm": arm, "seed": seed, **{name: value + seed for name in SCORES}} for seed in (1, 2) for arm, value in (("umr", 0.5), ("full", 0.6))]
+    rows = [
+        {"arm": arm, "seed": seed, **{name: value + seed for name in SCORES}}
+        for seed in (1, 2)
+        for arm, value in (("umr", 0.5), ("full", 0.6))
+    ]
     table = summary(rows)
-    assert table["arm"] == ["umr", "full"] and table["SSIM, over umr"][1] == table["mask IoU, over umr"][1] == "+0.100 +0.100"
+    assert (
+        table["arm"] == ["umr", "full"]
+        and table["SSIM, over umr"][1] == table["mask IoU, over umr"][1] == "+0.100 +0.100"
+    )
     assert table["SSIM"][1] == pytest.approx(2.1)

@@ -1,4 +1,5 @@
 """The Frechet loss against the matrix root, at few pictures, and with a network in front."""
+
 from __future__ import annotations
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 
 from svr_nb.agt.frechet_loss import FID_FORMS, FeatureBank, FrechetLoss, frechet_loss
 from svr_nb.conventions import FileError, InputError, seeded
-from svr_nb.metrics import frechet
+from svr_nb.scores.metrics import frechet
 
 
 def normal(n, d, *seed, dtype=torch.float32):
@@ -28,9 +29,12 @@ def test_full_form_is_the_matrix_root_form(n, m, d):
 
 
 def test_matrix_root_gradient_agrees_on_full_rank_data():
-    real, fake = normal(50, 6, 1, dtype=torch.float64), normal(40, 6, 2, dtype=torch.float64).requires_grad_()
-    ours, = torch.autograd.grad(frechet_loss(fake, FeatureBank.of(real)), fake)
-    theirs, = torch.autograd.grad(by_matrix_root(fake, real), fake)
+    real, fake = (
+        normal(50, 6, 1, dtype=torch.float64),
+        normal(40, 6, 2, dtype=torch.float64).requires_grad_(),
+    )
+    (ours,) = torch.autograd.grad(frechet_loss(fake, FeatureBank.of(real)), fake)
+    (theirs,) = torch.autograd.grad(by_matrix_root(fake, real), fake)
     assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-7)
 
 
@@ -38,7 +42,7 @@ def test_matrix_root_gradient_agrees_on_full_rank_data():
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_gradient_is_finite_at_few_pictures(form, n):
     bank, fake = FeatureBank.of(normal(6, 32, 1)), normal(n, 32, 2).requires_grad_()
-    slope, = torch.autograd.grad(frechet_loss(fake, bank, form), fake)
+    (slope,) = torch.autograd.grad(frechet_loss(fake, bank, form), fake)
     assert torch.isfinite(slope).all() and slope.abs().sum() > 0
     twins = normal(1, 32, 2).repeat(n, 1).requires_grad_()
     assert torch.isfinite(torch.autograd.grad(frechet_loss(twins, bank, form), twins)[0]).all()
@@ -53,12 +57,19 @@ def test_one_picture_learns_the_mean_alone():
 @pytest.mark.parametrize("form", FID_FORMS)
 def test_equal_sets_are_near(form):
     x = normal(40, 16, 1)
-    assert abs(float(frechet_loss(x, FeatureBank.of(x), form))) < 1e-3 < float(frechet_loss(2 * x + 1, FeatureBank.of(x), form))
+    assert (
+        abs(float(frechet_loss(x, FeatureBank.of(x), form)))
+        < 1e-3
+        < float(frechet_loss(2 * x + 1, FeatureBank.of(x), form))
+    )
 
 
 @pytest.mark.parametrize("form", FID_FORMS)
 def test_gradcheck(form):
-    bank, fake = FeatureBank.of(normal(7, 4, 1, dtype=torch.float64)), normal(6, 4, 2, dtype=torch.float64).requires_grad_()
+    bank, fake = (
+        FeatureBank.of(normal(7, 4, 1, dtype=torch.float64)),
+        normal(6, 4, 2, dtype=torch.float64).requires_grad_(),
+    )
     assert torch.autograd.gradcheck(lambda x: frechet_loss(x, bank, form), fake)
 
 
@@ -66,11 +77,19 @@ def test_forms_see_what_they_should():
     x, turn = normal(4000, 2, 1) * torch.tensor([3.0, 1.0]), torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
     bank, shifted, swapped = FeatureBank.of(x), x + 1, torch.stack([x[:, 0], -x[:, 1]], 1) @ turn
     assert float(frechet_loss(shifted, bank, "mean_only")) == pytest.approx(2.0, rel=1e-3)
-    assert float(frechet_loss(swapped, bank, "mean_only")) < 0.02 < float(frechet_loss(swapped, bank, "diag")) < float(frechet_loss(swapped, bank))
+    assert (
+        float(frechet_loss(swapped, bank, "mean_only"))
+        < 0.02
+        < float(frechet_loss(swapped, bank, "diag"))
+        < float(frechet_loss(swapped, bank))
+    )
 
 
 def test_bias_falls_with_the_count():
-    found = [float(frechet_loss(normal(n, 64, n, 1), FeatureBank.of(normal(n, 64, n, 2)))) for n in (8, 64, 1024)]
+    found = [
+        float(frechet_loss(normal(n, 64, n, 1), FeatureBank.of(normal(n, 64, n, 2))))
+        for n in (8, 64, 1024)
+    ]
     assert found[0] > 90 > 45 > found[1] > 4 > found[2]
 
 
@@ -87,7 +106,9 @@ def test_module_tells_pictures_apart_and_reaches_them():
     value = loss(made, bank)
     value.backward()
     assert float(value.detach()) > float(loss(dark.flip(-1), bank)) and made.grad.abs().sum() > 0
-    assert torch.allclose(bank.features, loss.bank(dark).features, atol=1e-5) and not [p for p in loss.parameters() if p.requires_grad]
+    assert torch.allclose(bank.features, loss.bank(dark).features, atol=1e-5) and not [
+        p for p in loss.parameters() if p.requires_grad
+    ]
 
 
 def test_another_network_is_never_taken_instead(tmp_path):
@@ -95,12 +116,21 @@ def test_another_network_is_never_taken_instead(tmp_path):
         FrechetLoss("vgg19", weights=tmp_path / "nothing.pth")
 
 
-@pytest.mark.parametrize("call, name", [
-    (lambda: FeatureBank.of(torch.zeros(1, 4)), "features"), (lambda: FeatureBank.of(torch.full((3, 4), torch.nan)), "features"),
-    (lambda: frechet_loss(torch.zeros(3, 5), FeatureBank.of(normal(4, 4, 1))), "fake"),
-    (lambda: frechet_loss(torch.zeros(0, 4), FeatureBank.of(normal(4, 4, 1))), "fake"),
-    (lambda: frechet_loss(torch.zeros(3, 4), FeatureBank.of(normal(4, 4, 1)), "median"), "form"),
-    (lambda: FrechetLoss("tiny", form="half"), "form"), (lambda: FrechetLoss("big"), "backend")])
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda: FeatureBank.of(torch.zeros(1, 4)), "features"),
+        (lambda: FeatureBank.of(torch.full((3, 4), torch.nan)), "features"),
+        (lambda: frechet_loss(torch.zeros(3, 5), FeatureBank.of(normal(4, 4, 1))), "fake"),
+        (lambda: frechet_loss(torch.zeros(0, 4), FeatureBank.of(normal(4, 4, 1))), "fake"),
+        (
+            lambda: frechet_loss(torch.zeros(3, 4), FeatureBank.of(normal(4, 4, 1)), "median"),
+            "form",
+        ),
+        (lambda: FrechetLoss("tiny", form="half"), "form"),
+        (lambda: FrechetLoss("big"), "backend"),
+    ],
+)
 def test_bad_input_is_named(call, name):
     with pytest.raises(InputError, match=name):
         call()

@@ -1,11 +1,18 @@
 """The critic of textures: its losses by hand, its penalty, and who gets which gradient."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from svr_nb.agt.texture_critic import GAN_FORMS, TextureCritic, critic_loss, slope_between, texture_loss
+from svr_nb.agt.texture_critic import (
+    GAN_FORMS,
+    TextureCritic,
+    critic_loss,
+    slope_between,
+    texture_loss,
+)
 from svr_nb.conventions import InputError, seeded
 from svr_nb.networks.encoders import fresh_weights
 
@@ -26,9 +33,17 @@ def test_losses_by_hand():
     seen, made = CRITIC(REAL), CRITIC(FAKE)
     plain = {gan: critic_loss(CRITIC, REAL, FAKE, seeded(0), gan, penalty=0.0) for gan in GAN_FORMS}
     by_hand = -torch.log(torch.sigmoid(seen)).mean() - torch.log(1 - torch.sigmoid(made)).mean()
-    assert torch.allclose(plain["bce_gp"], by_hand, atol=1e-5) and torch.allclose(plain["wgan_gp"], made.mean() - seen.mean())
-    assert torch.allclose(texture_loss(CRITIC, FAKE), -torch.log(torch.sigmoid(made)).mean(), atol=1e-5)
-    assert torch.allclose(texture_loss(CRITIC, FAKE, saturating=True), torch.log(1 - torch.sigmoid(made)).mean(), atol=1e-5)
+    assert torch.allclose(plain["bce_gp"], by_hand, atol=1e-5) and torch.allclose(
+        plain["wgan_gp"], made.mean() - seen.mean()
+    )
+    assert torch.allclose(
+        texture_loss(CRITIC, FAKE), -torch.log(torch.sigmoid(made)).mean(), atol=1e-5
+    )
+    assert torch.allclose(
+        texture_loss(CRITIC, FAKE, saturating=True),
+        torch.log(1 - torch.sigmoid(made)).mean(),
+        atol=1e-5,
+    )
     assert torch.allclose(texture_loss(CRITIC, FAKE, "wgan_gp"), -made.mean())
 
 
@@ -43,20 +58,32 @@ def test_each_side_gets_its_own_gradient(gan):
     fake = FAKE.clone().requires_grad_()
     loss = critic_loss(CRITIC, REAL, fake, seeded(0), gan)
     assert torch.autograd.grad(loss, fake, allow_unused=True)[0] is None
-    assert all(g is not None and torch.isfinite(g).all() for g in torch.autograd.grad(critic_loss(CRITIC, REAL, FAKE, seeded(0), gan), list(CRITIC.body.parameters())))
+    assert all(
+        g is not None and torch.isfinite(g).all()
+        for g in torch.autograd.grad(
+            critic_loss(CRITIC, REAL, FAKE, seeded(0), gan), list(CRITIC.body.parameters())
+        )
+    )
     assert torch.autograd.grad(texture_loss(CRITIC, fake, gan), fake)[0].abs().sum() > 0
 
 
 def test_saturation():
     logit = torch.tensor([-20.0], requires_grad=True)
-    push = [float(torch.autograd.grad(texture_loss(lambda x: x, logit, saturating=s), logit)[0]) for s in (False, True)]
+    push = [
+        float(torch.autograd.grad(texture_loss(lambda x: x, logit, saturating=s), logit)[0])
+        for s in (False, True)
+    ]
     assert push[0] == pytest.approx(-1, abs=1e-4) and abs(push[1]) < 1e-6
 
 
 def test_slopes_between():
     logits, norms = slope_between(CRITIC, FAKE, REAL, 5)
     assert logits.shape == norms.shape == (5, 3)
-    assert torch.allclose(logits[0], CRITIC(FAKE).detach()) and torch.allclose(logits[-1], CRITIC(REAL).detach(), atol=1e-6) and bool((norms > 0).all())
+    assert (
+        torch.allclose(logits[0], CRITIC(FAKE).detach())
+        and torch.allclose(logits[-1], CRITIC(REAL).detach(), atol=1e-6)
+        and bool((norms > 0).all())
+    )
 
 
 def test_the_critic_learns_with_its_penalty():
@@ -73,11 +100,19 @@ def test_the_critic_learns_with_its_penalty():
     assert float(F.relu(slope_between(critic, dark, REAL)[1] - 2).max()) == 0
 
 
-@pytest.mark.parametrize("call, name", [
-    (lambda: TextureCritic(20, (4, 4, 4)), "size"), (lambda: TextureCritic(16, ()), "size"), (lambda: CRITIC(torch.zeros(1, 3, 8, 8)), "image"),
-    (lambda: critic_loss(CRITIC, REAL[:2], FAKE, seeded(0)), "fake"), (lambda: critic_loss(CRITIC, REAL, FAKE, seeded(0), "hinge"), "gan"),
-    (lambda: critic_loss(CRITIC, REAL, FAKE, seeded(0), penalty=-1), "penalty"), (lambda: texture_loss(CRITIC, FAKE, "lsgan"), "gan"),
-    (lambda: slope_between(CRITIC, FAKE, REAL, 1), "steps")])
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda: TextureCritic(20, (4, 4, 4)), "size"),
+        (lambda: TextureCritic(16, ()), "size"),
+        (lambda: CRITIC(torch.zeros(1, 3, 8, 8)), "image"),
+        (lambda: critic_loss(CRITIC, REAL[:2], FAKE, seeded(0)), "fake"),
+        (lambda: critic_loss(CRITIC, REAL, FAKE, seeded(0), "hinge"), "gan"),
+        (lambda: critic_loss(CRITIC, REAL, FAKE, seeded(0), penalty=-1), "penalty"),
+        (lambda: texture_loss(CRITIC, FAKE, "lsgan"), "gan"),
+        (lambda: slope_between(CRITIC, FAKE, REAL, 1), "steps"),
+    ],
+)
 def test_bad_input_is_named(call, name):
     with pytest.raises(InputError, match=name):
         call()

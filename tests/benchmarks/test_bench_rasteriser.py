@@ -1,4 +1,7 @@
-"""Speed of the soft rasteriser: run with `pytest tests/benchmarks --benchmark-enable`; the ratios are checked in any case."""
+"""Speed of the soft rasteriser: run with `pytest tests/benchmarks --benchmark-enable`; the ratios
+are checked in any case.
+"""
+
 from __future__ import annotations
 
 import importlib.util
@@ -24,7 +27,9 @@ def test_forward_and_backward(benchmark, backend, colors):
 
     def step() -> torch.Tensor:
         leaf = uvz.clone().requires_grad_()
-        render = soft_rasterize(leaf, ball.faces, 128, vert_features=paint, sigma=1e-4, backend=backend)
+        render = soft_rasterize(
+            leaf, ball.faces, 128, vert_features=paint, sigma=1e-4, backend=backend
+        )
         return torch.autograd.grad(render.rgb.sum() + render.alpha.sum(), leaf)[0]
 
     assert torch.isfinite(benchmark.pedantic(step, rounds=3, warmup_rounds=1)).all()
@@ -36,8 +41,12 @@ def test_compiled_is_faster_than_pairs():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("pytorch3d") is None, reason="PyTorch3D is not installed")
-@pytest.mark.parametrize(("colors", "target"), [(False, 200), (True, 50)], ids=["silhouette", "colours"])
+@pytest.mark.skipif(
+    importlib.util.find_spec("pytorch3d") is None, reason="PyTorch3D is not installed"
+)
+@pytest.mark.parametrize(
+    ("colors", "target"), [(False, 200), (True, 50)], ids=["silhouette", "colours"]
+)
 def test_ratio_to_pytorch3d(colors, target):
     """The project's target, in one process, on one image of the batch."""
     ours = time_backends(("compiled",), batch=1, colors=colors, repeats=5)["compiled"]

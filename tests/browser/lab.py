@@ -1,10 +1,12 @@
-"""A notebook in a real JupyterLab and a real headless browser: run it, move its sliders, see what changes.
+"""A notebook in a real JupyterLab and a real headless browser: run it, move its sliders, see what
+changes.
 
-    with Lab(path) as lab:
-        lab.run_all()
-        before = lab.pictures()
-        lab.press(0, "ArrowRight")
+with Lab(path) as lab:
+    lab.run_all()
+    before = lab.pictures()
+    lab.press(0, "ArrowRight")
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -22,8 +24,14 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--no-first-run"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "about:")
 PANEL = "window.jupyterapp.shell.currentWidget"
 IDLE = f"() => {PANEL}?.sessionContext?.session?.kernel?.status === 'idle'"
@@ -49,18 +57,31 @@ def reason_to_skip() -> str:
 
 def chromium() -> str | None:
     """Path of the browser, from SVR_CHROMIUM or the usual names."""
-    return os.environ.get("SVR_CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return os.environ.get("SVR_CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
 
 
 class Lab:
-    """JupyterLab on a free local port with a copy of one notebook, open in a headless browser; everything is stopped on leaving."""
+    """JupyterLab on a free local port with a copy of one notebook, open in a headless browser;
+    everything is stopped on leaving.
+    """
 
     def __init__(self, notebook: Path, timeout: float = 180) -> None:
-        self.notebook, self.timeout, self.outside, self.stack = Path(notebook), timeout, [], ExitStack()
+        self.notebook, self.timeout, self.outside, self.stack = (
+            Path(notebook),
+            timeout,
+            [],
+            ExitStack(),
+        )
 
     def __enter__(self) -> Lab:
         try:
-            self.folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True)))
+            self.folder = Path(
+                self.stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True)
+                )
+            )
             self._serve()
             self._browse()
         except BaseException:
@@ -78,29 +99,60 @@ class Lab:
         shutil.copy(self.notebook, root)
         quiet = self.folder / "settings" / "@jupyterlab" / "apputils-extension"
         quiet.mkdir(parents=True)
-        (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+        (quiet / "notification.jupyterlab-settings").write_text(
+            '{"fetchNews": "false", "checkForUpdates": false}'
+        )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        homes = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "run",
-                 "JUPYTERLAB_SETTINGS_DIR": "settings",
-                 "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
-        env = os.environ | {"OMP_NUM_THREADS": "1"} | {name: str(self.folder / place) for name, place in homes.items()}
+        homes = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "run",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "IPYTHONDIR": "ipython",
+        }
+        env = (
+            os.environ
+            | {"OMP_NUM_THREADS": "1"}
+            | {name: str(self.folder / place) for name, place in homes.items()}
+        )
         log = self.stack.enter_context(open(self.folder / "log", "w"))
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
-             "--ServerApp.port_retries=0",
-             "--IdentityProvider.token=test", f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True"],
-            stdout=log, stderr=log, env=env, cwd=root, start_new_session=True)
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--allow-root",
+                "--ServerApp.ip=127.0.0.1",
+                f"--ServerApp.port={port}",
+                "--ServerApp.port_retries=0",
+                "--IdentityProvider.token=test",
+                f"--ServerApp.root_dir={root}",
+                "--LabApp.expose_app_in_browser=True",
+            ],
+            stdout=log,
+            stderr=log,
+            env=env,
+            cwd=root,
+            start_new_session=True,
+        )
         self.stack.callback(_stop, server)
         self.base, end = f"http://127.0.0.1:{port}", time.monotonic() + 90
         while not _answers(f"{self.base}/api/status?token=test"):
-            assert server.poll() is None and time.monotonic() < end, (self.folder / "log").read_text()[-2000:]
+            assert server.poll() is None and time.monotonic() < end, (
+                self.folder / "log"
+            ).read_text()[-2000:]
             time.sleep(0.2)
 
     def _browse(self) -> None:
-        """Opens the notebook and waits for its kernel; requests to other machines are refused and noted."""
+        """Opens the notebook and waits for its kernel; requests to other machines are refused and
+        noted.
+        """
         from playwright.sync_api import sync_playwright
+
         play = self.stack.enter_context(sync_playwright())
         browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
         self.stack.callback(browser.close)
@@ -135,10 +187,14 @@ class Lab:
 
     def pictures(self) -> list[str]:
         """A fingerprint of every picture inside a live widget."""
-        return [hashlib.sha1(source.encode()).hexdigest() for source in self.page.evaluate(PICTURES)]
+        return [
+            hashlib.sha1(source.encode()).hexdigest() for source in self.page.evaluate(PICTURES)
+        ]
 
     def show_cell(self, text: str) -> bool:
-        """Scrolls to the first code cell whose source contains a text, so that its output is on the page."""
+        """Scrolls to the first code cell whose source contains a text, so that its output is on the
+        page.
+        """
         find = f"t => [...{PANEL}.content.model.cells].findIndex(c => c.type === 'code' && c.sharedModel.getSource().includes(t))"
         number = self.page.evaluate(find, text)
         if number >= 0:

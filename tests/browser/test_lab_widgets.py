@@ -1,4 +1,7 @@
-"""Notebooks in JupyterLab: every cell runs, a slider moved by keys changes a picture, nothing asks another machine."""
+"""Notebooks in JupyterLab: every cell runs, a slider moved by keys changes a picture, nothing asks
+another machine.
+"""
+
 from __future__ import annotations
 
 import sys
@@ -28,7 +31,7 @@ def test_notebook_is_alive_in_the_lab(name):
             shown = lab.pictures()
             low, high = lab.press(0, "ArrowRight")
             if low == high:
-                low, high = lab.press(0, "ArrowLeft")                 # it stood at its upper end
+                low, high = lab.press(0, "ArrowLeft")  # it stood at its upper end
             assert low != high, "the slider moved"
             assert lab.pictures() != shown, "and the picture followed"
         else:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from svr_nb.cameras import Orthographic, Pinhole, orbit
+from svr_nb.cameras.projections import Orthographic, Pinhole, orbit
 from svr_nb.conventions import FileError, InputError, SvrError, seeded
 from svr_nb.data.collection import Collection
 
@@ -18,8 +18,18 @@ from svr_nb.data.collection import Collection
 def small(count: int = 6, size: int = 8, **more: torch.Tensor) -> Collection:
     """A collection of noise with a disk-like mask."""
     image = torch.rand(count, 3, size, size, generator=seeded(count, size))
-    fields = {"image": image, "mask": (image[:, :1] > 0.3).float(), "azimuth": torch.arange(count).float()} | more
-    return Collection(fields, "noise", "test", names=[f"item {i}" for i in range(count)], labels={"parts": ("a", "b")})
+    fields = {
+        "image": image,
+        "mask": (image[:, :1] > 0.3).float(),
+        "azimuth": torch.arange(count).float(),
+    } | more
+    return Collection(
+        fields,
+        "noise",
+        "test",
+        names=[f"item {i}" for i in range(count)],
+        labels={"parts": ("a", "b")},
+    )
 
 
 def with_cameras(count: int = 4) -> tuple[Collection, Pinhole]:
@@ -49,7 +59,11 @@ def test_batch_and_subset_agree_with_rows() -> None:
     data = small(6)
     batch, subset = data.batch([4, 0, -1]), data.subset(torch.tensor([4, 0, 5]))
     assert all(torch.equal(batch[name], subset.fields[name]) for name in batch)
-    assert subset.names == ["item 4", "item 0", "item 5"] and subset.labels == data.labels and subset.category == "noise"
+    assert (
+        subset.names == ["item 4", "item 0", "item 5"]
+        and subset.labels == data.labels
+        and subset.category == "noise"
+    )
     mask = data.fields["azimuth"] > 3
     assert data.subset(mask).names == ["item 4", "item 5"]
 
@@ -77,7 +91,9 @@ def test_resized_keeps_means_and_binary_masks() -> None:
         assert other.fields["image"].shape[-2:] == (size, size) == other.fields["mask"].shape[-2:]
         assert set(other.fields["mask"].unique().tolist()) <= {0.0, 1.0}
         assert torch.equal(other.fields["azimuth"], data.fields["azimuth"])
-    assert torch.allclose(data.resized(4).fields["image"].mean((2, 3)), data.fields["image"].mean((2, 3)), atol=1e-6)
+    assert torch.allclose(
+        data.resized(4).fields["image"].mean((2, 3)), data.fields["image"].mean((2, 3)), atol=1e-6
+    )
     assert torch.equal(data.resized(16).fields["image"], data.fields["image"])
 
 
@@ -86,7 +102,12 @@ def test_cameras_come_back() -> None:
     assert isinstance(data.camera(1), Pinhole) and len(data.camera(1)) == 1
     points = torch.rand(4, 7, 3, generator=seeded(1)) - 0.5
     assert torch.allclose(data.camera([0, 1, 2, 3]).project(points), camera.project(points))
-    flat = small(4, camera_rotation=camera.rotation, camera_translation=camera.translation, camera_scale=camera.focal)
+    flat = small(
+        4,
+        camera_rotation=camera.rotation,
+        camera_translation=camera.translation,
+        camera_scale=camera.focal,
+    )
     assert isinstance(flat.camera(0), Orthographic)
     with pytest.raises(InputError, match="camera"):
         small().camera(0)
@@ -95,16 +116,31 @@ def test_cameras_come_back() -> None:
 def test_save_and_load_are_inverse(tmp_path: Path) -> None:
     data, _ = with_cameras()
     data = Collection(
-        data.fields | {"voxels": torch.zeros(4, 2, 2, 2, dtype=torch.uint8)}, data.category, data.source, (), data.names, data.labels
+        data.fields | {"voxels": torch.zeros(4, 2, 2, 2, dtype=torch.uint8)},
+        data.category,
+        data.source,
+        (),
+        data.names,
+        data.labels,
     )
     again = Collection.load(data.save(tmp_path / "deep" / "x.safetensors"))
     assert set(again.fields) == set(data.fields)
-    assert all(torch.equal(again.fields[name], value) and again.fields[name].dtype == value.dtype for name, value in data.fields.items())
-    assert (again.category, again.source, again.names, again.labels) == (data.category, data.source, data.names, data.labels)
+    assert all(
+        torch.equal(again.fields[name], value) and again.fields[name].dtype == value.dtype
+        for name, value in data.fields.items()
+    )
+    assert (again.category, again.source, again.names, again.labels) == (
+        data.category,
+        data.source,
+        data.names,
+        data.labels,
+    )
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["x.safetensors"]
 
 
-@pytest.mark.parametrize("content", [b"", b"not a tensor file", b"\x08\0\0\0\0\0\0\0{}      ", None])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a tensor file", b"\x08\0\0\0\0\0\0\0{}      ", None]
+)
 def test_bad_files_are_one_error(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "bad.safetensors"
     if content is not None:

@@ -13,7 +13,13 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from svr_nb.conventions import InputError, seeded
-from svr_nb.data.cut_out import border_model, one_object, plain_background, read_mask, without_fringe
+from svr_nb.data.cut_out import (
+    border_model,
+    one_object,
+    plain_background,
+    read_mask,
+    without_fringe,
+)
 from svr_nb.shapes.images import load_image
 
 
@@ -46,7 +52,11 @@ def png(values: np.ndarray) -> bytes:
 @given(some.floats(0.1, 0.9), some.floats(0, 0.4), some.floats(0, 6.28), some.integers(0, 99))
 def test_uneven_walls(level: float, slope: float, angle: float, seed: int):
     v, u = torch.meshgrid(torch.linspace(-1, 1, 60), torch.linspace(-1, 1, 80), indexing="ij")
-    wall = level + slope * 0.5 * (u * np.cos(angle) + v * np.sin(angle)) + 0.005 * torch.randn(3, 60, 80, generator=seeded(seed))
+    wall = (
+        level
+        + slope * 0.5 * (u * np.cos(angle) + v * np.sin(angle))
+        + 0.005 * torch.randn(3, 60, 80, generator=seeded(seed))
+    )
     color = 1.0 if level < 0.5 else 0.0
     truth = disc()
     image = torch.where(truth, torch.full((3, 60, 80), color), wall.float()).clamp(0, 1)
@@ -67,12 +77,21 @@ def test_objects_that_touch_the_frame():
 
 
 def test_holes_and_enclosed_colours():
-    image = torch.where(disc() & ~disc(radius=8), torch.tensor(0.2), torch.tensor(0.9)).expand(3, -1, -1)
-    assert not plain_background(image)[0, 30, 40] and plain_background(image, holes=False)[0, 30, 40]
+    image = torch.where(disc() & ~disc(radius=8), torch.tensor(0.2), torch.tensor(0.9)).expand(
+        3, -1, -1
+    )
+    assert (
+        not plain_background(image)[0, 30, 40] and plain_background(image, holes=False)[0, 30, 40]
+    )
 
 
 @pytest.mark.parametrize(
-    "image", [torch.rand(3, 40, 40, generator=seeded(0)), torch.full((3, 40, 40), 0.5), torch.eye(40).expand(3, -1, -1)]
+    "image",
+    [
+        torch.rand(3, 40, 40, generator=seeded(0)),
+        torch.full((3, 40, 40), 0.5),
+        torch.eye(40).expand(3, -1, -1),
+    ],
 )
 def test_pictures_without_a_plain_wall_or_object(image: torch.Tensor):
     if float(image.std()) in (0.0,) or float(image.mean()) > 0.4:
@@ -81,7 +100,14 @@ def test_pictures_without_a_plain_wall_or_object(image: torch.Tensor):
 
 
 @pytest.mark.parametrize(
-    "wrong", [torch.zeros(1, 9, 9), torch.full((3, 9, 9), float("nan")), torch.full((3, 9, 9), 2.0), "picture", torch.zeros(3, 0, 4)]
+    "wrong",
+    [
+        torch.zeros(1, 9, 9),
+        torch.full((3, 9, 9), float("nan")),
+        torch.full((3, 9, 9), 2.0),
+        "picture",
+        torch.zeros(3, 0, 4),
+    ],
 )
 def test_wrong_pictures(wrong):
     with pytest.raises(InputError, match="image"):
@@ -96,7 +122,10 @@ def test_no_rim_of_the_background():
     coverage = avg_pool2d(disc(240, 320, 72).float()[None], 4)[0]
     image = coverage * torch.tensor([0.8, 0.1, 0.1])[:, None, None] + (1 - coverage)
     mask = coverage > 0.5
-    assert float((image * mask)[1].max()) > 0.3 and float((without_fringe(image, mask) * mask)[1].max()) < 0.11
+    assert (
+        float((image * mask)[1].max()) > 0.3
+        and float((without_fringe(image, mask) * mask)[1].max()) < 0.11
+    )
     lines = torch.zeros(1, 60, 80, dtype=torch.bool)
     lines[:, 30] = True
     assert torch.equal(without_fringe(image, lines), image)
@@ -136,12 +165,18 @@ def test_masks_of_another_size(h: int, w: int, factor: float):
     small = torch.zeros(1, max(2, round(h * factor)), max(2, round(w * factor)))
     small[:, : small.shape[1] // 2 + 1] = 1
     mask, notes = read_mask(small, h, w)
-    assert mask.shape == (1, h, w) and (bool(notes) == (small.shape != mask.shape)) and 0.3 < float(mask.float().mean()) <= 1
+    assert (
+        mask.shape == (1, h, w)
+        and (bool(notes) == (small.shape != mask.shape))
+        and 0.3 < float(mask.float().mean()) <= 1
+    )
 
 
 def test_masks_of_another_shape():
     for shape in ((60, 90), (80, 60), (600, 80)):
-        with pytest.raises(InputError, match=rf"shape of its picture \(80 x 60\), got {shape[1]} x {shape[0]}"):
+        with pytest.raises(
+            InputError, match=rf"shape of its picture \(80 x 60\), got {shape[1]} x {shape[0]}"
+        ):
             read_mask(torch.ones(1, *shape), 60, 80)
 
 
@@ -163,7 +198,9 @@ def test_pieces():
     mask[:, 12, 12] = True  # joined by a corner
     big, notes = one_object(mask)
     assert int(big.sum()) == 14 * 15 and "largest of 2" in notes[0]
-    assert torch.equal(one_object(mask, keep="all")[0], mask) and one_object(mask, keep="all")[1] == []
+    assert (
+        torch.equal(one_object(mask, keep="all")[0], mask) and one_object(mask, keep="all")[1] == []
+    )
     assert "inverted?" in one_object(~disc())[1][0]
     with pytest.raises(InputError, match="empty"):
         one_object(torch.zeros(1, 5, 5, dtype=torch.bool))

@@ -1,4 +1,5 @@
 """Chairs, tables and mugs: what a carpenter and a coffee drinker would check."""
+
 from __future__ import annotations
 
 import pytest
@@ -21,7 +22,14 @@ def parts_by_name(builder: object, seed: int, **fixed: object) -> dict[str, list
 @pytest.mark.parametrize("seed", range(6))
 def test_chairs_stand_and_can_be_sat_on(seed: int) -> None:
     parts = parts_by_name(build_chair, seed)
-    seat, legs = parts["seat"][0].verts, [part.verts for name in ("front leg", "rear leg", "pedestal") for part in parts.get(name, [])]
+    seat, legs = (
+        parts["seat"][0].verts,
+        [
+            part.verts
+            for name in ("front leg", "rear leg", "pedestal")
+            for part in parts.get(name, [])
+        ],
+    )
     assert 0.3 < seat[:, 1].max() < 0.6 and 0.35 < seat[:, 0].max() - seat[:, 0].min() < 0.7
     assert min(leg[:, 1].min() for leg in legs) == pytest.approx(0, abs=0.02)
     assert max(part.verts[:, 1].max() for part in parts["back"]) > seat[:, 1].max() + 0.25

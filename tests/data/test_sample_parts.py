@@ -10,7 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svr_nb.conventions import InputError, seeded
-from svr_nb.data.sample_parts import Draw, Part, ball, block, both_sides, handle, lathe, limb, named, rod, slab, turned
+from svr_nb.data.sample_parts import (
+    Draw,
+    Part,
+    ball,
+    block,
+    both_sides,
+    handle,
+    lathe,
+    limb,
+    named,
+    rod,
+    slab,
+    turned,
+)
 from svr_nb.shapes.mesh import Mesh
 
 ZOO: dict[str, Part] = {
@@ -20,7 +33,9 @@ ZOO: dict[str, Part] = {
     "squashed": limb((0, 0, 0.3), (0, 0.1, -0.3), (0.2, 0.1), squash=0.5),
     "cup": lathe([(0, -0.3), (0.22, -0.3), (0.3, 0.3), (0.25, 0.3), (0.17, -0.22), (0, -0.22)], 24),
     "rod": rod(0.2, 0.6, 0.1),
-    "slab": slab([(-0.5, -0.1, 0), (-0.2, -0.05, 0.02), (0, -0.1, 0.25), (0.5, -0.1, 0.2)], 0.5, 0.36),
+    "slab": slab(
+        [(-0.5, -0.1, 0), (-0.2, -0.05, 0.02), (0, -0.1, 0.25), (0.5, -0.1, 0.2)], 0.5, 0.36
+    ),
     "handle": handle(0.32, 0.07, 105),
 }
 
@@ -56,7 +71,9 @@ def test_the_field_never_overestimates_distances(name: str) -> None:
     points = torch.rand(2000, 3, generator=seeded(2)) * 2 - 1
     corners = torch.tensor(part.verts[part.faces], dtype=torch.float32)
     weights = torch.rand(40, 3, generator=seeded(3))
-    skin = torch.einsum("kc,fcd->kfd", weights / weights.sum(1, keepdim=True), corners).reshape(-1, 3)
+    skin = torch.einsum("kc,fcd->kfd", weights / weights.sum(1, keepdim=True), corners).reshape(
+        -1, 3
+    )
     true = torch.cdist(points, skin).amin(1)
     assert (part.sdf(points).clamp_min(0) <= true + 0.03).all()
 
@@ -67,7 +84,11 @@ def test_known_distances() -> None:
     assert torch.allclose(block((2, 2, 2)).sdf(points), torch.tensor([1.0, -1.0, 0.5]), atol=1e-6)
     assert torch.allclose(rod(1.0, 2.0).sdf(points), torch.tensor([1.0, -1.0, 0.5]), atol=1e-5)
     capsule = limb((0, 0, 0), (0, 0, -1), (0.3, 0.3))
-    assert torch.allclose(capsule.sdf(torch.tensor([[0.5, 0, -0.5], [0, 0, -1.5]])), torch.tensor([0.2, 0.2]), atol=1e-5)
+    assert torch.allclose(
+        capsule.sdf(torch.tensor([[0.5, 0, -0.5], [0, 0, -1.5]])),
+        torch.tensor([0.2, 0.2]),
+        atol=1e-5,
+    )
     assert torch.allclose(
         handle(1.0, 0.1, 90).sdf(torch.tensor([[0, 0, 1.3], [0, 0, -1.0], [0, 1.0, 0]])),
         torch.tensor([0.2, math.sqrt(2) - 0.1, -0.1]),
@@ -76,7 +97,11 @@ def test_known_distances() -> None:
 
 
 @settings(max_examples=25)
-@given(angle=st.floats(-180, 180), axis=st.sampled_from("xyz"), shift=st.tuples(*[st.floats(-1, 1)] * 3))
+@given(
+    angle=st.floats(-180, 180),
+    axis=st.sampled_from("xyz"),
+    shift=st.tuples(*[st.floats(-1, 1)] * 3),
+)
 def test_moving_keeps_distances(angle: float, axis: str, shift: tuple[float, float, float]) -> None:
     part, points = ZOO["limb"], torch.rand(50, 3, generator=seeded(4)) - 0.5
     matrix = turned(axis, angle)
@@ -89,8 +114,12 @@ def test_mirroring_keeps_meshes_outward() -> None:
     pair = both_sides([ZOO["block"]])
     assert len(pair) == 2 and all(mesh_of(part).volume() > 0 for part in pair)
     points = torch.rand(100, 3, generator=seeded(5)) - 0.5
-    assert torch.allclose(pair[0].sdf(points), pair[1].sdf(points * torch.tensor([-1.0, 1, 1])), atol=1e-6)
-    assert {part.name for part in named(pair, "leg")} == {"leg"} and named(pair, "a", "b")[0].group == "b"
+    assert torch.allclose(
+        pair[0].sdf(points), pair[1].sdf(points * torch.tensor([-1.0, 1, 1])), atol=1e-6
+    )
+    assert {part.name for part in named(pair, "leg")} == {"leg"} and named(pair, "a", "b")[
+        0
+    ].group == "b"
 
 
 def test_draws_are_repeatable_and_fixable() -> None:

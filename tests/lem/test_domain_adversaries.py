@@ -1,4 +1,5 @@
 """LEM's two classifiers: who is in which pile, what moves, and the refusals."""
+
 from __future__ import annotations
 
 import pytest
@@ -31,16 +32,27 @@ def test_nothing_reaches_the_shapes_and_signs_are_turned():
     e_r, e_n, e_v, both = codes(0), codes(1), codes(2), critics()
     total = sum(both(e_r, e_n, e_v, 0.1).values())
     turned = torch.autograd.grad(total, [e_r, e_n, e_v], allow_unused=True)
-    plain = torch.autograd.grad(torch.nn.functional.cross_entropy(both.domain(torch.cat([e_r, e_n])), torch.tensor([0] * 5 + [1] * 5)), e_n)[0]
+    plain = torch.autograd.grad(
+        torch.nn.functional.cross_entropy(
+            both.domain(torch.cat([e_r, e_n])), torch.tensor([0] * 5 + [1] * 5)
+        ),
+        e_n,
+    )[0]
     assert turned[2] is None
     torch.testing.assert_close(turned[1], -0.1 * plain)
 
 
 def test_switches():
     e_r, e_n, e_v = codes(0), codes(1), codes(2)
-    assert set(critics(on=("domain",))(e_r, e_n, e_v, 0.1)) == {"domain"} and critics(on=())(e_r, e_n, e_v, 0.1) == {}
+    assert (
+        set(critics(on=("domain",))(e_r, e_n, e_v, 0.1)) == {"domain"}
+        and critics(on=())(e_r, e_n, e_v, 0.1) == {}
+    )
     assert set(critics()(e_r, None, e_v, 0.1)) == {"shape"}
-    assert len(critics(natural_too=True).piles(e_r, e_n, e_v)["shape"][0]) == 10 and len(critics().piles(e_r, e_n, e_v)["shape"][0]) == 5
+    assert (
+        len(critics(natural_too=True).piles(e_r, e_n, e_v)["shape"][0]) == 10
+        and len(critics().piles(e_r, e_n, e_v)["shape"][0]) == 5
+    )
 
 
 def test_accuracies_rise_when_only_the_classifiers_learn():
@@ -54,7 +66,13 @@ def test_accuracies_rise_when_only_the_classifiers_learn():
     assert min(both.accuracies(e_r, e_n, e_v).values()) > 0.85
 
 
-@pytest.mark.parametrize("call,word", [(lambda: critics(on=("style",)), "on"), (lambda: critics()(codes(0), codes(1), codes(2), -0.1), "beta")])
+@pytest.mark.parametrize(
+    "call,word",
+    [
+        (lambda: critics(on=("style",)), "on"),
+        (lambda: critics()(codes(0), codes(1), codes(2), -0.1), "beta"),
+    ],
+)
 def test_refusals(call, word):
     with pytest.raises(InputError, match=word):
         call()

@@ -1,20 +1,32 @@
 """The voxel auto-encoder: sizes, both forms, the closed-form start, the sphere, noise and paths."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 
 from svr_nb.conventions import InputError, rand, seeded
-from svr_nb.lem.shape_manifold import (VoxelDecoder, VoxelEncoder, code_path, from_patches, occupancy_loss, on_sphere, shaken, start_dense,
-                                       to_patches)
+from svr_nb.lem.shape_manifold import (
+    VoxelDecoder,
+    VoxelEncoder,
+    code_path,
+    from_patches,
+    occupancy_loss,
+    on_sphere,
+    shaken,
+    start_dense,
+    to_patches,
+)
 from svr_nb.networks.encoders import fresh_weights
 
 
 def boxes(count, size=16, seed=0):
     """Boxes that differ in two numbers."""
     grids = torch.zeros(count, 1, size, size, size)
-    for i, (w, h) in enumerate((rand(count, 2, generator=seeded(seed)) * size / 2 + 2).int().tolist()):
-        grids[i, 0, 2:2 + w, 3:3 + h, 4:9] = 1
+    for i, (w, h) in enumerate(
+        (rand(count, 2, generator=seeded(seed)) * size / 2 + 2).int().tolist()
+    ):
+        grids[i, 0, 2 : 2 + w, 3 : 3 + h, 4:9] = 1
     return grids
 
 
@@ -26,7 +38,9 @@ def pair(code=12, size=16, **options):
 def test_paper_form_has_the_papers_layers():
     with fresh_weights(0):
         down, up = VoxelEncoder(), VoxelDecoder()
-    convs = lambda net: [(m.in_channels, m.out_channels) for m in net.modules() if isinstance(m, torch.nn.Conv3d)]
+    convs = lambda net: [
+        (m.in_channels, m.out_channels) for m in net.modules() if isinstance(m, torch.nn.Conv3d)
+    ]
     assert convs(down) == [(1, 32), (32, 32), (32, 64), (64, 128), (128, 256)]
     assert convs(up) == [(256, 128), (128, 64), (64, 32), (32, 32), (32, 1)]
     with torch.no_grad():
@@ -37,15 +51,23 @@ def test_paper_form_has_the_papers_layers():
 @pytest.mark.parametrize("form", ["conv", "dense"])
 def test_gradients_reach_every_weight(form):
     with fresh_weights(0):
-        down, up = VoxelEncoder(8, 6, form, widths=(4, 4, 8)), VoxelDecoder(8, 6, form, widths=(4, 4, 8))
+        down, up = (
+            VoxelEncoder(8, 6, form, widths=(4, 4, 8)),
+            VoxelDecoder(8, 6, form, widths=(4, 4, 8)),
+        )
     grid = (rand(2, 1, 8, 8, 8, generator=seeded(0)) > 0.5).float()
     occupancy_loss(up(down(grid)), grid).backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in [*down.parameters(), *up.parameters()])
+    assert all(
+        p.grad is not None and torch.isfinite(p.grad).all()
+        for p in [*down.parameters(), *up.parameters()]
+    )
 
 
 def test_patches_round_trip():
     grid = rand(2, 1, 12, 12, 12, generator=seeded(0))
-    assert torch.equal(from_patches(to_patches(grid, 4), 4), grid) and to_patches(grid, 4).shape == (2, 27, 64)
+    assert torch.equal(from_patches(to_patches(grid, 4), 4), grid) and to_patches(
+        grid, 4
+    ).shape == (2, 27, 64)
 
 
 @pytest.mark.parametrize("sphere", [False, True])
@@ -85,7 +107,11 @@ def test_sphere():
 def test_noise_is_seeded_and_stays_on_the_sphere():
     code = on_sphere(torch.randn(4, 16, generator=seeded(0)))
     a, b, c = (shaken(code, 0.5, seeded(s), True) for s in (1, 1, 2))
-    assert torch.equal(a, b) and not torch.equal(a, c) and torch.allclose(a.norm(dim=1), code.norm(dim=1), atol=1e-3)
+    assert (
+        torch.equal(a, b)
+        and not torch.equal(a, c)
+        and torch.allclose(a.norm(dim=1), code.norm(dim=1), atol=1e-3)
+    )
     assert shaken(code, 0, seeded(1)) is code
     plain = shaken(torch.zeros(200, 50), 0.5, seeded(1))
     assert plain.std().item() == pytest.approx(0.5, abs=0.02)
@@ -107,11 +133,20 @@ def test_loss_values_and_weight_of_full_cells():
     assert float(occupancy_loss(logits, cells, 3.0)) == pytest.approx(float(each.mean()))
 
 
-@pytest.mark.parametrize("call,word", [
-    (lambda: VoxelEncoder(30), "size"), (lambda: VoxelDecoder(32, form="tree"), "form"), (lambda: VoxelEncoder(32, 8, "dense", patch=5), "patch"),
-    (lambda: VoxelEncoder(8, 4, "dense")(torch.zeros(1, 1, 16, 16, 16)), "voxels"), (lambda: VoxelDecoder(8, 4, "dense")(torch.zeros(1, 5)), "code"),
-    (lambda: occupancy_loss(torch.zeros(1, 1, 2, 2, 2), torch.zeros(1, 1, 3, 3, 3)), "voxels"), (lambda: shaken(torch.zeros(1, 4), -1, seeded(0)), "amount"),
-    (lambda: code_path(torch.zeros(4), torch.zeros(5), 0.5), "last"), (lambda: start_dense(*pair(), boxes(1)), "grids")])
+@pytest.mark.parametrize(
+    "call,word",
+    [
+        (lambda: VoxelEncoder(30), "size"),
+        (lambda: VoxelDecoder(32, form="tree"), "form"),
+        (lambda: VoxelEncoder(32, 8, "dense", patch=5), "patch"),
+        (lambda: VoxelEncoder(8, 4, "dense")(torch.zeros(1, 1, 16, 16, 16)), "voxels"),
+        (lambda: VoxelDecoder(8, 4, "dense")(torch.zeros(1, 5)), "code"),
+        (lambda: occupancy_loss(torch.zeros(1, 1, 2, 2, 2), torch.zeros(1, 1, 3, 3, 3)), "voxels"),
+        (lambda: shaken(torch.zeros(1, 4), -1, seeded(0)), "amount"),
+        (lambda: code_path(torch.zeros(4), torch.zeros(5), 0.5), "last"),
+        (lambda: start_dense(*pair(), boxes(1)), "grids"),
+    ],
+)
 def test_refusals(call, word):
     with pytest.raises(InputError, match=word):
         call()

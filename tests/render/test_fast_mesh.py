@@ -1,4 +1,5 @@
 """The compiled rasteriser against the dense one: values, gradients, degenerate meshes, bits."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from svr_nb.conventions import InputError, seeded
 from svr_nb.render import fast_mesh, mesh_loops
-from svr_nb.render.soft_mesh import face_centroids, hard_rasterize, soft_rasterize
+from svr_nb.render.soft_mesh import face_centroids, soft_rasterize
+from svr_nb.render.hard_mesh import hard_rasterize
 from svr_nb.shapes.mesh import icosphere
 
 pytest.importorskip("numba")
@@ -22,22 +24,42 @@ pytestmark = pytest.mark.skipif(not mesh_loops.compiled_runs(), reason="numba do
 KINDS = ("none", "verts", "flat", "texels")
 
 
-def scene(seed: int, kind: str, dtype: torch.dtype = torch.float64, batch: int = 2, verts: int = 12, faces: int = 10,
-          behind: bool = False) -> dict:
+def scene(
+    seed: int,
+    kind: str,
+    dtype: torch.dtype = torch.float64,
+    batch: int = 2,
+    verts: int = 12,
+    faces: int = 10,
+    behind: bool = False,
+) -> dict:
     """A random soup of triangles with features of one kind."""
     g = seeded(seed)
-    uvz = torch.rand(batch, verts, 3, generator=g) * torch.tensor([2.4, 2.4, 1.0]) + torch.tensor([-1.2, -1.2, -0.4 if behind else 1.0])
-    table = {"none": None, "verts": torch.rand(batch, verts, 3, generator=g), "flat": torch.rand(batch, faces, 2, generator=g),
-             "texels": torch.rand(batch, faces, 4, 4, 3, generator=g)}[kind]
+    uvz = torch.rand(batch, verts, 3, generator=g) * torch.tensor([2.4, 2.4, 1.0]) + torch.tensor(
+        [-1.2, -1.2, -0.4 if behind else 1.0]
+    )
+    table = {
+        "none": None,
+        "verts": torch.rand(batch, verts, 3, generator=g),
+        "flat": torch.rand(batch, faces, 2, generator=g),
+        "texels": torch.rand(batch, faces, 4, 4, 3, generator=g),
+    }[kind]
     name = "vert_features" if kind == "verts" else "face_features"
     triangles = torch.stack([torch.randperm(verts, generator=g)[:3] for _ in range(faces)])
-    return {"uvz": uvz.to(dtype), "faces": triangles, "table": None if table is None else table.to(dtype), "name": name}
+    return {
+        "uvz": uvz.to(dtype),
+        "faces": triangles,
+        "table": None if table is None else table.to(dtype),
+        "name": name,
+    }
 
 
 def draw(made: dict, backend: str, size: int = 16, **options):
     """Everything a mesh is drawn to, and the gradient of a fixed random mixture of it."""
     options = {"sigma": 3e-3, "gamma": 0.1, "far": 3.0, **options}
-    leaves = [made["uvz"].clone().requires_grad_()] + ([] if made["table"] is None else [made["table"].clone().requires_grad_()])
+    leaves = [made["uvz"].clone().requires_grad_()] + (
+        [] if made["table"] is None else [made["table"].clone().requires_grad_()]
+    )
     if made["table"] is not None:
         options[made["name"]] = leaves[1]
     render = soft_rasterize(leaves[0], made["faces"], size, backend=backend, **options)
@@ -50,12 +72,19 @@ def draw(made: dict, backend: str, size: int = 16, **options):
 
 def agree(made: dict, tolerance: float, **options) -> None:
     """Values and gradients of the compiled form equal those of the dense form."""
-    (one, values, slopes), (other, wanted, pulls) = draw(made, "compiled", **options), draw(made, "dense", **options)
+    (one, values, slopes), (other, wanted, pulls) = (
+        draw(made, "compiled", **options),
+        draw(made, "dense", **options),
+    )
     for got, right in zip(values + slopes, wanted + pulls):
         got, right = got.detach(), right.detach()
         assert got.dtype == right.dtype and got.shape == right.shape
-        assert not right.numel() or (got - right).abs().max() <= tolerance * max(1.0, float(right.abs().max()))
-    assert (one.face == other.face).float().mean() > 0.98 and torch.equal(one.face < 0, other.face < 0)
+        assert not right.numel() or (got - right).abs().max() <= tolerance * max(
+            1.0, float(right.abs().max())
+        )
+    assert (one.face == other.face).float().mean() > 0.98 and torch.equal(
+        one.face < 0, other.face < 0
+    )
 
 
 @pytest.mark.parametrize("perspective", [True, False])
@@ -69,8 +98,13 @@ def test_values_and_gradients_equal_the_dense_form_in_single(kind):
     agree(scene(2, kind, torch.float32), 1e-4)
 
 
-@given(seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS), size=st.sampled_from([1, 2, 8, 32]), softness=st.floats(-6, -1),
-       depth=st.floats(-3, 1))
+@given(
+    seed=st.integers(0, 10**6),
+    kind=st.sampled_from(KINDS),
+    size=st.sampled_from([1, 2, 8, 32]),
+    softness=st.floats(-6, -1),
+    depth=st.floats(-3, 1),
+)
 @settings(max_examples=20, deadline=None, derandomize=True)
 def test_any_soup_of_triangles(seed, kind, size, softness, depth):
     agree(scene(seed, kind), 1e-6, size=size, sigma=10.0**softness, gamma=10.0**depth)
@@ -79,11 +113,17 @@ def test_any_soup_of_triangles(seed, kind, size, softness, depth):
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradcheck(kind):
     made = scene(3, kind, batch=1, verts=6, faces=3)
-    leaves = [made["uvz"].requires_grad_()] + ([] if made["table"] is None else [made["table"].requires_grad_()])
+    leaves = [made["uvz"].requires_grad_()] + (
+        [] if made["table"] is None else [made["table"].requires_grad_()]
+    )
+
     def outputs(uvz, *table):
         given_ = {made["name"]: table[0]} if table else {}
-        render = soft_rasterize(uvz, made["faces"], 8, sigma=2e-2, gamma=0.3, far=3.0, backend="compiled", **given_)
+        render = soft_rasterize(
+            uvz, made["faces"], 8, sigma=2e-2, gamma=0.3, far=3.0, backend="compiled", **given_
+        )
         return (*((render.rgb,) if table else ()), render.alpha, render.sums())
+
     assert torch.autograd.gradcheck(outputs, leaves)
 
 
@@ -91,7 +131,10 @@ def test_gradient_of_the_background():
     made, fill = scene(4, "verts"), torch.rand(3, dtype=torch.float64, requires_grad=True)
     options = {"vert_features": made["table"], "background": fill, "gamma": 1.0, "far": 2.0}
     run = lambda backend: soft_rasterize(made["uvz"], made["faces"], 16, backend=backend, **options)
-    slopes = [torch.autograd.grad(run(backend).rgb.square().sum(), fill)[0] for backend in ("compiled", "dense")]
+    slopes = [
+        torch.autograd.grad(run(backend).rgb.square().sum(), fill)[0]
+        for backend in ("compiled", "dense")
+    ]
     assert torch.allclose(*slopes, rtol=1e-8)
 
 
@@ -99,7 +142,12 @@ def test_many_channels_and_none():
     made = scene(5, "verts")
     made["table"] = torch.rand(2, 12, 40, generator=seeded(1)).double()
     agree(made, 1e-8)
-    assert soft_rasterize(made["uvz"], made["faces"], 8, backend="compiled").rgb.shape == (2, 0, 8, 8)
+    assert soft_rasterize(made["uvz"], made["faces"], 8, backend="compiled").rgb.shape == (
+        2,
+        0,
+        8,
+        8,
+    )
 
 
 def test_z_buffer_equals_the_hard_one():
@@ -108,44 +156,82 @@ def test_z_buffer_equals_the_hard_one():
     wanted, weights, z = hard_rasterize(made["uvz"], made["faces"], 64, True)
     same = face == wanted
     assert same.float().mean() > 0.999 and torch.equal(face < 0, wanted < 0)
-    assert torch.allclose(bary[same], weights[same], atol=1e-3) and torch.allclose(depth[same], z[same], atol=1e-4)
+    assert torch.allclose(bary[same], weights[same], atol=1e-3) and torch.allclose(
+        depth[same], z[same], atol=1e-4
+    )
 
 
-@pytest.mark.parametrize("triangle", [
-    [[0, 0, 1], [0, 0, 1], [0, 0, 1]],                       # a point
-    [[-0.5, 0, 1], [0, 0, 1], [0.5, 0, 1]],                  # a line
-    [[0, 0, -1], [0.5, 0, -1], [0, 0.5, -1]],                # behind the camera
-    [[0, 0, 1], [0.5, 0, 0.0], [0, 0.5, 1]],                 # reaches into the camera
-    [[5, 5, 1], [6, 5, 1], [5, 6, 1]],                       # beside the frame
-    [[1e6, 1e6, 1], [2e6, 1e6, 1], [1e6, 2e6, 1]],
-])
+@pytest.mark.parametrize(
+    "triangle",
+    [
+        [[0, 0, 1], [0, 0, 1], [0, 0, 1]],  # a point
+        [[-0.5, 0, 1], [0, 0, 1], [0.5, 0, 1]],  # a line
+        [[0, 0, -1], [0.5, 0, -1], [0, 0.5, -1]],  # behind the camera
+        [[0, 0, 1], [0.5, 0, 0.0], [0, 0.5, 1]],  # reaches into the camera
+        [[5, 5, 1], [6, 5, 1], [5, 6, 1]],  # beside the frame
+        [[1e6, 1e6, 1], [2e6, 1e6, 1], [1e6, 2e6, 1]],
+    ],
+)
 def test_what_cannot_be_drawn_is_not(triangle):
     leaf = torch.tensor([triangle], dtype=torch.float32, requires_grad=True)
-    render = soft_rasterize(leaf, torch.tensor([[0, 1, 2]]), 16, vert_features=torch.ones(1, 3, 1), background=0.25, backend="compiled")
+    render = soft_rasterize(
+        leaf,
+        torch.tensor([[0, 1, 2]]),
+        16,
+        vert_features=torch.ones(1, 3, 1),
+        background=0.25,
+        backend="compiled",
+    )
     (render.rgb.sum() + render.alpha.sum() + render.sums().sum()).backward()
-    assert (render.rgb == 0.25).all() and (render.alpha == 0).all() and (leaf.grad == 0).all() and (render.face == -1).all()
+    assert (
+        (render.rgb == 0.25).all()
+        and (render.alpha == 0).all()
+        and (leaf.grad == 0).all()
+        and (render.face == -1).all()
+    )
 
 
 def test_faces_around_the_whole_frame():
     huge = torch.tensor([[[-1e4, -1e4, 2.0], [1e4, -1e4, 2], [0, 2e4, 2]]], requires_grad=True)
     render = soft_rasterize(huge, torch.tensor([[0, 1, 2]]), 16, backend="compiled")
-    assert torch.allclose(render.alpha, torch.ones(1)) and torch.autograd.grad(render.alpha.sum(), huge)[0].abs().max() < 1e-6
+    assert (
+        torch.allclose(render.alpha, torch.ones(1))
+        and torch.autograd.grad(render.alpha.sum(), huge)[0].abs().max() < 1e-6
+    )
 
 
 def test_coincident_faces_share_the_pixel():
     triangle = torch.tensor([[-0.6, -0.6, 2.0], [0.6, -0.6, 2], [0, 0.6, 2]])
-    made = {"uvz": triangle.double()[None], "faces": torch.tensor([[0, 1, 2]] * 3), "table": torch.eye(3).double()[None]}
+    made = {
+        "uvz": triangle.double()[None],
+        "faces": torch.tensor([[0, 1, 2]] * 3),
+        "table": torch.eye(3).double()[None],
+    }
     made["name"] = "face_features"
     agree(made, 1e-9, size=32)
     middle = draw(made, "compiled", size=32)[0]
-    assert torch.allclose(middle.rgb[0, :, 16, 16], torch.full((3,), 1 / 3, dtype=torch.float64), atol=1e-4) and middle.face[0, 16, 16] == 0
+    assert (
+        torch.allclose(
+            middle.rgb[0, :, 16, 16], torch.full((3,), 1 / 3, dtype=torch.float64), atol=1e-4
+        )
+        and middle.face[0, 16, 16] == 0
+    )
 
 
 @pytest.mark.parametrize("corner", [(0.5, 0.5), (-0.5, 0.5)])
 def test_pixel_on_a_corner_or_an_edge(corner):
     """Pixel centres of a 2 x 2 image lie at +-.5."""
-    uvz = torch.tensor([[[*corner, 1.0], [-0.5, -0.5, 1], [0.5, -0.5, 1]]], dtype=torch.float64, requires_grad=True)
-    render = soft_rasterize(uvz, torch.tensor([[0, 1, 2]]), 2, vert_features=torch.rand(1, 3, 2), sigma=0.1, backend="compiled")
+    uvz = torch.tensor(
+        [[[*corner, 1.0], [-0.5, -0.5, 1], [0.5, -0.5, 1]]], dtype=torch.float64, requires_grad=True
+    )
+    render = soft_rasterize(
+        uvz,
+        torch.tensor([[0, 1, 2]]),
+        2,
+        vert_features=torch.rand(1, 3, 2),
+        sigma=0.1,
+        backend="compiled",
+    )
     slope = torch.autograd.grad(render.alpha.sum() + render.rgb.sum(), uvz)[0]
     assert torch.isfinite(slope).all() and torch.isfinite(render.rgb).all()
     assert abs(float(render.alpha.detach()[0, 0, 0, 0]) - 0.5) < 1e-6
@@ -153,8 +239,18 @@ def test_pixel_on_a_corner_or_an_edge(corner):
 
 @pytest.mark.parametrize(("verts", "faces", "batch"), [(5, 0, 2), (0, 0, 1), (3, 1, 0)])
 def test_empty(verts, faces, batch):
-    uvz, triangles = torch.rand(batch, verts, 3, requires_grad=True), torch.arange(3 * faces).view(faces, 3)
-    render = soft_rasterize(uvz, triangles, 8, vert_features=torch.rand(batch, verts, 2), background=0.5, backend="compiled")
+    uvz, triangles = (
+        torch.rand(batch, verts, 3, requires_grad=True),
+        torch.arange(3 * faces).view(faces, 3),
+    )
+    render = soft_rasterize(
+        uvz,
+        triangles,
+        8,
+        vert_features=torch.rand(batch, verts, 2),
+        background=0.5,
+        backend="compiled",
+    )
     assert (render.rgb == 0.5).all() and (render.alpha == 0).all()
     assert render.alpha.shape == (batch, 1, 8, 8) and render.sums().shape == (batch, faces, 3)
     assert torch.autograd.grad(render.rgb.sum() + render.alpha.sum(), uvz)[0].shape == uvz.shape
@@ -163,9 +259,17 @@ def test_empty(verts, faces, batch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_image_of_a_batch_is_drawn_as_if_alone(kind):
     made = scene(8, kind, batch=3)
-    alone = {**made, "uvz": made["uvz"][1:2], "table": None if made["table"] is None else made["table"][1:2]}
+    alone = {
+        **made,
+        "uvz": made["uvz"][1:2],
+        "table": None if made["table"] is None else made["table"][1:2],
+    }
     both, one = (draw(m, "compiled")[0] for m in (made, alone))
-    assert torch.equal(both.rgb[1:2], one.rgb) and torch.equal(both.alpha[1:2], one.alpha) and torch.equal(both.sums()[1:2], one.sums())
+    assert (
+        torch.equal(both.rgb[1:2], one.rgb)
+        and torch.equal(both.alpha[1:2], one.alpha)
+        and torch.equal(both.sums()[1:2], one.sums())
+    )
 
 
 def test_order_of_faces_does_not_matter():
@@ -178,7 +282,11 @@ def test_order_of_faces_does_not_matter():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_bits_on_one_and_two_threads(kind):
-    made, before, results = scene(10, kind, torch.float32, batch=1, faces=200), torch.get_num_threads(), []
+    made, before, results = (
+        scene(10, kind, torch.float32, batch=1, faces=200),
+        torch.get_num_threads(),
+        [],
+    )
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
@@ -191,7 +299,9 @@ def test_same_bits_on_one_and_two_threads(kind):
 
 
 def test_large_image_and_its_pieces():
-    """A picture of 512 pixels, averaged down, resembles one of 64; nothing is lost at the border of a range of rows."""
+    """A picture of 512 pixels, averaged down, resembles one of 64; nothing is lost at the border of
+    a range of rows.
+    """
     ball = icosphere(2, radius=0.8)
     uvz = (ball.verts + torch.tensor([0, 0, 4.0]))[None]
     large = soft_rasterize(uvz, ball.faces, 512, sigma=1e-6, backend="compiled").alpha
@@ -221,7 +331,11 @@ def test_auto_is_compiled_on_a_cpu_and_second_derivatives_are_refused():
     made = scene(11, "verts")
     assert soft_rasterize(made["uvz"], made["faces"], 8).sums is not None
     leaf = made["uvz"].clone().requires_grad_()
-    slope = torch.autograd.grad(soft_rasterize(leaf, made["faces"], 8, backend="compiled").alpha.sum(), leaf, create_graph=True)[0]
+    slope = torch.autograd.grad(
+        soft_rasterize(leaf, made["faces"], 8, backend="compiled").alpha.sum(),
+        leaf,
+        create_graph=True,
+    )[0]
     with pytest.raises(RuntimeError):
         slope.sum().backward()
 
@@ -237,7 +351,9 @@ def test_without_numba_the_pairs_form_is_taken(monkeypatch):
 def test_numba_is_switched_off_by_its_own_variable():
     code = "from svr_nb.render.mesh_loops import compiled_runs; print(compiled_runs())"
     settled = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    told = subprocess.run([sys.executable, "-c", code], env=settled, capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=settled, capture_output=True, text=True, check=True
+    )
     assert told.stdout.strip() == "False"
 
 
@@ -251,8 +367,13 @@ def test_not_finite_is_refused(bad):
 
 def test_pytorch3d_is_refused_where_it_is_absent_and_agrees_where_it_is_not():
     ball = icosphere(1, radius=0.6)
-    uvz, paint = (ball.verts + torch.tensor([0, 0, 4.0]))[None], torch.rand(1, len(ball.verts), 3, generator=seeded(2))
-    run = lambda backend, leaf: soft_rasterize(leaf, ball.faces, 32, vert_features=paint, sigma=1e-3, gamma=0.1, backend=backend)
+    uvz, paint = (
+        (ball.verts + torch.tensor([0, 0, 4.0]))[None],
+        torch.rand(1, len(ball.verts), 3, generator=seeded(2)),
+    )
+    run = lambda backend, leaf: soft_rasterize(
+        leaf, ball.faces, 32, vert_features=paint, sigma=1e-3, gamma=0.1, backend=backend
+    )
     if importlib.util.find_spec("pytorch3d") is None:
         with pytest.raises(InputError, match="backend.*pytorch3d"):
             run("pytorch3d", uvz)
@@ -261,7 +382,13 @@ def test_pytorch3d_is_refused_where_it_is_absent_and_agrees_where_it_is_not():
     for backend in ("compiled", "pytorch3d"):
         leaf = uvz.clone().requires_grad_()
         render = run(backend, leaf)
-        slopes.append((render.rgb, render.alpha, torch.autograd.grad(render.rgb.square().sum() + render.alpha.sum(), leaf)[0]))
+        slopes.append(
+            (
+                render.rgb,
+                render.alpha,
+                torch.autograd.grad(render.rgb.square().sum() + render.alpha.sum(), leaf)[0],
+            )
+        )
     for got, wanted in zip(*slopes):
         got, wanted = got.detach(), wanted.detach()
         assert (got - wanted).abs().max() <= 1e-4 * max(1.0, float(wanted.abs().max()))

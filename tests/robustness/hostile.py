@@ -1,4 +1,6 @@
-"""Deterministic damage to files, and the rule that a damaged file gives a result or one clear error."""
+"""Deterministic damage to files, and the rule that a damaged file gives a result or one clear
+error.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,19 @@ import numpy as np
 from svr_nb.conventions import SvrError
 
 CASES = int(os.environ.get("SVR_HOSTILE", "300"))
-NUMBERS = (b"nan", b"inf", b"-1", b"0", b"1e309", b"1000000000", b"99999999999999999999", b"", b"x", b"-0.0", b"4294967295")
+NUMBERS = (
+    b"nan",
+    b"inf",
+    b"-1",
+    b"0",
+    b"1e309",
+    b"1000000000",
+    b"99999999999999999999",
+    b"",
+    b"x",
+    b"-0.0",
+    b"4294967295",
+)
 WORDS = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x3B9ACA00, 0x7FC00000, 0x7F800000)
 
 
@@ -42,7 +56,9 @@ def _moved(data: bytearray, rng: np.random.Generator) -> bytearray:
     start, length, target = (int(rng.integers(0, len(data))) for _ in range(3))
     piece = data[start : start + min(length, 4000)]
     rest = data[:start] + data[start + len(piece) :]
-    return [rest, data[:start] + piece + data[start:], rest[:target] + piece + rest[target:]][rng.integers(3)]
+    return [rest, data[:start] + piece + data[start:], rest[:target] + piece + rest[target:]][
+        rng.integers(3)
+    ]
 
 
 def _number(data: bytearray, rng: np.random.Generator) -> bytearray:
@@ -92,19 +108,30 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def outcome(action: Callable[..., object], name: str, *given: object, seconds: float = 10.0) -> object | None:
-    """What an action returns, or None if it refused with exactly one clear error; anything else is a failure."""
+def outcome(
+    action: Callable[..., object], name: str, *given: object, seconds: float = 10.0
+) -> object | None:
+    """What an action returns, or None if it refused with exactly one clear error; anything else is
+    a failure.
+    """
     with time_limit(seconds):
         try:
             return action(*given)
         except SvrError as error:
             text = str(error)
             assert name in text, f"does not name {name}: {text}"
-            assert "expected" in text and "got" in text and "\n" not in text and "Traceback" not in text, text
+            assert (
+                "expected" in text
+                and "got" in text
+                and "\n" not in text
+                and "Traceback" not in text
+            ), text
             assert len(text) < 700, text
             return None
 
 
 def peak_memory() -> float:
     """Most memory this process has used so far, in megabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1024 if sys.platform != "darwin" else 2**20
+    )

@@ -1,4 +1,6 @@
-"""Damaged, lying and odd pictures: a result or one clear error, in bounded time and memory. SVR_HOSTILE sets how many."""
+"""Damaged, lying and odd pictures: a result or one clear error, in bounded time and memory.
+SVR_HOSTILE sets how many.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def picture() -> Image.Image:
     """A small picture of an object in front of a plain wall."""
     y, x = np.mgrid[:40, :56]
     inside = ((y - 20) / 14) ** 2 + ((x - 28) / 20) ** 2 < 1
-    colors = np.where(inside[..., None], np.stack([200 + 0 * x, 3 * x, 5 * y], -1), 230).astype(np.uint8)
+    colors = np.where(inside[..., None], np.stack([200 + 0 * x, 3 * x, 5 * y], -1), 230).astype(
+        np.uint8
+    )
     return Image.fromarray(colors)
 
 
@@ -67,7 +71,9 @@ def healthy() -> dict[str, bytes]:
 def check(result: object) -> None:
     """A picture is RGB in [0, 1]; the transparency belongs to it."""
     image, alpha = result
-    assert image.shape[0] == 3 and image.dtype == torch.float32 and bool(torch.isfinite(image).all())
+    assert (
+        image.shape[0] == 3 and image.dtype == torch.float32 and bool(torch.isfinite(image).all())
+    )
     assert float(image.min()) >= 0 and float(image.max()) <= 1
     assert alpha is None or alpha.shape == (1, *image.shape[1:])
 
@@ -84,7 +90,11 @@ def test_damaged_pictures(number: int, tmp_path: Path, capfd: pytest.CaptureFixt
     kind, before = list(healthy())[number], peak_memory()
     for case in range(-(-CASES // len(healthy()))):
         data, path = damaged(healthy()[kind], number, case), tmp_path / f"photo.{kind}"
-        result = outcome(load_image, "image", data) if case % 2 else outcome(load_image, "photo.", write(path, data))
+        result = (
+            outcome(load_image, "image", data)
+            if case % 2
+            else outcome(load_image, "photo.", write(path, data))
+        )
         if result is not None:
             check(result)
         if case % 6 == 0:
@@ -116,7 +126,11 @@ def png(width: int, height: int, *more: bytes) -> bytes:
 
 def claims(side: int) -> dict[str, bytes]:
     """Small files whose headers promise side x side pixels."""
-    jpeg, gif, bmp = healthy()["progressive.jpg"], bytearray(healthy()["gif"]), bytearray(healthy()["bmp"])
+    jpeg, gif, bmp = (
+        healthy()["progressive.jpg"],
+        bytearray(healthy()["gif"]),
+        bytearray(healthy()["bmp"]),
+    )
     frame = next(jpeg.index(mark) for mark in (b"\xff\xc2", b"\xff\xc0") if mark in jpeg)
     gif[6:10] = struct.pack("<HH", side, side)
     bmp[18:26] = struct.pack("<ii", side, side)
@@ -172,7 +186,14 @@ def test_things_that_are_no_pictures(data: bytes):
 
 
 @pytest.mark.parametrize(
-    "note", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(20), b"\xff" * 64]
+    "note",
+    [
+        b"",
+        b"Exif\0\0",
+        b"Exif\0\0MM\0*\xff\xff\xff\xff",
+        b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(20),
+        b"\xff" * 64,
+    ],
 )
 def test_broken_notes_leave_the_picture_upright(note: bytes):
     data = saved(picture(), "JPEG", exif=note) if note else saved(picture(), "JPEG")
@@ -184,17 +205,30 @@ def test_one_pixel_and_odd_places(tmp_path: Path):
     with pytest.raises(SvrError, match="4 x 4"):
         prepare_photo(saved(Image.new("RGB", (1, 1)), "PNG"))
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
-    for place in (tmp_path, tmp_path / "nothing.png", tmp_path / "loop.png", Path("/dev/zero"), tmp_path / ("a" * 300), "nul\0byte.png"):
+    for place in (
+        tmp_path,
+        tmp_path / "nothing.png",
+        tmp_path / "loop.png",
+        Path("/dev/zero"),
+        tmp_path / ("a" * 300),
+        "nul\0byte.png",
+    ):
         with pytest.raises(FileError):
             load_image(place)
 
 
 def test_real_photographs_damaged(shared_data: Path, tmp_path: Path):
     files = sorted(
-        p for folder in ("photos/cutouts", "photos/cars", "voc10_silhouettes/bird/images") for p in (shared_data / folder).iterdir()
+        p
+        for folder in ("photos/cutouts", "photos/cars", "voc10_silhouettes/bird/images")
+        for p in (shared_data / folder).iterdir()
     )[:16]
     for number, path in enumerate(files):
         for case in range(max(2, CASES // 150)):
-            result = outcome(load_image, path.stem, write(tmp_path / path.name, damaged(path.read_bytes(), 99, number, case)))
+            result = outcome(
+                load_image,
+                path.stem,
+                write(tmp_path / path.name, damaged(path.read_bytes(), 99, number, case)),
+            )
             if result is not None:
                 check(result)

@@ -1,4 +1,6 @@
-"""Damaged, lying and odd meshes, clouds and grids: a result or one clear error, in bounded time and memory. SVR_HOSTILE sets how many."""
+"""Damaged, lying and odd meshes, clouds and grids: a result or one clear error, in bounded time and
+memory. SVR_HOSTILE sets how many.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ import torch
 
 from svr_nb.conventions import FileError, seeded
 from svr_nb.shapes.binvox import encode_binvox, load_binvox
-from svr_nb.shapes.files import load_mesh, load_points, save_mesh, save_points
+from svr_nb.shapes.mesh_files import load_mesh, load_points, save_mesh, save_points
 from svr_nb.shapes.mesh import Mesh, icosphere
 from svr_nb.shapes.points import PointCloud, sample_surface
 from svr_nb.shapes.uv import wrap_texture
@@ -43,13 +45,18 @@ def healthy() -> dict[str, dict[str, bytes]]:
                 folder.mkdir()
                 save_mesh(mesh, folder / f"thing.{kind}")
                 found[f"mesh {label} {kind}"] = {
-                    p.name: p.read_bytes() for p in sorted(folder.iterdir(), key=lambda p: p.suffix == f".{kind}")
+                    p.name: p.read_bytes()
+                    for p in sorted(folder.iterdir(), key=lambda p: p.suffix == f".{kind}")
                 }
         for kind in ("ply", "glb", "xyz"):
-            found[f"cloud plain {kind}"] = {f"thing.{kind}": save_points(cloud, Path(name) / f"thing.{kind}").read_bytes()}
+            found[f"cloud plain {kind}"] = {
+                f"thing.{kind}": save_points(cloud, Path(name) / f"thing.{kind}").read_bytes()
+            }
     found["mesh ascii ply"] = {"thing.ply": ascii_ply(colored)}
     found["mesh ascii stl"] = {"thing.stl": ascii_stl(colored)}
-    found["grid plain binvox"] = {"thing.binvox": encode_binvox(np.random.default_rng(0).random((8, 8, 8)) < 0.4)}
+    found["grid plain binvox"] = {
+        "thing.binvox": encode_binvox(np.random.default_rng(0).random((8, 8, 8)) < 0.4)
+    }
     return found
 
 
@@ -64,13 +71,17 @@ def ascii_ply(mesh: Mesh) -> bytes:
         "property list uchar int vertex_indices",
         "end_header",
     ]
-    rows = [" ".join(f"{x:.6g}" for x in v) for v in mesh.verts.tolist()] + ["3 " + " ".join(map(str, f)) for f in mesh.faces.tolist()]
+    rows = [" ".join(f"{x:.6g}" for x in v) for v in mesh.verts.tolist()] + [
+        "3 " + " ".join(map(str, f)) for f in mesh.faces.tolist()
+    ]
     return "\n".join(lines + rows).encode() + b"\n"
 
 
 def ascii_stl(mesh: Mesh) -> bytes:
     corners = "".join(
-        "facet normal 0 0 1\nouter loop\n" + "".join(f"vertex {x:.6g} {y:.6g} {z:.6g}\n" for x, y, z in face) + "endloop\nendfacet\n"
+        "facet normal 0 0 1\nouter loop\n"
+        + "".join(f"vertex {x:.6g} {y:.6g} {z:.6g}\n" for x, y, z in face)
+        + "endloop\nendfacet\n"
         for face in mesh.verts[mesh.faces].tolist()
     )
     return f"solid thing\n{corners}endsolid thing\n".encode()
@@ -214,15 +225,27 @@ def test_lies_in_glb_are_named(name: str, tmp_path: Path):
 def test_deep_trees_are_walked(tmp_path: Path):
     (tmp_path / "deep.glb").write_bytes(changed_glb(deep))
     check(load_mesh(tmp_path / "deep.glb"))
-    (tmp_path / "nested.glb").write_bytes(b"glTF" + struct.pack("<II", 2, 0) + struct.pack("<I4s", 60_000, b"JSON") + b"[" * 60_000)
+    (tmp_path / "nested.glb").write_bytes(
+        b"glTF" + struct.pack("<II", 2, 0) + struct.pack("<I4s", 60_000, b"JSON") + b"[" * 60_000
+    )
     with pytest.raises(FileError, match="nested.glb"):
         load_mesh(tmp_path / "nested.glb")
 
 
 @pytest.mark.parametrize(
-    "reference", ["../secret.png", "../../../../../../etc/passwd", "/etc/passwd", "..\\secret.png", "inner/../../secret.png", "link.png"]
+    "reference",
+    [
+        "../secret.png",
+        "../../../../../../etc/passwd",
+        "/etc/passwd",
+        "..\\secret.png",
+        "inner/../../secret.png",
+        "link.png",
+    ],
 )
-def test_materials_stay_in_their_folder(reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_materials_stay_in_their_folder(
+    reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     home = tmp_path / "home"
     home.mkdir()
     path = laid_out(home, healthy()["mesh textured obj"])
@@ -232,7 +255,9 @@ def test_materials_stay_in_their_folder(reference: str, tmp_path: Path, monkeypa
     (home / "link.png").symlink_to(tmp_path / "secret.png")
     (home / "thing.mtl").write_text(f"newmtl surface\nmap_Kd {reference}\n")
     opened, real = [], Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda self: (opened.append(self.resolve()), real(self))[1])
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda self: (opened.append(self.resolve()), real(self))[1]
+    )
     mesh = load_mesh(path)
     assert mesh.texture is None and len(mesh.faces) == 80
     assert all(p.is_relative_to(home) for p in opened), opened
@@ -250,7 +275,16 @@ def test_material_file_outside_is_not_read(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "head",
-    [b"dim 100000 100000 100000", b"dim 0 0 0", b"dim -4 -4 -4", b"dim 8 8 9", b"dim nan nan nan", b"dim 8", b"", b"dim 8.5 8.5 8.5"],
+    [
+        b"dim 100000 100000 100000",
+        b"dim 0 0 0",
+        b"dim -4 -4 -4",
+        b"dim 8 8 9",
+        b"dim nan nan nan",
+        b"dim 8",
+        b"",
+        b"dim 8.5 8.5 8.5",
+    ],
 )
 def test_lies_in_binvox_are_named(head: bytes, tmp_path: Path):
     data = healthy()["grid plain binvox"]["thing.binvox"].replace(b"dim 8 8 8", head)
@@ -260,7 +294,9 @@ def test_lies_in_binvox_are_named(head: bytes, tmp_path: Path):
 
 
 def test_binvox_runs_that_add_up_to_too_much(tmp_path: Path):
-    (tmp_path / "bomb.binvox").write_bytes(b"#binvox 1\ndim 512 512 512\ndata\n" + b"\1\xff" * 2_000_000)
+    (tmp_path / "bomb.binvox").write_bytes(
+        b"#binvox 1\ndim 512 512 512\ndata\n" + b"\1\xff" * 2_000_000
+    )
     before = peak_memory()
     with pytest.raises(FileError, match="bomb.binvox"):
         load_binvox(tmp_path / "bomb.binvox")

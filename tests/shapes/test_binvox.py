@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from svr_nb.conventions import FileError
 from svr_nb.shapes.binvox import decode_binvox, encode_binvox, load_binvox, save_binvox
-from svr_nb.shapes.files import load_mesh
+from svr_nb.shapes.mesh_files import load_mesh
 from svr_nb.shapes.voxels import VoxelGrid
 
 
@@ -27,7 +27,10 @@ def test_the_order_is_x_then_z_then_y():
     """Against the definition, cell by cell, without the reader's reshape."""
     size = 5
     flat = np.random.default_rng(1).integers(0, 2, size**3).astype(np.uint8)
-    data = b"#binvox 1\ndim 5 5 5\ntranslate 0 0 0\nscale 1\ndata\n" + np.stack([flat, np.ones_like(flat)], 1).tobytes()
+    data = (
+        b"#binvox 1\ndim 5 5 5\ntranslate 0 0 0\nscale 1\ndata\n"
+        + np.stack([flat, np.ones_like(flat)], 1).tobytes()
+    )
     cells = decode_binvox(data)[0]
     for x, y, z in np.ndindex(size, size, size):
         assert cells[x, y, z] == flat[x * size * size + z * size + y]
@@ -38,7 +41,11 @@ def test_long_runs_are_split(size: int):
     for cells in (np.zeros((size,) * 3, bool), np.ones((size,) * 3, bool)):
         data = encode_binvox(cells)
         counts = np.frombuffer(data.split(b"data\n", 1)[1], np.uint8)[1::2]
-        assert counts.min() > 0 and counts.sum(dtype=int) == size**3 and len(counts) == -(-(size**3) // 255)
+        assert (
+            counts.min() > 0
+            and counts.sum(dtype=int) == size**3
+            and len(counts) == -(-(size**3) // 255)
+        )
         assert np.array_equal(decode_binvox(data)[0], cells)
 
 

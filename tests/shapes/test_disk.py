@@ -17,8 +17,14 @@ from svr_nb.shapes.disk import check_ending, quietly, read_file, write_file
 
 def test_write_then_read(tmp_path: Path):
     path = write_file(tmp_path / "a.bin", b"first")
-    assert read_file(path) == b"first" and write_file(path, b"second") == path and read_file(str(path)) == b"second"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"] and stat.S_IMODE(path.stat().st_mode) & 0o444
+    assert (
+        read_file(path) == b"first"
+        and write_file(path, b"second") == path
+        and read_file(str(path)) == b"second"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"] and stat.S_IMODE(
+        path.stat().st_mode
+    ) & 0o444
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
@@ -72,4 +78,8 @@ def test_quietly_restores_everything(capfd: pytest.CaptureFixture):
         logging.getLogger("trimesh").error("hidden")
         assert Image.MAX_IMAGE_PIXELS == 500
         raise ZeroDivisionError
-    assert cap == Image.MAX_IMAGE_PIXELS and logging.getLogger("trimesh").level == level and capfd.readouterr().err == ""
+    assert (
+        cap == Image.MAX_IMAGE_PIXELS
+        and logging.getLogger("trimesh").level == level
+        and capfd.readouterr().err == ""
+    )

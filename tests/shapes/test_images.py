@@ -42,7 +42,10 @@ def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 EXACT = torch.from_numpy(numbers().transpose(2, 0, 1) / np.float32(255))
 
 
-@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {}), ("PPM", {})])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {}), ("PPM", {})],
+)
 def test_lossless_kinds_are_exact(kind: str, options: dict):
     image, alpha = load_image(saved(Image.fromarray(numbers()), kind, **options))
     assert alpha is None and image.dtype == torch.float32 and torch.equal(image, EXACT)
@@ -56,17 +59,28 @@ def test_lossy_kinds_are_close():
         assert (load_image(data)[0] - EXACT).abs().mean() < 0.02
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F"]
+)
 def test_every_mode_of_pillow(mode: str):
-    image = Image.fromarray(numbers()).convert("L" if mode in ("LA", "I", "F") else "RGB").convert(mode)
+    image = (
+        Image.fromarray(numbers()).convert("L" if mode in ("LA", "I", "F") else "RGB").convert(mode)
+    )
     rgb, alpha = load_image(image)
-    assert rgb.shape == (3, 20, 30) and rgb.min() >= 0 and rgb.max() <= 1 and (alpha is not None) == (mode in ("LA", "RGBA"))
+    assert (
+        rgb.shape == (3, 20, 30)
+        and rgb.min() >= 0
+        and rgb.max() <= 1
+        and (alpha is not None) == (mode in ("LA", "RGBA"))
+    )
 
 
 def test_sixteen_bits_keep_their_steps():
     deep = (np.arange(600).reshape(20, 30) * 100).astype(np.uint16)
     for data in (saved(Image.fromarray(deep)), saved(Image.fromarray(deep), "TIFF"), deep):
-        assert torch.allclose(load_image(data)[0][1], torch.from_numpy(deep.astype(np.float32) / 65535), atol=1e-7)
+        assert torch.allclose(
+            load_image(data)[0][1], torch.from_numpy(deep.astype(np.float32) / 65535), atol=1e-7
+        )
     assert len(load_image(saved(Image.fromarray(deep)))[0].unique()) == 600
 
 
@@ -84,7 +98,10 @@ def test_transparency_of_every_kind():
 def test_first_frame_of_an_animation():
     frames = [Image.fromarray(np.full((8, 8, 3), shade, np.uint8)) for shade in (0, 255)]
     for kind in ("GIF", "WEBP", "PNG"):
-        assert load_image(saved(frames[0], kind, save_all=True, append_images=frames[1:]))[0].max() < 0.02
+        assert (
+            load_image(saved(frames[0], kind, save_all=True, append_images=frames[1:]))[0].max()
+            < 0.02
+        )
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
@@ -96,7 +113,9 @@ def test_notes_are_obeyed(turn: int, kind: str, tmp_path: Path):
     stored = image if turn == 1 else image.transpose(TURNED[turn])
     data = saved(stored, kind, exif=note, **({"lossless": True} if kind == "WEBP" else {}))
     (tmp_path / "photo").write_bytes(data)
-    assert torch.equal(load_image(data)[0], EXACT) and image_turn(data) == turn == image_turn(tmp_path / "photo")
+    assert torch.equal(load_image(data)[0], EXACT) and image_turn(data) == turn == image_turn(
+        tmp_path / "photo"
+    )
     assert torch.equal(load_image(Image.open(io.BytesIO(data)))[0], EXACT)
 
 
@@ -114,7 +133,12 @@ def test_arrays_and_tensors():
         array[:, ::-1][:, ::-1],
     ):
         assert torch.allclose(load_image(same)[0], EXACT, atol=5e-4)
-    assert load_image(array[..., 0])[0].shape == load_image(EXACT[0])[0].shape == load_image(EXACT[:1])[0].shape == (3, 20, 30)
+    assert (
+        load_image(array[..., 0])[0].shape
+        == load_image(EXACT[0])[0].shape
+        == load_image(EXACT[:1])[0].shape
+        == (3, 20, 30)
+    )
     assert load_image(array[..., 0] > 9)[0].unique().tolist() == [0, 1]
     assert load_image(EXACT.requires_grad_())[0].requires_grad is False
 
@@ -151,22 +175,31 @@ def test_wrong_numbers_name_the_argument(wrong):
 
 
 def test_lazily_opened_broken_file():
-    data = saved(Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)), "JPEG")
+    data = saved(
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)),
+        "JPEG",
+    )
     with pytest.raises(InputError, match="cannot be decoded"):
         load_image(Image.open(io.BytesIO(data[:1500])))
 
 
-@given(some.integers(1, 9), some.integers(1, 9), some.sampled_from(["png", "webp"]), some.booleans())
+@given(
+    some.integers(1, 9), some.integers(1, 9), some.sampled_from(["png", "webp"]), some.booleans()
+)
 def test_round_trip(h: int, w: int, kind: str, clear: bool):
     from tempfile import TemporaryDirectory
 
     values = (torch.rand(4, h, w, generator=seeded(h, w)) * 255).round() / 255
     with TemporaryDirectory() as folder:
-        path = save_image(values[:3], Path(folder) / f"a.{kind}", alpha=values[3:] if clear else None)
+        path = save_image(
+            values[:3], Path(folder) / f"a.{kind}", alpha=values[3:] if clear else None
+        )
         image, alpha = load_image(path)
     assert (alpha is not None) == clear or float(values[3:].min()) == 1
     seen = values[3:] > 0 if clear and kind == "webp" else torch.ones(1, h, w, dtype=torch.bool)
-    assert torch.allclose(image * seen, values[:3] * seen, atol=1e-6) and (alpha is None or torch.allclose(alpha, values[3:], atol=1e-6))
+    assert torch.allclose(image * seen, values[:3] * seen, atol=1e-6) and (
+        alpha is None or torch.allclose(alpha, values[3:], atol=1e-6)
+    )
 
 
 def test_save_refuses(tmp_path: Path):
@@ -189,4 +222,6 @@ def test_real_pictures(shared_data: Path):
     for path in [*(shared_data / "photos").glob("*/*.*")]:
         image, alpha = load_image(path)
         with Image.open(path) as other:
-            assert image.shape[1:] == (other.height, other.width) and (alpha is not None) == (other.mode == "RGBA")
+            assert image.shape[1:] == (other.height, other.width) and (alpha is not None) == (
+                other.mode == "RGBA"
+            )

@@ -1,4 +1,5 @@
 """Mesh: construction, measures, movement, ready-made solids, other libraries."""
+
 from __future__ import annotations
 
 import math
@@ -10,8 +11,15 @@ import torch
 from svr_nb.conventions import InputError, seeded
 from svr_nb.shapes.mesh import Mesh, box, cylinder, ellipsoid, icosphere, torus
 
-SOLIDS = {"sphere": (icosphere(2), 2), "box": (box((1, 2, 3)), 2), "cylinder": (cylinder(axis="z"), 2), "cone": (cylinder(top=0), 2),
-          "stump": (cylinder(top=0.2), 2), "torus": (torus(axis="x"), 0), "ellipsoid": (ellipsoid((0.5, 0.2, 0.3), (1, 2, 3)), 2)}
+SOLIDS = {
+    "sphere": (icosphere(2), 2),
+    "box": (box((1, 2, 3)), 2),
+    "cylinder": (cylinder(axis="z"), 2),
+    "cone": (cylinder(top=0), 2),
+    "stump": (cylinder(top=0.2), 2),
+    "torus": (torus(axis="x"), 0),
+    "ellipsoid": (ellipsoid((0.5, 0.2, 0.3), (1, 2, 3)), 2),
+}
 NAN, INF = float("nan"), float("inf")
 
 
@@ -19,16 +27,31 @@ NAN, INF = float("nan"), float("inf")
 def test_solids_are_closed_and_outward(name: str) -> None:
     mesh, euler = SOLIDS[name]
     assert mesh.is_closed() and mesh.euler() == euler and mesh.volume() > 0
-    assert mesh.verts.dtype == torch.float32 and mesh.faces.dtype == torch.int64 and mesh.areas().min() > 0
+    assert (
+        mesh.verts.dtype == torch.float32
+        and mesh.faces.dtype == torch.int64
+        and mesh.areas().min() > 0
+    )
     assert torch.allclose(mesh.normals().norm(dim=1), torch.ones(len(mesh.faces)), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "fields"), [
-    ("verts", {"verts": [[0, 0, NAN]] * 3}), ("verts", {"verts": [[0, 0, INF]] * 3}), ("verts", {"verts": torch.zeros(3, 2)}),
-    ("faces", {"faces": [[0, 1, 3]]}), ("faces", {"faces": [[-1, 1, 2]]}), ("faces", {"faces": torch.zeros(1, 3)}),
-    ("vert_colors", {"vert_colors": torch.full((3, 3), 1.5)}), ("vert_colors", {"vert_colors": torch.zeros(2, 3)}),
-    ("face_labels", {"face_labels": [0, 1]}), ("face_labels", {"face_labels": [0.5]}),
-    ("uvs", {"uvs": torch.zeros(3, 2)}), ("texture", {"texture": torch.zeros(4, 2, 2)})])
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("verts", {"verts": [[0, 0, NAN]] * 3}),
+        ("verts", {"verts": [[0, 0, INF]] * 3}),
+        ("verts", {"verts": torch.zeros(3, 2)}),
+        ("faces", {"faces": [[0, 1, 3]]}),
+        ("faces", {"faces": [[-1, 1, 2]]}),
+        ("faces", {"faces": torch.zeros(1, 3)}),
+        ("vert_colors", {"vert_colors": torch.full((3, 3), 1.5)}),
+        ("vert_colors", {"vert_colors": torch.zeros(2, 3)}),
+        ("face_labels", {"face_labels": [0, 1]}),
+        ("face_labels", {"face_labels": [0.5]}),
+        ("uvs", {"uvs": torch.zeros(3, 2)}),
+        ("texture", {"texture": torch.zeros(4, 2, 2)}),
+    ],
+)
 def test_bad_fields_are_named(name: str, fields: dict) -> None:
     with pytest.raises(InputError, match=f"^{name}"):
         Mesh(**({"verts": torch.zeros(3, 3), "faces": [[0, 1, 2]]} | fields))
@@ -40,13 +63,19 @@ def test_icosphere_order(level: int, plane: int, side: int, axis: int) -> None:
     ball = icosphere(level, axis=axis)
     signs = torch.ones(3)
     signs[axis] = -1
-    assert len(ball.verts) == plane + 2 * side and len(ball.faces) == 20 * 4 ** level
-    assert (ball.verts[:plane, axis] == 0).all() and (ball.verts[plane:plane + side, axis] > 0).all()
-    assert torch.equal(ball.verts[plane:plane + side] * signs, ball.verts[plane + side:])
-    partner = torch.cat([torch.arange(plane), torch.arange(side) + plane + side, torch.arange(side) + plane])
+    assert len(ball.verts) == plane + 2 * side and len(ball.faces) == 20 * 4**level
+    assert (ball.verts[:plane, axis] == 0).all() and (
+        ball.verts[plane : plane + side, axis] > 0
+    ).all()
+    assert torch.equal(ball.verts[plane : plane + side] * signs, ball.verts[plane + side :])
+    partner = torch.cat(
+        [torch.arange(plane), torch.arange(side) + plane + side, torch.arange(side) + plane]
+    )
     own = plane
     half = (len(ball.faces) - own) // 2
-    assert torch.equal(partner[ball.faces[own:own + half]][:, [1, 0, 2]], ball.faces[own + half:])
+    assert torch.equal(
+        partner[ball.faces[own : own + half]][:, [1, 0, 2]], ball.faces[own + half :]
+    )
     assert torch.equal(partner[ball.faces[:own]][:, [1, 0, 2]], ball.faces[:own])
     assert all((ball.verts[:, i] == 0).sum() == plane for i in range(3))
 
@@ -58,10 +87,23 @@ def test_known_volumes() -> None:
     assert cylinder(0.3, 0.6, 400, top=0).volume() == pytest.approx(math.pi * 0.09 * 0.2, rel=1e-3)
 
 
-@pytest.mark.parametrize("make", [lambda: icosphere(-1), lambda: icosphere(9), lambda: icosphere(2, axis=3), lambda: icosphere(1.5),
-                                  lambda: box(0), lambda: cylinder(sides=2), lambda: cylinder(axis="w"), lambda: torus(tube=1.0),
-                                  lambda: ellipsoid((1, 1)), lambda: Mesh.join([]), lambda: box().flipped(4),
-                                      lambda: box().transform(scale=NAN)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: icosphere(-1),
+        lambda: icosphere(9),
+        lambda: icosphere(2, axis=3),
+        lambda: icosphere(1.5),
+        lambda: box(0),
+        lambda: cylinder(sides=2),
+        lambda: cylinder(axis="w"),
+        lambda: torus(tube=1.0),
+        lambda: ellipsoid((1, 1)),
+        lambda: Mesh.join([]),
+        lambda: box().flipped(4),
+        lambda: box().transform(scale=NAN),
+    ],
+)
 def test_bad_numbers(make: object) -> None:
     with pytest.raises(InputError):
         make()  # type: ignore[operator]
@@ -78,7 +120,11 @@ def test_closedness_sees_holes_and_flipped_faces() -> None:
 
 def test_transform_keeps_the_outside() -> None:
     ring = torus()
-    for matrix in (torch.diag(torch.tensor([-1.0, 1, 1])), -torch.eye(3), torch.linalg.qr(torch.randn(3, 3, generator=seeded(0)))[0]):
+    for matrix in (
+        torch.diag(torch.tensor([-1.0, 1, 1])),
+        -torch.eye(3),
+        torch.linalg.qr(torch.randn(3, 3, generator=seeded(0)))[0],
+    ):
         moved = ring.transform(matrix, (1.0, 2.0, 3.0), 2.0)
         assert moved.volume() == pytest.approx(8 * ring.volume(), rel=1e-4)
     assert torch.allclose(ring.flipped(0).flipped(0).verts, ring.verts)
@@ -87,18 +133,30 @@ def test_transform_keeps_the_outside() -> None:
 def test_mirroring_takes_texture_corners_along() -> None:
     mesh = Mesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], uvs=[[[0, 0], [1, 0], [0, 1]]])
     mirrored = mesh.flipped(0)
-    before = {tuple(mesh.verts[v].tolist()): uv.tolist() for v, uv in zip(mesh.faces[0], mesh.uvs[0])}
-    after = {tuple((mirrored.verts[v] * torch.tensor([-1, 1, 1])).tolist()): uv.tolist() for v, uv in zip(mirrored.faces[0],
-        mirrored.uvs[0])}
-    assert {key: before[key] for key in before} == {tuple(abs(x) for x in key): value for key, value in after.items()}
+    before = {
+        tuple(mesh.verts[v].tolist()): uv.tolist() for v, uv in zip(mesh.faces[0], mesh.uvs[0])
+    }
+    after = {
+        tuple((mirrored.verts[v] * torch.tensor([-1, 1, 1])).tolist()): uv.tolist()
+        for v, uv in zip(mirrored.faces[0], mirrored.uvs[0])
+    }
+    assert {key: before[key] for key in before} == {
+        tuple(abs(x) for x in key): value for key, value in after.items()
+    }
 
 
 def test_normalized_and_join() -> None:
-    both = Mesh.join([replace(m, vert_colors=torch.rand(len(m.verts), 3, generator=seeded(1))) for m in (box((3, 1, 1)), torus(center=(5,
-        0, 0)))])
+    both = Mesh.join(
+        [
+            replace(m, vert_colors=torch.rand(len(m.verts), 3, generator=seeded(1)))
+            for m in (box((3, 1, 1)), torus(center=(5, 0, 0)))
+        ]
+    )
     assert both.euler() == 2 and both.vert_colors is not None and both.is_closed()
     low, high = both.normalized().bounds()
-    assert torch.allclose(low, -high, atol=1e-6) and float((high - low).norm()) == pytest.approx(1, abs=1e-5)
+    assert torch.allclose(low, -high, atol=1e-6) and float((high - low).norm()) == pytest.approx(
+        1, abs=1e-5
+    )
     assert Mesh.join([both, box()]).vert_colors is None
 
 

@@ -1,4 +1,5 @@
 """Point clouds: sampling, nearest points, farthest points, alignment."""
+
 from __future__ import annotations
 
 import time
@@ -11,15 +12,33 @@ from hypothesis import strategies as st
 
 from svr_nb.conventions import InputError, seeded
 from svr_nb.shapes.mesh import Mesh, box, ellipsoid, icosphere, torus
-from svr_nb.shapes.points import (PointCloud, _dense_index, draw_indices, farthest_points, fit_rotation, fit_similarity, icp, nearest,
-                                  sample_surface, surface_colors)
+from svr_nb.shapes.points import (
+    PointCloud,
+    _dense_index,
+    draw_indices,
+    farthest_points,
+    fit_rotation,
+    fit_similarity,
+    icp,
+    nearest,
+    sample_surface,
+    surface_colors,
+)
 
 NAN = float("nan")
 
 
-@pytest.mark.parametrize(("name", "fields"), [
-    ("points", {"points": [[0, 0, NAN]]}), ("points", {"points": torch.zeros(4, 2)}), ("colors", {"colors": [[2.0, 0, 0]]}),
-    ("colors", {"colors": torch.zeros(2, 3)}), ("normals", {"normals": [[NAN, 0, 0]]}), ("faces", {"faces": [0.5]})])
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("points", {"points": [[0, 0, NAN]]}),
+        ("points", {"points": torch.zeros(4, 2)}),
+        ("colors", {"colors": [[2.0, 0, 0]]}),
+        ("colors", {"colors": torch.zeros(2, 3)}),
+        ("normals", {"normals": [[NAN, 0, 0]]}),
+        ("faces", {"faces": [0.5]}),
+    ],
+)
 def test_bad_fields_are_named(name: str, fields: dict) -> None:
     with pytest.raises(InputError, match=f"^{name}"):
         PointCloud(**({"points": torch.zeros(1, 3)} | fields))
@@ -28,14 +47,23 @@ def test_bad_fields_are_named(name: str, fields: dict) -> None:
 def test_cloud_moves_and_subsets(generator: torch.Generator) -> None:
     cloud = sample_surface(replace(torus(), vert_colors=torus().verts + 0.5), 100, generator)
     picked = cloud.subset([5, 3])
-    assert torch.equal(picked.points, cloud.points[[5, 3]]) and torch.equal(picked.faces, cloud.faces[[5, 3]])
-    assert len(cloud.subset(cloud.points[:, 0] > 0)) < 100 == len(cloud.drawn(100, generator)) and len(cloud.drawn(250, generator)) == 250
+    assert torch.equal(picked.points, cloud.points[[5, 3]]) and torch.equal(
+        picked.faces, cloud.faces[[5, 3]]
+    )
+    assert (
+        len(cloud.subset(cloud.points[:, 0] > 0)) < 100 == len(cloud.drawn(100, generator))
+        and len(cloud.drawn(250, generator)) == 250
+    )
     turn = torch.linalg.qr(torch.randn(3, 3, generator=generator))[0]
     moved = cloud.transform(turn, 1.0, 2.0)
-    assert torch.allclose(moved.points, 2 * cloud.points @ turn.T + 1) and torch.allclose(moved.normals, cloud.normals @ turn.T)
+    assert torch.allclose(moved.points, 2 * cloud.points @ turn.T + 1) and torch.allclose(
+        moved.normals, cloud.normals @ turn.T
+    )
     for by, size in (("diagonal", lambda side: side.norm()), ("longest", lambda side: side.max())):
         low, high = cloud.normalized(by).bounds()
-        assert float(size(high - low)) == pytest.approx(1, abs=1e-5) and torch.allclose(low, -high, atol=1e-6)
+        assert float(size(high - low)) == pytest.approx(1, abs=1e-5) and torch.allclose(
+            low, -high, atol=1e-6
+        )
     with pytest.raises(InputError, match="by"):
         cloud.normalized("shortest")
     with pytest.raises(InputError):
@@ -54,7 +82,9 @@ def test_samples_lie_on_the_surface(generator: torch.Generator) -> None:
 
 def test_samples_repeat_with_the_seed_and_carry_gradient() -> None:
     a, b = (sample_surface(torus(), 50, seeded(3)) for _ in range(2))
-    assert torch.equal(a.points, b.points) and not torch.equal(a.points, sample_surface(torus(), 50, seeded(4)).points)
+    assert torch.equal(a.points, b.points) and not torch.equal(
+        a.points, sample_surface(torus(), 50, seeded(4)).points
+    )
     verts = torus().verts.clone().requires_grad_()
     sample_surface(Mesh(verts, torus().faces), 50, seeded(3)).points.sum().backward()
     assert float(verts.grad.sum()) == pytest.approx(150, rel=1e-4)
@@ -64,17 +94,29 @@ def test_colors_come_from_texture_or_vertices(generator: torch.Generator) -> Non
     painted = replace(icosphere(2, 0.4), vert_colors=icosphere(2, 0.4).verts + 0.5)
     cloud = sample_surface(painted, 200, generator)
     assert torch.allclose(cloud.colors, cloud.points + 0.5, atol=1e-5)
-    square = Mesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], uvs=[[[0.25, 0.5], [0.75, 0.5], [0.25, 0.5]]],
-                  texture=torch.tensor([[[0.0, 1.0]], [[0, 0]], [[0, 0]]]))
+    square = Mesh(
+        [[0, 0, 0], [1, 0, 0], [0, 1, 0]],
+        [[0, 1, 2]],
+        uvs=[[[0.25, 0.5], [0.75, 0.5], [0.25, 0.5]]],
+        texture=torch.tensor([[[0.0, 1.0]], [[0, 0]], [[0, 0]]]),
+    )
     picked = surface_colors(square, torch.tensor([0, 0]), torch.tensor([[1.0, 0, 0], [0, 1, 0]]))
     assert torch.allclose(picked[:, 0], torch.tensor([0.0, 1]))
     assert surface_colors(box(), torch.tensor([0]), torch.full((1, 3), 1 / 3)) is None
 
 
-@pytest.mark.parametrize("make", [lambda g: sample_surface(Mesh(torch.zeros(3, 3), [[0, 1, 2]]), 5, g), lambda g: sample_surface(box(), 0,
-    g),
-                                  lambda g: sample_surface(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64)), 5, g),
-                                  lambda g: draw_indices(0, 3, g), lambda g: draw_indices(3, -1, g)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda g: sample_surface(Mesh(torch.zeros(3, 3), [[0, 1, 2]]), 5, g),
+        lambda g: sample_surface(box(), 0, g),
+        lambda g: sample_surface(
+            Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64)), 5, g
+        ),
+        lambda g: draw_indices(0, 3, g),
+        lambda g: draw_indices(3, -1, g),
+    ],
+)
 def test_bad_sampling(make: object, generator: torch.Generator) -> None:
     with pytest.raises(InputError):
         make(generator)  # type: ignore[operator]
@@ -82,7 +124,10 @@ def test_bad_sampling(make: object, generator: torch.Generator) -> None:
 
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.sampled_from([2, 3, 6]))
 def test_nearest_equals_all_distances(b: int, n: int, m: int, c: int) -> None:
-    x, y = torch.randn(b, n, c, generator=seeded(b, n)), torch.randn(b, m, c, generator=seeded(m, c))
+    x, y = (
+        torch.randn(b, n, c, generator=seeded(b, n)),
+        torch.randn(b, m, c, generator=seeded(m, c)),
+    )
     squares, index = nearest(x, y)
     slow = (x[:, :, None] - y[:, None]).square().sum(-1)
     assert torch.allclose(squares, slow.amin(-1), atol=1e-5) and torch.equal(index, slow.argmin(-1))
@@ -99,9 +144,18 @@ def test_nearest_gradient_also_where_points_coincide() -> None:
     assert torch.equal(x.grad, torch.zeros_like(x))
 
 
-@pytest.mark.parametrize(("x", "y"), [(torch.zeros(1, 3, 3), torch.zeros(1, 0, 3)), (torch.zeros(1, 0, 3), torch.zeros(1, 3, 3)),
-                                      (torch.full((1, 3, 3), NAN), torch.zeros(1, 3, 3)), (torch.zeros(2, 3, 3), torch.zeros(1, 3, 3)),
-                                      (torch.zeros(1, 3, 3), torch.zeros(1, 3, 2)), (torch.zeros(3, 3), torch.zeros(3, 3)), ("x", "y")])
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (torch.zeros(1, 3, 3), torch.zeros(1, 0, 3)),
+        (torch.zeros(1, 0, 3), torch.zeros(1, 3, 3)),
+        (torch.full((1, 3, 3), NAN), torch.zeros(1, 3, 3)),
+        (torch.zeros(2, 3, 3), torch.zeros(1, 3, 3)),
+        (torch.zeros(1, 3, 3), torch.zeros(1, 3, 2)),
+        (torch.zeros(3, 3), torch.zeros(3, 3)),
+        ("x", "y"),
+    ],
+)
 def test_bad_nearest(x: object, y: object) -> None:
     with pytest.raises(InputError):
         nearest(x, y)  # type: ignore[arg-type]
@@ -130,7 +184,7 @@ def test_farthest_points() -> None:
             farthest_points(line, bad)
 
 
-@given(st.integers(0, 10 ** 6))
+@given(st.integers(0, 10**6))
 def test_rotation_is_found(seed: int) -> None:
     g = seeded(seed)
     turn = torch.linalg.qr(torch.randn(3, 3, generator=g))[0]
@@ -138,7 +192,11 @@ def test_rotation_is_found(seed: int) -> None:
     x = torch.randn(30, 3, generator=g)
     assert torch.allclose(fit_rotation(x, x @ turn.T), turn, atol=1e-4)
     found = fit_similarity(x, 3 * x @ turn.T - 2, scale=True)
-    assert torch.allclose(found.rotation, turn, atol=1e-4) and found.scale == pytest.approx(3, rel=1e-4) and found.error < 1e-4
+    assert (
+        torch.allclose(found.rotation, turn, atol=1e-4)
+        and found.scale == pytest.approx(3, rel=1e-4)
+        and found.error < 1e-4
+    )
     assert torch.linalg.det(fit_rotation(x, x * torch.tensor([-1.0, 1, 1]))) > 0.99
 
 

@@ -1,4 +1,5 @@
 """Triangles: normals, volumes, edges, Laplacian, mirror partners."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -9,8 +10,19 @@ from hypothesis import strategies as st
 
 from svr_nb.conventions import seeded
 from svr_nb.shapes.mesh import icosphere, torus
-from svr_nb.shapes.triangles import (corners, edge_lengths, face_crosses, face_pairs, half_edges, mirror_vertices, signed_volume,
-                                     uniform_laplacian, unique_edges, unit, vertex_normals)
+from svr_nb.shapes.triangles import (
+    corners,
+    edge_lengths,
+    face_crosses,
+    face_pairs,
+    half_edges,
+    mirror_vertices,
+    signed_volume,
+    uniform_laplacian,
+    unique_edges,
+    unit,
+    vertex_normals,
+)
 
 FACES = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 
@@ -30,7 +42,11 @@ def test_shapes_with_batches() -> None:
 def test_gradients() -> None:
     verts = torch.rand(4, 3, generator=seeded(1), dtype=torch.float64).requires_grad_()
     edges = unique_edges(FACES)
-    for function in (lambda v: signed_volume(v, FACES), lambda v: vertex_normals(v, FACES), lambda v: edge_lengths(v, edges)):
+    for function in (
+        lambda v: signed_volume(v, FACES),
+        lambda v: vertex_normals(v, FACES),
+        lambda v: edge_lengths(v, edges),
+    ):
         assert torch.autograd.gradcheck(function, verts)
 
 
@@ -45,7 +61,9 @@ def test_zero_size_gives_zero_not_nan() -> None:
 def test_volume_scales_and_does_not_move(scale: float, shift: float) -> None:
     mesh = torus()
     moved = mesh.verts.double() * scale + shift
-    assert float(signed_volume(moved, mesh.faces)) == pytest.approx(mesh.volume() * scale ** 3, rel=1e-4)
+    assert float(signed_volume(moved, mesh.faces)) == pytest.approx(
+        mesh.volume() * scale**3, rel=1e-4
+    )
 
 
 def test_sphere_normals_point_outward() -> None:
@@ -65,7 +83,9 @@ def test_every_edge_of_a_closed_mesh_has_two_faces() -> None:
 def test_laplacian_rows_sum_to_zero_and_match_a_loop() -> None:
     ball = icosphere(1)
     dense = uniform_laplacian(ball.faces, len(ball.verts) + 1).to_dense()
-    assert dense.sum(1).abs().max() < 1e-6 and torch.equal(dense[-1], torch.zeros(len(ball.verts) + 1))
+    assert dense.sum(1).abs().max() < 1e-6 and torch.equal(
+        dense[-1], torch.zeros(len(ball.verts) + 1)
+    )
     near = {i: set() for i in range(len(ball.verts))}
     for face in ball.faces.tolist():
         for i in face:

@@ -1,4 +1,5 @@
 """Eq. 1 to 8 and the errata S1 to S4."""
+
 from __future__ import annotations
 
 import math
@@ -8,12 +9,21 @@ import torch
 from hypothesis import given, strategies as st
 
 from svr_nb.conventions import InputError, seeded
-from svr_nb.losses import affinity_pixels, affinity_points, chamfer_loss, mask_bce
+from svr_nb.losses.pictures import affinity_pixels, affinity_points, chamfer_loss, mask_bce
 from svr_nb.render.soft_points import splat_mask
 from svr_nb.shapes.points import nearest
-from svr_nb.ssl3d.cycle_consistency import (_both_dense, draw_cloud, geometric_cycle, mask_loss, mutual_nearest, pose_cycle, pose_weights,
-                                            recon_weights, run_cycle)
-from svr_nb.ssl3d.point_networks import PoseNet, ReconNet, random_poses
+from svr_nb.ssl3d.cycle_consistency import (
+    _both_dense,
+    draw_cloud,
+    geometric_cycle,
+    mask_loss,
+    mutual_nearest,
+    pose_cycle,
+    pose_weights,
+    recon_weights,
+    run_cycle,
+)
+from svr_nb.ssl3d.networks import PoseNet, ReconNet, random_poses
 
 rand = lambda *shape, seed=1: torch.rand(*shape, generator=seeded(seed))
 
@@ -33,7 +43,10 @@ def test_backends_agree(n, m, seed):
     assert all(torch.equal(a, b) for a, b in zip(mutual_nearest(x, y), _both_dense(x, y)))
 
 
-@pytest.mark.parametrize("pair", [((2, 5, 3), (3, 5, 3)), ((2, 5, 3), (2, 5, 2)), ((5, 3), (5, 3)), ((2, 0, 3), (2, 4, 3))])
+@pytest.mark.parametrize(
+    "pair",
+    [((2, 5, 3), (3, 5, 3)), ((2, 5, 3), (2, 5, 2)), ((5, 3), (5, 3)), ((2, 0, 3), (2, 4, 3))],
+)
 def test_mutual_nearest_refuses(pair):
     with pytest.raises(InputError):
         mutual_nearest(torch.rand(*pair[0]), torch.rand(*pair[1]))
@@ -65,7 +78,9 @@ def test_colour_sees_the_half_turn():
     both = torch.cat([x, turned], 1)
     other = torch.cat([shades, shades], 1)
     again = torch.cat([1 - shades, 1 - shades], 1)
-    assert geometric_cycle(both, both) == 0 and geometric_cycle(both, both, other, again, 0.1) > 0.01
+    assert (
+        geometric_cycle(both, both) == 0 and geometric_cycle(both, both, other, again, 0.1) > 0.01
+    )
 
 
 def test_cycle_refuses():
@@ -85,7 +100,10 @@ def test_pose_cycle_takes_the_short_way():
 @given(st.floats(-3.1, 3.1), st.floats(-3.1, 3.1))
 def test_pose_cycle_is_symmetric_and_bounded(a, b):
     p, q = torch.tensor([[a, 0.1]]), torch.tensor([[b, 0.1]])
-    assert pose_cycle(p, q).item() == pytest.approx(pose_cycle(q, p).item(), abs=1e-5) and pose_cycle(p, q) <= math.pi / 2 + 1e-5
+    assert (
+        pose_cycle(p, q).item() == pytest.approx(pose_cycle(q, p).item(), abs=1e-5)
+        and pose_cycle(p, q) <= math.pi / 2 + 1e-5
+    )
 
 
 def test_affinity_reaches_where_entropy_does_not():
@@ -93,7 +111,10 @@ def test_affinity_reaches_where_entropy_does_not():
     mask[..., 12:20, 20:28] = 1
     far = torch.tensor([[[-0.8, 0.0]]])
     grads = []
-    for loss in (lambda p: mask_bce(splat_mask(p, 32)[..., 20:], mask[..., 20:]), lambda p: affinity_points(p, mask)):
+    for loss in (
+        lambda p: mask_bce(splat_mask(p, 32)[..., 20:], mask[..., 20:]),
+        lambda p: affinity_points(p, mask),
+    ):
         p = far.clone().requires_grad_()
         grads.append(torch.autograd.grad(loss(p), p)[0].norm())
     assert grads[0] < 1e-8 < 1e-3 < grads[1]
@@ -104,19 +125,27 @@ def test_literal_affinity_rewards_dimming():
     target[..., 4:8, 7:11] = 1
     blob = torch.zeros(1, 1, 12, 12)
     blob[..., 5:7, 1:3] = 1
-    assert affinity_pixels(0.3 * blob, target, threshold=1e-3) < affinity_pixels(blob, target, threshold=1e-3)
+    assert affinity_pixels(0.3 * blob, target, threshold=1e-3) < affinity_pixels(
+        blob, target, threshold=1e-3
+    )
 
 
 def test_mask_loss_adds_up():
     points, mask = rand(2, 40, 3) * 0.4 - 0.2, (rand(2, 1, 24, 24) > 0.7).float()
     drawn = draw_cloud(points, rand(2, 40, 3), torch.zeros(2, 2), 24)
     total = mask_bce(drawn.mask, mask) + 0.3 * affinity_points(drawn.uvz[..., :2], mask)
-    assert torch.allclose(mask_loss(drawn, mask, 0.3), total) and torch.allclose(mask_loss(drawn, mask, 0.0), mask_bce(drawn.mask, mask))
+    assert torch.allclose(mask_loss(drawn, mask, 0.3), total) and torch.allclose(
+        mask_loss(drawn, mask, 0.0), mask_bce(drawn.mask, mask)
+    )
     assert mask_loss(drawn, mask, per_sample=True).shape == (2,)
 
 
 def test_weights_are_the_equations():
-    assert recon_weights() == {"image": 100, "mask": 100, "geometric": 1e4} and pose_weights() == {"image": 1, "mask": 1, "pose": 1}
+    assert recon_weights() == {"image": 100, "mask": 100, "geometric": 1e4} and pose_weights() == {
+        "image": 1,
+        "mask": 1,
+        "pose": 1,
+    }
     assert recon_weights(eta=5, kappa=7)["neighbors"] == 5 and "pull" in pose_weights(pull=0.1)
     with pytest.raises(InputError):
         recon_weights(alpha=-1)
@@ -126,7 +155,16 @@ def test_each_loss_reaches_its_own_network_only():
     recon, pose_net = ReconNet(16, 20, seeded(0), (8,), 3, (8,), 16), PoseNet(16, (8,), 3, 16)
     points, colors, _ = recon(rand(2, 3, 16, 16))
     cycle = run_cycle(recon, pose_net, points, colors, random_poses(4, seeded(1)), 16)
-    for loss, mine, other in ((geometric_cycle(points, cycle.points), recon, pose_net), (pose_cycle(cycle.predicted, cycle.poses), pose_net, recon)):
-        own = torch.autograd.grad(loss, list(mine.parameters()), retain_graph=True, allow_unused=True)
-        foreign = torch.autograd.grad(loss, list(other.parameters()), retain_graph=True, allow_unused=True)
-        assert any(g is not None and g.abs().sum() > 0 for g in own) and all(g is None or g.abs().sum() == 0 for g in foreign)
+    for loss, mine, other in (
+        (geometric_cycle(points, cycle.points), recon, pose_net),
+        (pose_cycle(cycle.predicted, cycle.poses), pose_net, recon),
+    ):
+        own = torch.autograd.grad(
+            loss, list(mine.parameters()), retain_graph=True, allow_unused=True
+        )
+        foreign = torch.autograd.grad(
+            loss, list(other.parameters()), retain_graph=True, allow_unused=True
+        )
+        assert any(g is not None and g.abs().sum() > 0 for g in own) and all(
+            g is None or g.abs().sum() == 0 for g in foreign
+        )

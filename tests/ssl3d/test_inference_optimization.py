@@ -1,4 +1,5 @@
 """A short training on one image: it helps, it is held back, and it leaves no trace."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -7,9 +8,9 @@ import pytest
 import torch
 
 from svr_nb.conventions import InputError, seeded
-from svr_nb.losses import chamfer_loss
+from svr_nb.losses.pictures import chamfer_loss
 from svr_nb.ssl3d.inference_optimization import leash, optimize_inference
-from svr_nb.ssl3d.curriculum import SSL3DConfig
+from svr_nb.ssl3d.config import SSL3DConfig
 from svr_nb.ssl3d.system import SSL3D
 
 
@@ -32,14 +33,21 @@ def test_it_lowers_the_loss_and_restores_the_weights(work):
     system, image, mask = work
     before = {k: v.clone() for k, v in system.state_dict().items()}
     run = optimize_inference(system, image, mask, steps=15, lr=1e-3, lam=0, keep_every=5)
-    assert run.history[-1]["mask"] < run.history[0]["mask"] and len(run.history) == 16 and len(run.steps) == 4
-    assert all(torch.equal(v, system.state_dict()[k]) for k, v in before.items()) and all(p.grad is None for p in system.parameters())
+    assert (
+        run.history[-1]["mask"] < run.history[0]["mask"]
+        and len(run.history) == 16
+        and len(run.steps) == 4
+    )
+    assert all(torch.equal(v, system.state_dict()[k]) for k, v in before.items()) and all(
+        p.grad is None for p in system.parameters()
+    )
 
 
 def test_weights_return_after_an_error(work, monkeypatch):
     system, image, mask = work
     before = {k: v.clone() for k, v in system.state_dict().items()}
     import svr_nb.ssl3d.inference_optimization as module
+
     calls = []
 
     def break_later(*args, **options):
@@ -57,7 +65,12 @@ def test_weights_return_after_an_error(work, monkeypatch):
 def test_the_leash_holds(work):
     system, image, mask = work
     first = system.recon(image * mask)[0].detach()
-    gaps = [float(leash(first, optimize_inference(system, image, mask, steps=15, lr=2e-3, lam=lam).points)) for lam in (0.0, 1e5)]
+    gaps = [
+        float(
+            leash(first, optimize_inference(system, image, mask, steps=15, lr=2e-3, lam=lam).points)
+        )
+        for lam in (0.0, 1e5)
+    ]
     assert gaps[1] < gaps[0]
 
 
@@ -65,14 +78,18 @@ def test_pose_moves_only_when_asked(work):
     system, image, mask = work
     start = torch.tensor([[0.3, 0.1]])
     assert torch.equal(optimize_inference(system, image, mask, start, steps=3).pose, start)
-    assert not torch.equal(optimize_inference(system, image, mask, start, steps=3, refine_pose=True).pose, start)
+    assert not torch.equal(
+        optimize_inference(system, image, mask, start, steps=3, refine_pose=True).pose, start
+    )
 
 
 @pytest.mark.parametrize("steps,batch", [(0, 1), (3, 2), (2.5, 1)])
 def test_refuses(work, steps, batch):
     system, image, mask = work
     with pytest.raises(InputError):
-        optimize_inference(system, image.repeat(batch, 1, 1, 1), mask.repeat(batch, 1, 1, 1), steps=steps)
+        optimize_inference(
+            system, image.repeat(batch, 1, 1, 1), mask.repeat(batch, 1, 1, 1), steps=steps
+        )
 
 
 def test_works_inside_no_grad(work):

@@ -1,4 +1,5 @@
 """Neighbours by code, and the loss of their silhouettes."""
+
 from __future__ import annotations
 
 import pytest
@@ -16,16 +17,30 @@ def test_table_equals_sorting():
     assert torch.equal(neighbor_table(features, 3), expected)
 
 
-@pytest.mark.parametrize("bad", [(torch.rand(3, 2), 3), (torch.rand(3, 2), 0), (torch.full((3, 2), float("nan")), 1), (torch.rand(3), 1)])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (torch.rand(3, 2), 3),
+        (torch.rand(3, 2), 0),
+        (torch.full((3, 2), float("nan")), 1),
+        (torch.rand(3), 1),
+    ],
+)
 def test_table_refuses(bad):
     with pytest.raises(InputError):
         neighbor_table(*bad)
 
 
 def test_loss_is_the_mask_loss_without_colours():
-    points, pose = torch.rand(2, 60, 3, generator=seeded(1)) * 0.4 - 0.2, torch.rand(2, 2, generator=seeded(2))
+    points, pose = (
+        torch.rand(2, 60, 3, generator=seeded(1)) * 0.4 - 0.2,
+        torch.rand(2, 2, generator=seeded(2)),
+    )
     mask = (torch.rand(2, 1, 20, 20, generator=seeded(3)) > 0.6).float()
-    assert torch.allclose(neighbor_loss(points, pose, mask, 20), mask_loss(draw_cloud(points, points.abs(), pose, 20), mask))
+    assert torch.allclose(
+        neighbor_loss(points, pose, mask, 20),
+        mask_loss(draw_cloud(points, points.abs(), pose, 20), mask),
+    )
 
 
 def test_pose_is_taken_as_given():

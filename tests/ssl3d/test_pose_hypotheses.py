@@ -1,4 +1,5 @@
 """Turned and mirrored poses, the choice among them, and the pull."""
+
 from __future__ import annotations
 
 import math
@@ -15,16 +16,26 @@ pose = lambda b=5: torch.rand(b, 2, generator=seeded(1)) * 2 - 1
 
 def test_turned_poses():
     four = turned_poses(pose(), 4)
-    assert four.shape == (4, 5, 2) and torch.equal(four[0], pose()) and torch.allclose(four[2, :, 0] - four[0, :, 0], torch.full((5,), math.pi))
+    assert (
+        four.shape == (4, 5, 2)
+        and torch.equal(four[0], pose())
+        and torch.allclose(four[2, :, 0] - four[0, :, 0], torch.full((5,), math.pi))
+    )
     fold = turned_poses(pose(), 2, fold=True)
-    assert fold.shape == (4, 5, 2) and torch.allclose(fold[2, :, 0], math.pi - pose()[:, 0]) and torch.equal(fold[2, :, 1], -pose()[:, 1])
+    assert (
+        fold.shape == (4, 5, 2)
+        and torch.allclose(fold[2, :, 0], math.pi - pose()[:, 0])
+        and torch.equal(fold[2, :, 1], -pose()[:, 1])
+    )
 
 
 def test_choice_needs_the_margin():
     costs = torch.tensor([[1.0, 1.0, 1.0], [0.99, 0.5, 1.0]])
     choice = choose_pose(turned_poses(pose(3), 2), costs, 0.05)
     assert choice.moved.tolist() == [False, True, False] and choice.which.tolist() == [0, 1, 0]
-    assert torch.equal(choice.pose[0], pose(3)[0]) and choose_pose(turned_poses(pose(3), 2), costs, 0.0).moved.tolist() == [True, True, False]
+    assert torch.equal(choice.pose[0], pose(3)[0]) and choose_pose(
+        turned_poses(pose(3), 2), costs, 0.0
+    ).moved.tolist() == [True, True, False]
 
 
 def test_the_true_pose_costs_least():
@@ -33,7 +44,9 @@ def test_the_true_pose_costs_least():
     truth = pose(4)
     drawn = draw_cloud(points, colors, truth, 32)
     poses = turned_poses(truth + torch.tensor([math.pi, 0]), 2)
-    choice = choose_pose(poses, hypothesis_costs(points, colors, poses, drawn.image, (drawn.mask > 0.5).float()))
+    choice = choose_pose(
+        poses, hypothesis_costs(points, colors, poses, drawn.image, (drawn.mask > 0.5).float())
+    )
     assert torch.cos(choice.pose[:, 0] - truth[:, 0]).min() > 0.99
 
 
@@ -47,12 +60,26 @@ def test_pull_goes_through_the_middle():
     direction = torch.tensor([[0.0, 1.0]], requires_grad=True)
     choice = choose_pose(turned_poses(torch.zeros(1, 2), 2), torch.tensor([[1.0], [0.1]]))
     grad = torch.autograd.grad(pull_loss(direction, choice), direction)[0]
-    assert grad[0, 1] > 1 and pull_loss(direction, choose_pose(turned_poses(torch.zeros(1, 2), 2), torch.ones(2, 1))) == 0
+    assert (
+        grad[0, 1] > 1
+        and pull_loss(direction, choose_pose(turned_poses(torch.zeros(1, 2), 2), torch.ones(2, 1)))
+        == 0
+    )
 
 
-@pytest.mark.parametrize("bad", [lambda: turned_poses(pose(), 0), lambda: choose_pose(turned_poses(pose(), 2), torch.ones(2, 5), 1.0),
-                                 lambda: hypothesis_costs(*torch.zeros(2, 1, 4, 3), torch.zeros(2, 2), torch.zeros(1, 3, 8, 8),
-                                                          torch.zeros(1, 1, 8, 8))])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: turned_poses(pose(), 0),
+        lambda: choose_pose(turned_poses(pose(), 2), torch.ones(2, 5), 1.0),
+        lambda: hypothesis_costs(
+            *torch.zeros(2, 1, 4, 3),
+            torch.zeros(2, 2),
+            torch.zeros(1, 3, 8, 8),
+            torch.zeros(1, 1, 8, 8),
+        ),
+    ],
+)
 def test_refuses(bad):
     with pytest.raises(InputError):
         bad()

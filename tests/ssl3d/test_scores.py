@@ -1,15 +1,26 @@
 """The global rotation, the scores, the levels, and labels by point number."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 
-from svr_nb.cameras import orbit, random_rotation
+from svr_nb.cameras.projections import orbit
+from svr_nb.cameras.rotations import random_rotation
 from svr_nb.conventions import InputError, seeded
 from svr_nb.data.collection import Collection
-from svr_nb.ssl3d.point_networks import from_house
-from svr_nb.ssl3d.scores import (color_error, fit_cameras, fit_frame, item_scores, label_points, level_scores, part_color, transfer_score,
-                                 winning_points)
+from svr_nb.ssl3d.networks import from_house
+from svr_nb.ssl3d.scores import (
+    color_error,
+    fit_cameras,
+    fit_frame,
+    item_scores,
+    label_points,
+    level_scores,
+    part_color,
+    transfer_score,
+    winning_points,
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +52,42 @@ def test_fit_frame_with_and_without_cameras(truth):
 
 
 def test_scores_of_the_truth(truth):
-    data = Collection({"mask": torch.ones(12, 1, 8, 8), "points": truth[0], "point_colors": torch.rand(12, 300, 3, generator=seeded(1))})
-    scores = item_scores(truth[0], data.fields["point_colors"], truth[1], truth[1], data.fields["mask"], data)
+    data = Collection(
+        {
+            "mask": torch.ones(12, 1, 8, 8),
+            "points": truth[0],
+            "point_colors": torch.rand(12, 300, 3, generator=seeded(1)),
+        }
+    )
+    scores = item_scores(
+        truth[0], data.fields["point_colors"], truth[1], truth[1], data.fields["mask"], data
+    )
     assert all(v.shape == (12,) for v in scores.values())
     assert scores["chamfer x100"].max() == 0 and scores["emd x100"].max() < 1e-4
     assert scores["colour error"].max() == 0 and scores["pose within 30"].mean() == 1
-    turned = item_scores(truth[0], data.fields["point_colors"], truth[1] * torch.tensor([-1.0, 1, -1]), truth[1], data.fields["mask"], data)
-    assert turned["pose within 30"].mean() == 0 and turned["pose within 30, flip allowed"].mean() == 1
+    turned = item_scores(
+        truth[0],
+        data.fields["point_colors"],
+        truth[1] * torch.tensor([-1.0, 1, -1]),
+        truth[1],
+        data.fields["mask"],
+        data,
+    )
+    assert (
+        turned["pose within 30"].mean() == 0 and turned["pose within 30, flip allowed"].mean() == 1
+    )
 
 
 def test_scores_without_truth():
     data = Collection({"mask": torch.ones(2, 1, 8, 8)})
-    found = item_scores(torch.zeros(2, 5, 3), torch.zeros(2, 5, 3), torch.eye(3).expand(2, 3, 3), None, data.fields["mask"], data)
+    found = item_scores(
+        torch.zeros(2, 5, 3),
+        torch.zeros(2, 5, 3),
+        torch.eye(3).expand(2, 3, 3),
+        None,
+        data.fields["mask"],
+        data,
+    )
     assert list(found) == ["mask IoU"]
     assert level_scores(data) == {}
 
@@ -65,7 +100,11 @@ def test_levels_are_ordered(truth):
 
 def test_color_error_sees_colours_only(truth):
     shades = torch.rand(12, 300, 3, generator=seeded(1))
-    assert color_error(truth[0], shades, truth[0], shades).max() == 0 < color_error(truth[0], 1 - shades, truth[0], shades).min()
+    assert (
+        color_error(truth[0], shades, truth[0], shades).max()
+        == 0
+        < color_error(truth[0], 1 - shades, truth[0], shades).min()
+    )
 
 
 def test_labels_travel(truth):
@@ -85,4 +124,7 @@ def test_winning_point_is_the_nearest():
 
 
 def test_part_colors():
-    assert part_color(torch.tensor([-1, 0, 5])).shape == (3, 3) and part_color(torch.tensor([-1])).sum() == 0
+    assert (
+        part_color(torch.tensor([-1, 0, 5])).shape == (3, 3)
+        and part_color(torch.tensor([-1])).sum() == 0
+    )

@@ -1,4 +1,5 @@
 """SSL3D assembled: presets, curriculum, neighbours, alignment, and what leaves the system."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -8,11 +9,22 @@ import torch
 
 from svr_nb.conventions import CheckpointError, InputError, seeded
 from svr_nb.data.sample_items import samples
-from svr_nb.ssl3d.curriculum import SSL3DConfig, curriculum, flat, late
+from svr_nb.ssl3d.config import SSL3DConfig, curriculum, flat, late
 from svr_nb.ssl3d.system import SSL3D
-from svr_nb.training import fit
+from svr_nb.training.loop import fit
 
-SMALL = replace(SSL3DConfig.tiny(), image_size=16, points=40, widths=(8, 8), kernels=(3, 3), color_widths=(8, 8), code=16, steps=6, batch=3, draws=20)
+SMALL = replace(
+    SSL3DConfig.tiny(),
+    image_size=16,
+    points=40,
+    widths=(8, 8),
+    kernels=(3, 3),
+    color_widths=(8, 8),
+    code=16,
+    steps=6,
+    batch=3,
+    draws=20,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +38,16 @@ def batch(cars, step=0):
 
 def test_paper_preset_has_the_papers_values():
     c = SSL3DConfig.paper()
-    assert (c.image_size, c.points, c.views, c.lr, c.azimuth, c.cycle_color, c.hypotheses, c.fold) == (64, 1024, 4, 5e-5, "tanh", 0.0, 1, False)
+    assert (
+        c.image_size,
+        c.points,
+        c.views,
+        c.lr,
+        c.azimuth,
+        c.cycle_color,
+        c.hypotheses,
+        c.fold,
+    ) == (64, 1024, 4, 5e-5, "tanh", 0.0, 1, False)
     assert c.widths == (32, 64, 128, 256) and (c.alpha, c.beta, c.gamma, c.rho) == (100, 1e4, 1, 1)
     assert "pull" not in curriculum(c)[0].weights["pose"]
 
@@ -35,13 +56,22 @@ def test_paper_network_runs():
     system = SSL3D(replace(SSL3DConfig.paper(), steps=1), seed=0)
     image = torch.rand(1, 3, 64, 64, generator=seeded(0))
     points, colors, code = system.recon(image)
-    assert points.shape == (1, 1024, 3) and code.shape == (1, 256) and system.pose(image)[0].shape == (1, 2)
+    assert (
+        points.shape == (1, 1024, 3)
+        and code.shape == (1, 256)
+        and system.pose(image)[0].shape == (1, 2)
+    )
 
 
 def test_curriculum():
     names = [s.name for s in curriculum(SMALL)]
-    assert names == ["cycle", "neighbors"] and [s.name for s in curriculum(replace(SMALL, neighbor_share=0.0))] == ["cycle"]
-    assert "neighbors" in curriculum(SMALL)[1].weights["recon"] and "neighbors" not in curriculum(SMALL)[1].weights["pose"]
+    assert names == ["cycle", "neighbors"] and [
+        s.name for s in curriculum(replace(SMALL, neighbor_share=0.0))
+    ] == ["cycle"]
+    assert (
+        "neighbors" in curriculum(SMALL)[1].weights["recon"]
+        and "neighbors" not in curriculum(SMALL)[1].weights["pose"]
+    )
     assert late(5, 10) == 1 and late(10, 10) == pytest.approx(0.1) and flat(9, 10) == 1
 
 
@@ -49,7 +79,14 @@ def test_only_wanted_losses_are_computed(cars):
     system = SSL3D(SMALL)
     no_cycle = curriculum(replace(SMALL, beta=0.0, rho=0.0, hypotheses=1))[0]
     assert set(system.losses(batch(cars), no_cycle)) == {"image", "mask"}
-    assert set(system.losses(batch(cars))) == {"image", "mask", "pull", "geometric", "pose", "symmetry"}
+    assert set(system.losses(batch(cars))) == {
+        "image",
+        "mask",
+        "pull",
+        "geometric",
+        "pose",
+        "symmetry",
+    }
 
 
 def test_neighbours_are_found_and_used(cars):
@@ -57,7 +94,9 @@ def test_neighbours_are_found_and_used(cars):
     stage = system.stages()[1]
     assert system.losses(batch(cars), stage)["neighbors"] == 0
     system.before_epoch(cars, stage, 0, seeded(0))
-    assert system.memory["neighbors"].shape == (6, 3) and system.memory["masks"].dtype == torch.uint8
+    assert (
+        system.memory["neighbors"].shape == (6, 3) and system.memory["masks"].dtype == torch.uint8
+    )
     assert system.losses(batch(cars), stage)["neighbors"] > 0
     before = system.memory["neighbors"]
     system.before_epoch(cars, stage, 1, seeded(0))
@@ -71,7 +110,10 @@ def test_the_extent_is_measured(cars):
 
 
 def test_both_judges(cars):
-    own, mean = (SSL3D(replace(SMALL, judge=j, fold=True), seed=2).losses(batch(cars)) for j in ("own", "mean"))
+    own, mean = (
+        SSL3D(replace(SMALL, judge=j, fold=True), seed=2).losses(batch(cars))
+        for j in ("own", "mean")
+    )
     assert set(own) == set(mean)
     with pytest.raises(InputError, match="judge"):
         SSL3D(replace(SMALL, judge="nobody"))
@@ -84,25 +126,36 @@ def test_align_makes_the_front_the_front(cars):
     assert torch.allclose(frame @ frame.T, torch.eye(3), atol=1e-4) and torch.linalg.det(frame) > 0
     two = system.reconstruct(cars.fields["image"][0], cars.fields["mask"][0])
     assert torch.allclose(two.points.points, one.points.points @ frame.T, atol=1e-4)
-    assert torch.allclose(two.camera.project(two.points.points[None]), one.camera.project(one.points.points[None]), atol=1e-4)
+    assert torch.allclose(
+        two.camera.project(two.points.points[None]),
+        one.camera.project(one.points.points[None]),
+        atol=1e-4,
+    )
 
 
 def test_align_needs_points(cars):
     from svr_nb.data.collection import Collection
+
     with pytest.raises(InputError, match="points"):
         SSL3D(SMALL).align(Collection({k: cars.fields[k] for k in ("image", "mask")}))
 
 
 def test_reconstruction_is_seen_where_it_was_drawn(cars):
     r = SSL3D(SMALL).reconstruct(cars.fields["image"][0], cars.fields["mask"][0])
-    assert r.correspondence.shape == (16, 16) and r.correspondence.max() < 40 and r.correspondence.min() == -1
+    assert (
+        r.correspondence.shape == (16, 16)
+        and r.correspondence.max() < 40
+        and r.correspondence.min() == -1
+    )
     inside = (r.camera.project(r.points.points[None])[0, :, :2].abs() < 1).all(-1)
     assert inside.float().mean() > 0.9
 
 
 def test_steps_at_inference(cars):
     system = SSL3D(SMALL)
-    plain, better = (system.reconstruct(cars.fields["image"][0], cars.fields["mask"][0], steps=n) for n in (0, 3))
+    plain, better = (
+        system.reconstruct(cars.fields["image"][0], cars.fields["mask"][0], steps=n) for n in (0, 3)
+    )
     assert not torch.equal(plain.points.points, better.points.points)
     with pytest.raises(InputError, match="steps"):
         system.reconstruct(cars.fields["image"][0], cars.fields["mask"][0], steps=-1)
@@ -111,7 +164,9 @@ def test_steps_at_inference(cars):
 def test_evaluate_names_and_levels(cars):
     system = SSL3D(SMALL)
     scores = system.evaluate(cars)
-    assert {"chamfer x100", "emd x100", "pose within 30", "mask IoU", "colour error"} <= set(scores) and all(len(v) == 6 for v in scores.values())
+    assert {"chamfer x100", "emd x100", "pose within 30", "mask IoU", "colour error"} <= set(
+        scores
+    ) and all(len(v) == 6 for v in scores.values())
     assert "truth sampled again" in system.reference_levels(cars)
 
 

@@ -1,4 +1,7 @@
-"""A second device without a second device: tensors that live on the processor but say "meta", and refuse whatever a graphics card would refuse."""
+"""A second device without a second device: tensors that live on the processor but say "meta", and
+refuse whatever a graphics card would refuse.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -11,7 +14,15 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 aten = torch.ops.aten
-MIXED = {aten.copy_, aten._to_copy, aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_, aten._unsafe_index}
+MIXED = {
+    aten.copy_,
+    aten._to_copy,
+    aten.index,
+    aten.index_put,
+    aten.index_put_,
+    aten._index_put_impl_,
+    aten._unsafe_index,
+}
 
 
 class Elsewhere(torch.Tensor):
@@ -21,8 +32,14 @@ class Elsewhere(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> Elsewhere:
-        found = torch.Tensor._make_wrapper_subclass(cls, held.shape, strides=held.stride(), storage_offset=held.storage_offset(),  # type: ignore[attr-defined]
-                                                    dtype=held.dtype, device="meta")
+        found = torch.Tensor._make_wrapper_subclass(
+            cls,
+            held.shape,
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),  # type: ignore[attr-defined]
+            dtype=held.dtype,
+            device="meta",
+        )
         found.held = held
         return found
 
@@ -44,12 +61,28 @@ class Elsewhere(torch.Tensor):
 def check(func: Any, leaves: list[Any], there: bool) -> None:
     """Refuses tensors of two devices, and a generator of the wrong one."""
     theirs = [x for x in leaves if isinstance(x, Elsewhere)]
-    ours = [x for x in leaves if isinstance(x, torch.Tensor) and not isinstance(x, Elsewhere) and (x.dim() or x.device.type == "meta")]
+    ours = [
+        x
+        for x in leaves
+        if isinstance(x, torch.Tensor)
+        and not isinstance(x, Elsewhere)
+        and (x.dim() or x.device.type == "meta")
+    ]
     if any(x.device.type == "meta" for x in ours):
         raise RuntimeError(f"{func}: a tensor that was made past this device")
     first = next((x for x in leaves if isinstance(x, torch.Tensor)), None)
-    if theirs and ours and (func.overloadpacket not in MIXED or func.overloadpacket is aten.index and not isinstance(first, Elsewhere)):
-        raise RuntimeError(f"{func}: tensors on two devices, {[tuple(x.shape) for x in theirs]} there and {[tuple(x.shape) for x in ours]} here")
+    if (
+        theirs
+        and ours
+        and (
+            func.overloadpacket not in MIXED
+            or func.overloadpacket is aten.index
+            and not isinstance(first, Elsewhere)
+        )
+    ):
+        raise RuntimeError(
+            f"{func}: tensors on two devices, {[tuple(x.shape) for x in theirs]} there and {[tuple(x.shape) for x in ours]} here"
+        )
     if (theirs or there) and any(isinstance(x, torch.Generator) for x in leaves):
         raise RuntimeError(f"{func}: a generator of the processor for a tensor on the other device")
 
@@ -67,7 +100,16 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return found
     if func.overloadpacket is aten.copy_:
         return args[0]
-    return return_and_correct_aliasing(func, args, kwargs, tree_map_only(torch.Tensor, lambda x: Elsewhere(x if x.layout is torch.strided else x.to_dense()), found))
+    return return_and_correct_aliasing(
+        func,
+        args,
+        kwargs,
+        tree_map_only(
+            torch.Tensor,
+            lambda x: Elsewhere(x if x.layout is torch.strided else x.to_dense()),
+            found,
+        ),
+    )
 
 
 def along(index: Any) -> Any:
@@ -76,7 +118,11 @@ def along(index: Any) -> Any:
         return tuple(along(part) for part in index)
     if isinstance(index, list):
         index = torch.tensor(index)
-    return index.to("meta") if isinstance(index, torch.Tensor) and not isinstance(index, Elsewhere) else index
+    return (
+        index.to("meta")
+        if isinstance(index, torch.Tensor) and not isinstance(index, Elsewhere)
+        else index
+    )
 
 
 class _Making(TorchFunctionMode):
@@ -86,11 +132,19 @@ class _Making(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is torch.Tensor.new_tensor and isinstance(args[0], Elsewhere):
             return Elsewhere(args[0].held.new_tensor(*args[1:], **kwargs))
-        if func in (torch.tensor, torch.as_tensor) and torch.device(kwargs.get("device") or "cpu").type == "meta" and not isinstance(args[0], torch.Tensor):
+        if (
+            func in (torch.tensor, torch.as_tensor)
+            and torch.device(kwargs.get("device") or "cpu").type == "meta"
+            and not isinstance(args[0], torch.Tensor)
+        ):
             return func(*args, **kwargs | {"device": "cpu"}).to("meta")
-        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(args[0], Elsewhere):
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(
+            args[0], Elsewhere
+        ):
             return func(args[0], along(args[1]), *args[2:])
-        if func in (torch.sparse.mm, torch.Tensor.coalesce) and isinstance(args[0], Elsewhere):      # sparse matrices are dense ones there
+        if func in (torch.sparse.mm, torch.Tensor.coalesce) and isinstance(
+            args[0], Elsewhere
+        ):  # sparse matrices are dense ones there
             return args[0] if len(args) == 1 else args[0] @ args[1]
         return func(*args, **kwargs)
 

@@ -1,4 +1,7 @@
-"""The systems that the common suite checks: for each one a very small configuration and a few items to work on."""
+"""The systems that the common suite checks: for each one a very small configuration and a few items
+to work on.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,7 +14,8 @@ import svr_nb as svr
 
 @dataclass(frozen=True)
 class Entry:
-    """name: the system's short name; make: a fresh system of the smallest useful size; data: a collection it can train on;
+    """name: the system's short name; make: a fresh system of the smallest useful size; data: a
+    collection it can train on;
     blind: stages that learn from shapes alone and look at no image."""
 
     name: str
@@ -37,8 +41,21 @@ def few_birds():
 
 
 def small_umr(seed: int = 0):
-    config = replace(svr.UMR.Config.tiny(), image_size=32, level=1, chart=16, flow_widths=(16, 8), flow_start=16, feature=32, code=16,
-                     widths=(8, 16, 32, 32), first_steps=3, second_steps=4, batch=3, refresh_second=1)
+    config = replace(
+        svr.UMR.Config.tiny(),
+        image_size=32,
+        level=1,
+        chart=16,
+        flow_widths=(16, 8),
+        flow_start=16,
+        feature=32,
+        code=16,
+        widths=(8, 16, 32, 32),
+        first_steps=3,
+        second_steps=4,
+        batch=3,
+        refresh_second=1,
+    )
     return svr.UMR(config, seed=seed)
 
 
@@ -46,29 +63,75 @@ def small_umr(seed: int = 0):
 def few_drawings():
     """Drawings with shapes, and beside each of them an unlabelled photograph."""
     from svr_nb.data.collection import Collection
-    from svr_nb.lem.presets import drawings, photographs
+    from svr_nb.lem.config import drawings, photographs
 
     drawn = drawings(count=6, size=32, seed=3, voxels=16).fields
     seen = photographs(count=6, size=32, seed=3, voxels=0).fields["image"]
-    return Collection({**{k: drawn[k] for k in ("image", "mask", "voxels", "category")}, "natural_image": seen})
+    return Collection(
+        {**{k: drawn[k] for k in ("image", "mask", "voxels", "category")}, "natural_image": seen}
+    )
 
 
 def small_lem(seed: int = 0):
-    config = replace(svr.LEM.Config.tiny(), image_size=32, voxels=16, code=16, widths=(8, 8, 16, 16), adversary_hidden=(16,), attention=True,
-                     inner=8, scales=(1, 2), csm=0.01, pair_inner=8, pair_hidden=8, shape_steps=2, steps=4, batch=3, shape_batch=3)
+    config = replace(
+        svr.LEM.Config.tiny(),
+        image_size=32,
+        voxels=16,
+        code=16,
+        widths=(8, 8, 16, 16),
+        adversary_hidden=(16,),
+        attention=True,
+        inner=8,
+        scales=(1, 2),
+        csm=0.01,
+        pair_inner=8,
+        pair_hidden=8,
+        shape_steps=2,
+        steps=4,
+        batch=3,
+        shape_batch=3,
+    )
     return svr.LEM(config, seed=seed)
 
 
 def small_tars(seed: int = 0):
-    config = replace(svr.TARS.Config.tiny(), image_size=32, widths=(8, 8), code=12, width=12, layers=2, shape_hidden=(12,), deform_hidden=(12,), rays=8,
-                     points=6, march_steps=(2, 2), bisections=2, cells=16, sphere_steps=0, image_steps=2, identity_steps=2, deform_steps=2, batch=3)
+    config = replace(
+        svr.TARS.Config.tiny(),
+        image_size=32,
+        widths=(8, 8),
+        code=12,
+        width=12,
+        layers=2,
+        shape_hidden=(12,),
+        deform_hidden=(12,),
+        rays=8,
+        points=6,
+        march_steps=(2, 2),
+        bisections=2,
+        cells=16,
+        sphere_steps=0,
+        image_steps=2,
+        identity_steps=2,
+        deform_steps=2,
+        batch=3,
+    )
     return svr.TARS(config, seed=seed)
 
 
 def small_agt(seed: int = 0):
     umr = small_umr().config
-    config = svr.AGT.Config.of(umr, texture_steps=3, texture_lr=1e-3, variance="unrolled", var_forward="modulated", var_widths=(8, 8),
-                               var_start=8, fid_features="tiny", bank=6, critic_widths=(4, 8))
+    config = svr.AGT.Config.of(
+        umr,
+        texture_steps=3,
+        texture_lr=1e-3,
+        variance="unrolled",
+        var_forward="modulated",
+        var_widths=(8, 8),
+        var_start=8,
+        fid_features="tiny",
+        bank=6,
+        critic_widths=(4, 8),
+    )
     return svr.AGT(config, seed=seed)
 
 

@@ -1,4 +1,5 @@
 """The stand-in for a graphics card computes, and refuses what one would refuse."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -15,7 +16,9 @@ def test_the_stand_in_refuses():
         x = torch.ones(3, 4, device=device, requires_grad=True)
         (x * 2).sum().backward()
         assert x.grad.device == x.device != torch.device("cpu") and float(x.grad.cpu().sum()) == 24
-        assert torch.equal(x.detach()[[0, 2]].cpu(), torch.ones(2, 4)) and torch.equal((x.detach() + torch.tensor(1.0)).cpu(), torch.full((3, 4), 2.0))
+        assert torch.equal(x.detach()[[0, 2]].cpu(), torch.ones(2, 4)) and torch.equal(
+            (x.detach() + torch.tensor(1.0)).cpu(), torch.full((3, 4), 2.0)
+        )
         with pytest.raises(RuntimeError, match="two devices"):
             x + torch.ones(3, 4)
         with pytest.raises(RuntimeError, match="generator"):

@@ -1,4 +1,5 @@
 """What every system must do, whichever it is: one set of checks, run on all of them."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -11,7 +12,7 @@ from PIL import Image
 
 import svr_nb as svr
 from svr_nb.conventions import CheckpointError, SvrError, seeded
-from svr_nb.reconstruction import Reconstruction
+from svr_nb.result.reconstruction import Reconstruction
 
 from .elsewhere import other_device
 from .systems import SYSTEMS, Entry
@@ -34,7 +35,9 @@ def item(entry: Entry):
     return one["image"], one["mask"]
 
 
-# --- the face ---------------------------------------------------------------------------------------------------------
+# --- the face
+# ---------------------------------------------------------------------------------------------------------
+
 
 def test_is_a_module_with_a_frozen_config(entry):
     system = entry.make(0)
@@ -56,7 +59,9 @@ def test_config_survives_json(entry):
 
 def test_stages_are_named_and_last(entry):
     stages = entry.make(0).stages()
-    assert stages and len({s.name for s in stages}) == len(stages) and all(s.steps > 0 for s in stages)
+    assert (
+        stages and len({s.name for s in stages}) == len(stages) and all(s.steps > 0 for s in stages)
+    )
 
 
 def test_stage_weights_name_existing_losses_and_groups(entry):
@@ -73,7 +78,9 @@ def test_groups_cover_every_parameter_once(entry):
     assert sorted(grouped) == sorted(id(p) for p in system.parameters() if p.requires_grad)
 
 
-# --- losses -----------------------------------------------------------------------------------------------------------
+# --- losses
+# -----------------------------------------------------------------------------------------------------------
+
 
 def test_losses_are_finite_scalars(entry):
     for name, value in first_losses(entry).items():
@@ -86,7 +93,9 @@ def test_every_weighted_loss_reaches_its_group(entry):
     losses = system.losses(batch_of(entry), stage)
     for group, weights in stage.weights.items():
         total = sum(weight * losses[name] for name, weight in weights.items())
-        grads = torch.autograd.grad(total, system.parameter_groups()[group], retain_graph=True, allow_unused=True)
+        grads = torch.autograd.grad(
+            total, system.parameter_groups()[group], retain_graph=True, allow_unused=True
+        )
         assert any(g is not None and bool(g.abs().sum() > 0) for g in grads), group
 
 
@@ -117,12 +126,16 @@ def test_seed_decides_the_start(entry):
     assert same(entry.make(1), entry.make(1)) and not same(entry.make(1), entry.make(2))
 
 
-# --- training ---------------------------------------------------------------------------------------------------------
+# --- training
+# ---------------------------------------------------------------------------------------------------------
+
 
 def test_fit_changes_weights_and_keeps_them_finite(entry, tmp_path):
     system = entry.make(0)
     svr.fit(system, entry.data(), out=tmp_path / "run", progress=False)
-    assert not same(system, entry.make(0)) and all(torch.isfinite(p).all() for p in system.parameters())
+    assert not same(system, entry.make(0)) and all(
+        torch.isfinite(p).all() for p in system.parameters()
+    )
 
 
 def test_fit_repeats_bit_for_bit(entry):
@@ -134,8 +147,10 @@ def test_fit_repeats_bit_for_bit(entry):
 
 def test_fit_does_not_depend_on_the_global_state(entry):
     a, b = entry.make(0), entry.make(0)
-    torch.manual_seed(1); svr.fit(a, entry.data(), progress=False)
-    torch.manual_seed(2); svr.fit(b, entry.data(), progress=False)
+    torch.manual_seed(1)
+    svr.fit(a, entry.data(), progress=False)
+    torch.manual_seed(2)
+    svr.fit(b, entry.data(), progress=False)
     assert same(a, b)
 
 
@@ -149,8 +164,16 @@ def test_stop_and_resume_is_exact(entry, tmp_path):
     def interrupt(step, *_):
         if step == 3:
             raise Stop
+
     with pytest.raises(Stop):
-        svr.fit(parts, entry.data(), out=tmp_path / "run", progress=False, on_step=interrupt, save_every=1)
+        svr.fit(
+            parts,
+            entry.data(),
+            out=tmp_path / "run",
+            progress=False,
+            on_step=interrupt,
+            save_every=1,
+        )
     resumed = entry.make(5)
     svr.fit(resumed, entry.data(), out=tmp_path / "run", progress=False)
     assert same(whole, resumed)
@@ -164,7 +187,9 @@ def test_nan_stops_with_a_name(entry):
         svr.fit(system, entry.data(), progress=False)
 
 
-# --- weights ----------------------------------------------------------------------------------------------------------
+# --- weights
+# ----------------------------------------------------------------------------------------------------------
+
 
 def saved(entry, tmp_path):
     system = entry.make(0)
@@ -181,7 +206,9 @@ def test_save_and_load_give_the_same_bits(entry, tmp_path):
 def test_saved_folder_is_safe_and_described(entry, tmp_path):
     _, folder = saved(entry, tmp_path)
     names = {p.name for p in folder.iterdir()}
-    assert {"config.json", "model.safetensors", "README.md"} <= names and not [n for n in names if n.endswith((".bin", ".pt", ".pth", ".pkl"))]
+    assert {"config.json", "model.safetensors", "README.md"} <= names and not [
+        n for n in names if n.endswith((".bin", ".pt", ".pth", ".pkl"))
+    ]
 
 
 def test_damaged_weights_are_refused(entry, tmp_path):
@@ -209,7 +236,9 @@ def test_nowhere_is_refused(entry, tmp_path):
         type(entry.make(0)).from_pretrained(str(tmp_path / "nothing"))
 
 
-# --- reconstruction ---------------------------------------------------------------------------------------------------
+# --- reconstruction
+# ---------------------------------------------------------------------------------------------------
+
 
 def test_reconstructs_a_tensor(entry):
     result = entry.make(0).reconstruct(*item(entry))
@@ -226,7 +255,10 @@ def test_reconstructs_a_batch(entry):
 
 def test_batch_equals_single(entry):
     system, batch = entry.make(0), batch_of(entry)
-    many, one = system.reconstruct(batch["image"], batch["mask"])[1], system.reconstruct(batch["image"][1], batch["mask"][1])
+    many, one = (
+        system.reconstruct(batch["image"], batch["mask"])[1],
+        system.reconstruct(batch["image"][1], batch["mask"][1]),
+    )
     torch.testing.assert_close(many.points.points, one.points.points, atol=1e-4, rtol=1e-4)
 
 
@@ -239,7 +271,9 @@ def test_takes_images_in_any_form(entry, form):
     if form == "pil_rgba":
         result = system.reconstruct(Image.fromarray(np.concatenate([array, alpha], -1)))
     else:
-        result = system.reconstruct({"pil": Image.fromarray(array), "array": array, "tensor": image}[form], mask)
+        result = system.reconstruct(
+            {"pil": Image.fromarray(array), "array": array, "tensor": image}[form], mask
+        )
     assert torch.isfinite(result.points.points).all()
 
 
@@ -248,7 +282,10 @@ def test_reconstruct_leaves_the_system_as_it_was(entry):
     before = {k: v.clone() for k, v in system.state_dict().items()}
     mode = system.training
     system.reconstruct(*item(entry))
-    assert all(torch.equal(v, system.state_dict()[k]) for k, v in before.items()) and system.training == mode
+    assert (
+        all(torch.equal(v, system.state_dict()[k]) for k, v in before.items())
+        and system.training == mode
+    )
 
 
 def test_reconstruction_repeats(entry):
@@ -273,7 +310,16 @@ def test_result_shows_itself(entry):
     assert "<" in entry.make(0).reconstruct(*item(entry))._repr_html_()
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(3, 0, 0), torch.full((3, 32, 32), float("nan")), torch.zeros(5, 32, 32), "no such file.png", None])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        torch.zeros(3, 0, 0),
+        torch.full((3, 32, 32), float("nan")),
+        torch.zeros(5, 32, 32),
+        "no such file.png",
+        None,
+    ],
+)
 def test_bad_images_get_one_clear_error(entry, bad):
     with pytest.raises(SvrError):
         entry.make(0).reconstruct(bad, torch.ones(1, 32, 32))
@@ -285,9 +331,15 @@ def test_evaluation_is_a_table(entry):
 
 
 def said(found: Reconstruction) -> torch.Tensor:
-    """What the system itself answers; points that are only sampled from it may tip over to the next triangle."""
+    """What the system itself answers; points that are only sampled from it may tip over to the next
+    triangle.
+    """
     form = getattr(found, found.predicted)
-    return {"points": lambda: form.points, "mesh": lambda: form.verts, "voxels": lambda: form.occupancy}[found.predicted]().cpu()
+    return {
+        "points": lambda: form.points,
+        "mesh": lambda: form.verts,
+        "voxels": lambda: form.occupancy,
+    }[found.predicted]().cpu()
 
 
 @pytest.mark.cuda
@@ -303,15 +355,24 @@ def opening_losses(entry, device: str) -> list[dict[str, float]]:
     found = []
     for stage in entry.make(0).stages():
         kept: list[dict[str, float]] = []
-        svr.fit(entry.make(0), entry.data(), seed=3, device=device, progress=False, stages=[dataclasses.replace(stage, steps=2)],
-                on_step=lambda _, values, kept=kept: kept.append(dict(values)))
+        svr.fit(
+            entry.make(0),
+            entry.data(),
+            seed=3,
+            device=device,
+            progress=False,
+            stages=[dataclasses.replace(stage, steps=2)],
+            on_step=lambda _, values, kept=kept: kept.append(dict(values)),
+        )
         found.append(kept[0])
     return found
 
 
 def assert_alike(one: list[dict[str, float]], two: list[dict[str, float]]) -> None:
     for here, there in zip(one, two, strict=True):
-        assert here.keys() == there.keys() and all(there[name] == pytest.approx(here[name], rel=2e-2, abs=2e-4) for name in here)
+        assert here.keys() == there.keys() and all(
+            there[name] == pytest.approx(here[name], rel=2e-2, abs=2e-4) for name in here
+        )
 
 
 @pytest.mark.cuda

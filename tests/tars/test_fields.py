@@ -1,4 +1,5 @@
 """Two fields with one interface, feature dropout, and the rays of a batch."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,7 +9,14 @@ from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_items import samples
 from svr_nb.networks.encoders import fresh_weights
 from svr_nb.tars.deformation import CanonicalSDF, DeformNet, PlainFeatures
-from svr_nb.tars.fields import DeformedField, FadedField, PlainField, batch_camera, draw_pixels, look
+from svr_nb.tars.fields import (
+    DeformedField,
+    FadedField,
+    PlainField,
+    batch_camera,
+    draw_pixels,
+    look,
+)
 
 x = torch.rand(4, 9, 3, generator=seeded(0)) - 0.5
 codes = torch.randn(4, 5, generator=seeded(1))
@@ -17,7 +25,11 @@ codes = torch.randn(4, 5, generator=seeded(1))
 @pytest.fixture(scope="module")
 def nets():
     with fresh_weights(0):
-        return CanonicalSDF(5, 2, 8, 2, (), 1, 1, raw=True), PlainFeatures(2, (4,), 1), DeformNet(5, 2, 8, 2, (), 1)
+        return (
+            CanonicalSDF(5, 2, 8, 2, (), 1, 1, raw=True),
+            PlainFeatures(2, (4,), 1),
+            DeformNet(5, 2, 8, 2, (), 1),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +66,11 @@ def test_frozen_fields_do_not_teach_f(nets):
     f, plain, g = nets
     canonical = codes[0].clone().requires_grad_()
     total = DeformedField(f, plain, g, canonical, codes, frozen=True)(x).sdf.sum()
-    grads = torch.autograd.grad(total, [canonical, f.net.layers[0].last.weight, g.net.layers[0].last.weight], allow_unused=True)
+    grads = torch.autograd.grad(
+        total,
+        [canonical, f.net.layers[0].last.weight, g.net.layers[0].last.weight],
+        allow_unused=True,
+    )
     assert grads[0] is None and grads[1] is None and grads[2].abs().sum() > 0
 
 
@@ -62,7 +78,9 @@ def test_fading_scales_features_only(nets):
     f, plain, g = nets
     field = DeformedField(f, plain, g, codes[0], codes)
     place, feature = FadedField(field, 0.5).placed(x)
-    assert torch.equal(place, field.placed(x)[0]) and torch.allclose(feature, field.placed(x)[1] / 2)
+    assert torch.equal(place, field.placed(x)[0]) and torch.allclose(
+        feature, field.placed(x)[1] / 2
+    )
     torch.testing.assert_close(FadedField(field, 1.0)(x).sdf, field(x).sdf)
 
 
@@ -70,7 +88,9 @@ def test_fading_scales_features_only(nets):
 def test_drawn_pixels(batch, balanced):
     pick = draw_pixels(batch["mask"], 200, balanced, seeded(0))
     inside = batch["mask"].flatten(1).gather(1, pick)
-    assert pick.shape == (4, 200) and torch.equal(pick, draw_pixels(batch["mask"], 200, balanced, seeded(0)))
+    assert pick.shape == (4, 200) and torch.equal(
+        pick, draw_pixels(batch["mask"], 200, balanced, seeded(0))
+    )
     if balanced:
         assert inside[:, :100].all() and not inside[:, 100:].any()
     else:
@@ -86,7 +106,11 @@ def test_rays_know_their_pixels(batch):
     column, row = ((seen.rays.uv + 1) * 8).long().unbind(-1)
     for b in range(4):
         torch.testing.assert_close(seen.inside[b], batch["mask"][b, 0, row[b], column[b]])
-        color = batch["image"][b, :, row[b], column[b]].T * seen.inside[b, :, None] + 1 - seen.inside[b, :, None]
+        color = (
+            batch["image"][b, :, row[b], column[b]].T * seen.inside[b, :, None]
+            + 1
+            - seen.inside[b, :, None]
+        )
         torch.testing.assert_close(seen.colors[b], 2 * color - 1)
     hits = seen.camera.project(seen.rays.at(torch.full((4, 30, 1), 2.0))[:, :, 0])
     torch.testing.assert_close(hits[..., :2], seen.rays.uv, atol=1e-4, rtol=0)

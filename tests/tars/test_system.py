@@ -1,4 +1,5 @@
 """TARS assembled: who learns in which stage, the dump, both cameras, and what leaves the system."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -8,13 +9,34 @@ import torch
 
 from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_items import samples
-from svr_nb.tars.curriculum import TARSConfig
+from svr_nb.tars.config import TARSConfig
 from svr_nb.tars.system import TARS
-from svr_nb.training import fit
+from svr_nb.training.loop import fit
 
-SMALL = replace(TARSConfig.glimpse(), lr=1.5e-3, image_size=16, widths=(4, 8), code=8, width=8, layers=2, shape_hidden=(8,), deform_hidden=(8,),
-                plain_hidden=(8,), levels=2,
-                rays=8, points=6, march_steps=(2, 3), bisections=2, silh_depths=2, cells=16, batch=3, sphere_steps=2, image_steps=2, identity_steps=2, deform_steps=2)
+SMALL = replace(
+    TARSConfig.glimpse(),
+    lr=1.5e-3,
+    image_size=16,
+    widths=(4, 8),
+    code=8,
+    width=8,
+    layers=2,
+    shape_hidden=(8,),
+    deform_hidden=(8,),
+    plain_hidden=(8,),
+    levels=2,
+    rays=8,
+    points=6,
+    march_steps=(2, 3),
+    bisections=2,
+    silh_depths=2,
+    cells=16,
+    batch=3,
+    sphere_steps=2,
+    image_steps=2,
+    identity_steps=2,
+    deform_steps=2,
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +55,9 @@ def stage(system, name):
 def moved(system, data, name):
     before = {k: v.clone() for k, v in system.state_dict().items()}
     fit(system, data, stages=[stage(system, name)], progress=False)
-    return {k.split(".")[0] for k, v in system.state_dict().items() if not torch.equal(v, before[k])}
+    return {
+        k.split(".")[0] for k, v in system.state_dict().items() if not torch.equal(v, before[k])
+    }
 
 
 def test_who_learns_when(chairs):
@@ -52,7 +76,10 @@ def test_dropout_lets_the_plain_features_learn(chairs):
 def test_dump_is_the_mean_code(chairs):
     system = TARS(SMALL)
     fit(system, chairs, stages=[stage(system, "dump")], progress=False)
-    torch.testing.assert_close(system.canonical.detach(), system.codes(chairs.fields["image"], chairs.fields["mask"]).mean(0))
+    torch.testing.assert_close(
+        system.canonical.detach(),
+        system.codes(chairs.fields["image"], chairs.fields["mask"]).mean(0),
+    )
     assert float(system.losses(batch(chairs), stage(system, "deform"))["drift"]) == 0
 
 
@@ -63,32 +90,55 @@ def test_sphere_stage_makes_a_sphere(chairs):
 
 
 def test_identity_stage_reaches_the_ball(chairs):
-    system = TARS(replace(SMALL, identity="ball", normal=0.0, width=16, points=64, sphere_steps=250, identity_steps=200, lr=5e-3))
+    system = TARS(
+        replace(
+            SMALL,
+            identity="ball",
+            normal=0.0,
+            width=16,
+            points=64,
+            sphere_steps=250,
+            identity_steps=200,
+            lr=5e-3,
+        )
+    )
     for name in ("sphere", "identity"):
         fit(system, chairs, stages=[stage(system, name)], progress=False)
-    assert float(system.losses(batch(chairs), stage(system, "identity"))["identity"]) < 0.03 ** 2
+    assert float(system.losses(batch(chairs), stage(system, "identity"))["identity"]) < 0.03**2
 
 
 def test_erratum_t6_normals_have_a_gradient(chairs):
     system = TARS(replace(SMALL, identity="ball"))
     normal = system.losses(batch(chairs), stage(system, "identity"))["normal"]
-    assert normal > 0 and torch.autograd.grad(normal, system.deform.net.layers[0].last.weight)[0].abs().sum() > 0
+    assert (
+        normal > 0
+        and torch.autograd.grad(normal, system.deform.net.layers[0].last.weight)[0].abs().sum() > 0
+    )
 
 
 @pytest.mark.parametrize("form", ["frobenius", "directional", "literal"])
 @pytest.mark.parametrize("space", ["object", "canonical"])
 @pytest.mark.parametrize("marching", ["lstm", "dense", "least", "both"])
 def test_every_variant_has_finite_losses_and_gradients(chairs, form, space, marching):
-    system = TARS(replace(SMALL, smoothness=form, eikonal_space=space, marching=marching, mirror=(1.0, 1.0)))
+    system = TARS(
+        replace(SMALL, smoothness=form, eikonal_space=space, marching=marching, mirror=(1.0, 1.0))
+    )
     losses = system.losses(batch(chairs), stage(system, "deform"))
     assert set(losses) == {"rgb", "int", "free", "silh", "eik", "def", "mirror", "drift"}
     total = sum(losses.values())
     grads = torch.autograd.grad(total, [system.deform.net.layers[0].last.weight, system.canonical])
-    assert all(torch.isfinite(v) for v in losses.values()) and all(torch.isfinite(g).all() and g.abs().sum() > 0 for g in grads)
+    assert all(torch.isfinite(v) for v in losses.values()) and all(
+        torch.isfinite(g).all() and g.abs().sum() > 0 for g in grads
+    )
 
 
 def test_eikonal_spaces_differ(chairs):
-    a, b = (float(TARS(replace(SMALL, eikonal_space=s, start=1.0)).losses(batch(chairs))["eik"].detach()) for s in ("object", "canonical"))
+    a, b = (
+        float(
+            TARS(replace(SMALL, eikonal_space=s, start=1.0)).losses(batch(chairs))["eik"].detach()
+        )
+        for s in ("object", "canonical")
+    )
     assert a != b
 
 
@@ -98,23 +148,49 @@ MIRRORED = replace(SMALL, symmetric=True, start=1.0, feature_start=15.0)
 @pytest.mark.parametrize("name", ["image", "deform"])
 def test_symmetric_fields_and_canonical_places(name):
     system, x = TARS(MIRRORED), torch.rand(2, 30, 3, generator=seeded(2)) - 0.5
-    field, turned = system.field(torch.randn(2, 8, generator=seeded(3)), name), x * torch.tensor([-1.0, 1, 1])
+    field, turned = (
+        system.field(torch.randn(2, 8, generator=seeded(3)), name),
+        x * torch.tensor([-1.0, 1, 1]),
+    )
     (here, feature), (there, other) = field.placed(x), field.placed(turned)
-    assert torch.allclose(field(x).sdf, field(turned).sdf, atol=1e-6) and torch.allclose(feature, other, atol=1e-6)
-    assert torch.allclose(here, there * torch.tensor([-1.0, 1, 1]), atol=1e-6) and torch.allclose(field.sdf_at(here, feature), field(x).sdf, atol=1e-6)
-    plain = TARS(replace(MIRRORED, symmetric=False)).field(torch.randn(2, 8, generator=seeded(3)), name)
+    assert torch.allclose(field(x).sdf, field(turned).sdf, atol=1e-6) and torch.allclose(
+        feature, other, atol=1e-6
+    )
+    assert torch.allclose(here, there * torch.tensor([-1.0, 1, 1]), atol=1e-6) and torch.allclose(
+        field.sdf_at(here, feature), field(x).sdf, atol=1e-6
+    )
+    plain = TARS(replace(MIRRORED, symmetric=False)).field(
+        torch.randn(2, 8, generator=seeded(3)), name
+    )
     assert not torch.allclose(plain(x).sdf, plain(turned).sdf, atol=1e-3)
 
 
 def test_pose_term_and_mirrored_pictures(chairs):
-    system = TARS(replace(SMALL, pose=(1.0, 1.0), flip=True, symmetric=True, marching="least", eikonal_space="differences"))
+    system = TARS(
+        replace(
+            SMALL,
+            pose=(1.0, 1.0),
+            flip=True,
+            symmetric=True,
+            marching="least",
+            eikonal_space="differences",
+        )
+    )
     losses = system.losses(batch(chairs), stage(system, "image"))
-    assert {"pose", "eik", "int", "silh"} <= set(losses) and torch.autograd.grad(losses["pose"], system.view.weight)[0].abs().sum() > 0
-    turned = {**batch(chairs), "image": torch.cat([chairs.fields["image"][:1].flip(-1), chairs.fields["image"][1:3]]),
-              "mask": torch.cat([chairs.fields["mask"][:1].flip(-1), chairs.fields["mask"][1:3]])}
+    assert {"pose", "eik", "int", "silh"} <= set(losses) and torch.autograd.grad(
+        losses["pose"], system.view.weight
+    )[0].abs().sum() > 0
+    turned = {
+        **batch(chairs),
+        "image": torch.cat([chairs.fields["image"][:1].flip(-1), chairs.fields["image"][1:3]]),
+        "mask": torch.cat([chairs.fields["mask"][:1].flip(-1), chairs.fields["mask"][1:3]]),
+    }
     straight = TARS(replace(system.config, flip=False))
     assert torch.allclose(system._code(batch(chairs)), straight._code(turned), atol=1e-6)
-    axis, side = chairs.fields["camera_rotation"][:3, 2], torch.tensor([[-1.0, 1, 1], [1, 1, 1], [1, 1, 1]])
+    axis, side = (
+        chairs.fields["camera_rotation"][:3, 2],
+        torch.tensor([[-1.0, 1, 1], [1, 1, 1], [1, 1, 1]]),
+    )
     expected = (system.view(system._code(batch(chairs))) - axis * side).square().mean()
     assert torch.allclose(losses["pose"], expected, atol=1e-6)
 
@@ -122,7 +198,10 @@ def test_pose_term_and_mirrored_pictures(chairs):
 def test_slopes_by_differences_agree(chairs):
     system, x = TARS(SMALL), torch.rand(2, 40, 3, generator=seeded(1)) - 0.5
     field = system.field(torch.randn(2, 8, generator=seeded(3)), "image")
-    exact, near = (float(TARS(replace(SMALL, eikonal_space=s)).eikonal(field, x).detach()) for s in ("object", "differences"))
+    exact, near = (
+        float(TARS(replace(SMALL, eikonal_space=s)).eikonal(field, x).detach())
+        for s in ("object", "differences")
+    )
     assert near == pytest.approx(exact, rel=0.02)
 
 
@@ -149,8 +228,14 @@ def test_outlines_of_other_pictures_are_not_used(chairs):
     a, b = TARS(SMALL), TARS(SMALL)
     a.before_stage(chairs, stage(a, "image"), seeded(0))
     other = chairs.subset([3, 4, 5])
-    assert torch.equal(a.losses(batch(other), stage(a, "image"))["silh"], b.losses(batch(other), stage(b, "image"))["silh"])
-    assert torch.equal(a.losses(batch(chairs), stage(a, "image"))["silh"], b.losses(batch(chairs), stage(b, "image"))["silh"])
+    assert torch.equal(
+        a.losses(batch(other), stage(a, "image"))["silh"],
+        b.losses(batch(other), stage(b, "image"))["silh"],
+    )
+    assert torch.equal(
+        a.losses(batch(chairs), stage(a, "image"))["silh"],
+        b.losses(batch(chairs), stage(b, "image"))["silh"],
+    )
 
 
 def test_resume_in_every_stage(chairs, tmp_path):
@@ -158,26 +243,48 @@ def test_resume_in_every_stage(chairs, tmp_path):
     fit(whole, chairs, progress=False)
     for stop in (3, 5, 8):
         part = TARS(SMALL)
-        fit(part, chairs, out=tmp_path / str(stop), progress=False, on_step=lambda n, _, stop=stop: n == stop)
+        fit(
+            part,
+            chairs,
+            out=tmp_path / str(stop),
+            progress=False,
+            on_step=lambda n, _, stop=stop: n == stop,
+        )
         again = TARS(SMALL, seed=9)
         fit(again, chairs, out=tmp_path / str(stop), progress=False)
-        assert all(torch.equal(v, again.state_dict()[k]) for k, v in whole.state_dict().items()), stop
+        assert all(torch.equal(v, again.state_dict()[k]) for k, v in whole.state_dict().items()), (
+            stop
+        )
 
 
 @pytest.fixture(scope="module")
 def ball(chairs):
     """A system whose surface is a ball, so that there is something to extract."""
-    system = TARS(replace(SMALL, width=16, points=64, sphere_steps=200, identity_steps=30, deform_steps=1, lr=5e-3))
+    system = TARS(
+        replace(
+            SMALL, width=16, points=64, sphere_steps=200, identity_steps=30, deform_steps=1, lr=5e-3
+        )
+    )
     fit(system, chairs, progress=False, stages=[stage(system, "sphere"), stage(system, "identity")])
     return system
 
 
 def test_reconstruction_has_a_surface_and_places(ball, chairs):
-    result = ball.reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0], camera=chairs.camera(0), cells=24)
-    assert len(result.mesh.faces) > 20 and result.correspondence.shape == result.mesh.verts.shape and result.mesh.vert_colors is not None
+    result = ball.reconstruct(
+        chairs.fields["image"][0], chairs.fields["mask"][0], camera=chairs.camera(0), cells=24
+    )
+    assert (
+        len(result.mesh.faces) > 20
+        and result.correspondence.shape == result.mesh.verts.shape
+        and result.mesh.vert_colors is not None
+    )
     assert result.camera is not None and result.mesh.is_closed()
-    painted = ball.reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0], colors="predicted", cells=24)
-    assert torch.equal(painted.mesh.verts, result.mesh.verts) and not torch.equal(painted.mesh.vert_colors, result.mesh.vert_colors)
+    painted = ball.reconstruct(
+        chairs.fields["image"][0], chairs.fields["mask"][0], colors="predicted", cells=24
+    )
+    assert torch.equal(painted.mesh.verts, result.mesh.verts) and not torch.equal(
+        painted.mesh.vert_colors, result.mesh.vert_colors
+    )
 
 
 def test_near_extraction_equals_dense_on_the_system(ball, chairs):
@@ -188,8 +295,21 @@ def test_near_extraction_equals_dense_on_the_system(ball, chairs):
 
 def test_evaluation(ball, chairs):
     scores = ball.evaluate(chairs)
-    assert {"acc x10", "cov x10", "overall x10", "EMD x10", "precision %", "recall %", "F %", "IoU", "empty"} <= set(scores)
-    assert all(v.shape == (6,) and torch.isfinite(v).all() for v in scores.values()) and len(ball.reference_levels(chairs)) == 2
+    assert {
+        "acc x10",
+        "cov x10",
+        "overall x10",
+        "EMD x10",
+        "precision %",
+        "recall %",
+        "F %",
+        "IoU",
+        "empty",
+    } <= set(scores)
+    assert (
+        all(v.shape == (6,) and torch.isfinite(v).all() for v in scores.values())
+        and len(ball.reference_levels(chairs)) == 2
+    )
 
 
 def test_the_level_moves_the_surface(ball, chairs):
@@ -203,27 +323,53 @@ def test_the_level_moves_the_surface(ball, chairs):
 
 def test_empty_answers_become_the_origin(chairs):
     system = TARS(SMALL)
-    system.surface = lambda field, cells, dense=False: __import__("svr_nb").shapes.Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
+    system.surface = lambda field, cells, dense=False: __import__("svr_nb").shapes.Mesh(
+        torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64)
+    )
     result = system.reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0])
-    assert bool((result.points.points == 0).all()) and float(system.evaluate(chairs)["empty"].mean()) == 1
+    assert (
+        bool((result.points.points == 0).all())
+        and float(system.evaluate(chairs)["empty"].mean()) == 1
+    )
 
 
 def test_paper_network_runs():
-    system = TARS(replace(TARSConfig.paper(), widths=(8, 8, 8, 8), shape_hidden=(16,), deform_hidden=(16,), rays=4, points=3))
+    system = TARS(
+        replace(
+            TARSConfig.paper(),
+            widths=(8, 8, 8, 8),
+            shape_hidden=(16,),
+            deform_hidden=(16,),
+            rays=4,
+            points=3,
+        )
+    )
     data = samples("chair", count=2, size=64, seed=1, points=0)
     losses = system.losses({**data.batch([0, 1]), "generator": seeded(0)}, system.stages()[-1])
-    assert all(torch.isfinite(v) for v in losses.values()) and system.shape.net.layers[0].inside == 57 and system.deform.net.layers[0].inside == 33
+    assert (
+        all(torch.isfinite(v) for v in losses.values())
+        and system.shape.net.layers[0].inside == 57
+        and system.deform.net.layers[0].inside == 33
+    )
 
 
 def test_refusals(chairs):
     system, image, mask = TARS(SMALL), chairs.fields["image"], chairs.fields["mask"]
-    for wrong in (lambda: system.reconstruct(image, mask[:2]), lambda: system.reconstruct(None), lambda: system.reconstruct(image[0], mask[0], colors="red"),
-                  lambda: system.reconstruct(image[0], mask[0], cells=0), lambda: system.reconstruct(image[0], mask[0], topology=float("nan")),
-                  lambda: system.reconstruct(image[:2], mask[:2], camera=chairs.camera([0])), lambda: TARS("tiny")):
+    for wrong in (
+        lambda: system.reconstruct(image, mask[:2]),
+        lambda: system.reconstruct(None),
+        lambda: system.reconstruct(image[0], mask[0], colors="red"),
+        lambda: system.reconstruct(image[0], mask[0], cells=0),
+        lambda: system.reconstruct(image[0], mask[0], topology=float("nan")),
+        lambda: system.reconstruct(image[:2], mask[:2], camera=chairs.camera([0])),
+        lambda: TARS("tiny"),
+    ):
         with pytest.raises(InputError):
             wrong()
 
 
 def test_unknown_options_are_named(chairs):
-    with pytest.raises(InputError, match="options: expected only cells, colors and topology, got steps"):
+    with pytest.raises(
+        InputError, match="options: expected only cells, colors and topology, got steps"
+    ):
         TARS(SMALL).reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0], steps=50)

@@ -1,4 +1,5 @@
 """Part maps drawn from reconstructions teach the segmenter, and a third round follows."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -14,13 +15,27 @@ from svr_nb.umr.refinement import drawn_parts, refine_parts, third_round
 
 @pytest.fixture(scope="module")
 def birds():
-    return svr.data.samples("bird", count=10, size=48, seed=3, part_map=True, projection="orthographic", points=0)
+    return svr.data.samples(
+        "bird", count=10, size=48, seed=3, part_map=True, projection="orthographic", points=0
+    )
 
 
 @pytest.fixture(scope="module")
 def system(birds):
-    config = replace(svr.UMR.Config.tiny(), image_size=32, level=1, chart=16, flow_widths=(16, 8), flow_start=16, feature=32, code=16,
-                     widths=(8, 16, 32, 32), first_steps=3, second_steps=3, batch=4)
+    config = replace(
+        svr.UMR.Config.tiny(),
+        image_size=32,
+        level=1,
+        chart=16,
+        flow_widths=(16, 8),
+        flow_start=16,
+        feature=32,
+        code=16,
+        widths=(8, 16, 32, 32),
+        first_steps=3,
+        second_steps=3,
+        batch=4,
+    )
     trained = svr.UMR(config, seed=0)
     svr.fit(trained, birds, progress=False)
     return trained
@@ -28,7 +43,11 @@ def system(birds):
 
 def test_drawn_maps_lie_in_the_photographs(system, birds):
     maps, errors = drawn_parts(system, birds)
-    assert maps.shape == birds["part_map"].shape and errors.shape == (10,) and bool((errors >= 0).all())
+    assert (
+        maps.shape == birds["part_map"].shape
+        and errors.shape == (10,)
+        and bool((errors >= 0).all())
+    )
     assert float((maps * (1 - birds["mask"])).abs().max()) == 0 and float(maps.sum()) > 0
 
 
@@ -38,7 +57,9 @@ def test_the_segmenter_learns_and_the_old_one_stays(system, birds):
     refined, better = refine_parts(system, segmenter, birds, steps=3)
     assert all(torch.equal(v, segmenter.state_dict()[k]) for k, v in before.items())
     assert any(not torch.equal(v, better.state_dict()[k]) for k, v in before.items())
-    assert refined["part_map"].shape == birds["part_map"].shape and not torch.equal(refined["part_map"], birds["part_map"])
+    assert refined["part_map"].shape == birds["part_map"].shape and not torch.equal(
+        refined["part_map"], birds["part_map"]
+    )
 
 
 def test_a_third_round_goes_on_from_the_second(system, birds):

@@ -1,4 +1,5 @@
 """Canonical semantic UV map: carrying, choosing, labelling, and the two constraints."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -7,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from svr_nb.cameras import WeakPerspective, orbit
+from svr_nb.cameras.projections import WeakPerspective, orbit
 from svr_nb.conventions import InputError, pixel_centers, seeded
 from svr_nb.shapes.mesh import box
 from svr_nb.shapes.uv import symmetric_sphere, uv_to_sphere
@@ -36,7 +37,9 @@ NAN = float("nan")
 
 def weak(count: int = 1, azimuth: float = 0.0) -> WeakPerspective:
     half = torch.tensor(azimuth).deg2rad() / 2
-    quaternion = torch.stack([half.cos(), torch.zeros(()), half.sin(), torch.zeros(())]).expand(count, 4)
+    quaternion = torch.stack([half.cos(), torch.zeros(()), half.sin(), torch.zeros(())]).expand(
+        count, 4
+    )
     return WeakPerspective(torch.full((count,), 0.6), torch.zeros(count, 2), quaternion)
 
 
@@ -47,7 +50,8 @@ def halves(size: int = 32) -> torch.Tensor:
     return torch.stack([disk & (grid[..., 0] < 0), disk & (grid[..., 0] > 0)]).float()[None]
 
 
-# radial_hits ---------------------------------------------------------------------------------------------------------
+# radial_hits
+# ---------------------------------------------------------------------------------------------------------
 def test_rays_leave_a_box_where_they_should():
     cube = box((2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
     rays = torch.tensor([[0.3, 0.2, 1.0], [0.0, -2.0, 0.5], [1.0, 0.9, 0.8]])
@@ -58,8 +62,12 @@ def test_rays_leave_a_box_where_they_should():
 
 
 def test_rays_take_the_last_crossing():
-    both = box((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)).join([box((2.0, 2.0, 2.0), (0, 0, 0)), box((1.0, 1.0, 1.0), (3.0, 0, 0))])
-    assert float(radial_hits(both, torch.tensor([[1.0, 0.01, 0.02]]))[0]) == pytest.approx(3.5, abs=1e-4)
+    both = box((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)).join(
+        [box((2.0, 2.0, 2.0), (0, 0, 0)), box((1.0, 1.0, 1.0), (3.0, 0, 0))]
+    )
+    assert float(radial_hits(both, torch.tensor([[1.0, 0.01, 0.02]]))[0]) == pytest.approx(
+        3.5, abs=1e-4
+    )
 
 
 def test_rays_that_miss_are_refused():
@@ -69,7 +77,8 @@ def test_rays_that_miss_are_refused():
         radial_hits(SPHERE, torch.full((2, 3), NAN))
 
 
-# exact_flow ----------------------------------------------------------------------------------------------------------
+# exact_flow
+# ----------------------------------------------------------------------------------------------------------
 def test_flow_of_the_sphere_is_its_projection():
     flow = exact_flow(SPHERE.verts, SPHERE, weak(), 8, 16)
     points = uv_to_sphere(pixel_centers(8, 16).reshape(-1, 2))
@@ -82,7 +91,8 @@ def test_flow_refuses_another_number_of_vertices():
         exact_flow(SPHERE.verts[:-1], SPHERE, weak())
 
 
-# carrying and choosing -----------------------------------------------------------------------------------------------
+# carrying and choosing
+# -----------------------------------------------------------------------------------------------
 def test_background_fills_up_to_one():
     full = with_background(halves())
     assert full.shape == (1, 3, 32, 32) and torch.allclose(full.sum(1), torch.ones(1, 32, 32))
@@ -101,8 +111,13 @@ def test_every_image_has_its_own_flow():
     picture = torch.rand(2, 1, 8, 8, generator=seeded(2))
     flow = torch.zeros(2, 2, 3, 5)
     flow[1] = 0.5
-    one = torch.cat([carry_maps(picture[i:i + 1], flow[i:i + 1]) for i in range(2)])
-    assert torch.allclose(carry_maps(picture, flow), one) and carry_maps(picture, flow).shape == (2, 1, 3, 5)
+    one = torch.cat([carry_maps(picture[i : i + 1], flow[i : i + 1]) for i in range(2)])
+    assert torch.allclose(carry_maps(picture, flow), one) and carry_maps(picture, flow).shape == (
+        2,
+        1,
+        3,
+        5,
+    )
 
 
 def test_carrying_is_differentiable():
@@ -112,7 +127,11 @@ def test_carrying_is_differentiable():
 
 
 def test_carrying_refuses_bad_input():
-    for maps, flow in ((halves(), torch.zeros(2, 2, 4, 4)), (halves(), torch.full((1, 2, 4, 4), NAN)), (halves()[0], torch.zeros(1, 2, 4, 4))):
+    for maps, flow in (
+        (halves(), torch.zeros(2, 2, 4, 4)),
+        (halves(), torch.full((1, 2, 4, 4), NAN)),
+        (halves()[0], torch.zeros(1, 2, 4, 4)),
+    ):
         with pytest.raises(InputError):
             carry_maps(maps, flow)
 
@@ -134,12 +153,18 @@ def test_exemplar_leads_even_among_equals(count: int, seed: int):
 
 def test_choosing_refuses_bad_input():
     carried = torch.zeros(3, 2, 4, 4)
-    for error, count in ((torch.zeros(2), 1), (torch.zeros(3), 4), (torch.zeros(3), 0), (torch.tensor([0, NAN, 0]), 1)):
+    for error, count in (
+        (torch.zeros(2), 1),
+        (torch.zeros(3), 4),
+        (torch.zeros(3), 0),
+        (torch.tensor([0, NAN, 0]), 1),
+    ):
         with pytest.raises(InputError):
             choose_samples(carried, error, count)
 
 
-# canonical parts -----------------------------------------------------------------------------------------------------
+# canonical parts
+# -----------------------------------------------------------------------------------------------------
 def sphere_parts() -> CanonicalParts:
     flow = exact_flow(SPHERE.verts, SPHERE, weak(), 16, 32)
     return canonical_parts(halves(), flow, SPHERE)
@@ -149,7 +174,9 @@ def test_two_halves_land_on_two_sides_of_the_sphere():
     parts, sign = sphere_parts(), weak().project(SPHERE.verts[None])[0, :, 0]
     clear = sign.abs() > 0.15
     assert parts.count == 2 and parts.map.shape == (3, 16, 32)
-    assert torch.equal(parts.verts[clear & (parts.verts > 0)], (1 + (sign > 0).long())[clear & (parts.verts > 0)])
+    assert torch.equal(
+        parts.verts[clear & (parts.verts > 0)], (1 + (sign > 0).long())[clear & (parts.verts > 0)]
+    )
     assert float((parts.verts > 0).float().mean()) > 0.7
 
 
@@ -157,9 +184,17 @@ def test_mean_heals_one_wrong_map_and_selection_drops_it():
     flow = exact_flow(SPHERE.verts, SPHERE, weak(5), 16, 32)
     maps = halves().repeat(5, 1, 1, 1)
     maps[2] = maps[2].flip(0)
-    everyone, some = canonical_parts(maps, flow, SPHERE), canonical_parts(maps, flow, SPHERE, torch.arange(5.0), 4)
-    assert float((everyone.verts == sphere_parts().verts).float().mean()) > 0.9 and 2 not in some.chosen.tolist()
-    assert torch.allclose(some.map, sphere_parts().map, atol=1e-5) and not torch.allclose(everyone.map, some.map, atol=1e-2)
+    everyone, some = (
+        canonical_parts(maps, flow, SPHERE),
+        canonical_parts(maps, flow, SPHERE, torch.arange(5.0), 4),
+    )
+    assert (
+        float((everyone.verts == sphere_parts().verts).float().mean()) > 0.9
+        and 2 not in some.chosen.tolist()
+    )
+    assert torch.allclose(some.map, sphere_parts().map, atol=1e-5) and not torch.allclose(
+        everyone.map, some.map, atol=1e-2
+    )
 
 
 def test_painting():
@@ -168,24 +203,33 @@ def test_painting():
         paint_parts(torch.zeros(9, 4, 4))
 
 
-# probability constraint ----------------------------------------------------------------------------------------------
+# probability constraint
+# ----------------------------------------------------------------------------------------------
 def test_rendered_parts_cover_their_half():
     parts = sphere_parts()
-    drawn = render_parts(weak().project(SPHERE.verts[None]), SPHERE.faces, parts.faces, 2, 32, False)
-    assert drawn.shape == (1, 2, 32, 32) and float((drawn - halves()).abs().mean()) < 0.1 < float((drawn.flip(1) - halves()).abs().mean())
+    drawn = render_parts(
+        weak().project(SPHERE.verts[None]), SPHERE.faces, parts.faces, 2, 32, False
+    )
+    assert drawn.shape == (1, 2, 32, 32) and float((drawn - halves()).abs().mean()) < 0.1 < float(
+        (drawn.flip(1) - halves()).abs().mean()
+    )
 
 
 def test_centroids_of_a_bright_pixel():
     maps = torch.zeros(1, 2, 4, 4)
     maps[0, 0, 1, 3] = 0.7
-    assert torch.allclose(soft_centroids(maps)[0], torch.tensor([[0.75, -0.25], [0.0, 0.0]]), atol=1e-5)
+    assert torch.allclose(
+        soft_centroids(maps)[0], torch.tensor([[0.75, -0.25], [0.0, 0.0]]), atol=1e-5
+    )
 
 
 def test_map_loss_is_zero_for_equal_maps_of_any_strength():
     maps, mask = halves(), halves().sum(1, keepdim=True)
     for form in ("paper", "release"):
         assert float(part_map_loss(maps * 0.5, maps, mask, form)) < 1e-10
-    assert float(part_map_loss(maps.flip(1), maps, mask)) == pytest.approx(float(maps.sum(1).mean()), rel=1e-4)
+    assert float(part_map_loss(maps.flip(1), maps, mask)) == pytest.approx(
+        float(maps.sum(1).mean()), rel=1e-4
+    )
 
 
 def test_map_loss_cuts_by_the_mask():
@@ -204,7 +248,9 @@ def test_release_form_looks_at_first_and_last_part_only():
 
 def test_centroid_term_pulls_maps_that_do_not_overlap():
     grid, at = pixel_centers(16, 16), torch.tensor(-0.5, requires_grad=True)
-    spot = lambda u: ((0.04 - (grid[..., 0] - u).square() - grid[..., 1].square()).clamp(min=0) * 25)[None, None]
+    spot = lambda u: (
+        (0.04 - (grid[..., 0] - u).square() - grid[..., 1].square()).clamp(min=0) * 25
+    )[None, None]
     mask, target = torch.ones(1, 1, 16, 16), spot(torch.tensor(0.6))
     far = torch.autograd.grad(part_map_loss(spot(at), target, mask, centroid=1.0), at)[0]
     assert float(far) < -0.1
@@ -222,7 +268,8 @@ def test_map_loss_refuses_other_shapes():
         part_map_loss(halves(), halves(16), halves().sum(1, keepdim=True))
 
 
-# vertex constraint ---------------------------------------------------------------------------------------------------
+# vertex constraint
+# ---------------------------------------------------------------------------------------------------
 def test_pixels_lie_in_their_part_and_repeat_with_the_seed():
     maps = torch.cat([halves(), torch.zeros(1, 1, 32, 32)], 1)
     pixels, there = part_pixels(maps, 20, seeded(6))
@@ -234,15 +281,23 @@ def test_pixels_lie_in_their_part_and_repeat_with_the_seed():
 def test_spare_pixels_drop_the_outliers():
     maps = torch.zeros(1, 1, 16, 16)
     maps[0, 0, 6:10, 6:10], maps[0, 0, 0, 0] = 1.0, 4.0
-    spread = lambda spare: float((part_pixels(maps, 40, seeded(7), spare)[0] - soft_centroids(maps)[:, :, None]).norm(dim=-1).max())
+    spread = lambda spare: float(
+        (part_pixels(maps, 40, seeded(7), spare)[0] - soft_centroids(maps)[:, :, None])
+        .norm(dim=-1)
+        .max()
+    )
     assert spread(2.0) < spread(1.0)
 
 
 def test_vertex_loss_by_hand():
     uv, labels = torch.tensor([[[0.0, 0.0], [0.5, 0.0], [9.0, 9.0]]]), torch.tensor([1, 1, 0])
     pixels, there = torch.tensor([[[[0.1, 0.0], [0.0, 0.3]]]]), torch.tensor([[True]])
-    assert float(part_vertex_loss(uv, labels, pixels, there)) == pytest.approx((0.01 + 0.16) / 2 + (0.01 + 0.09) / 2)
-    assert float(part_vertex_loss(uv, labels, pixels, there, "release")) == pytest.approx((0.01 + 0.16) / 2)
+    assert float(part_vertex_loss(uv, labels, pixels, there)) == pytest.approx(
+        (0.01 + 0.16) / 2 + (0.01 + 0.09) / 2
+    )
+    assert float(part_vertex_loss(uv, labels, pixels, there, "release")) == pytest.approx(
+        (0.01 + 0.16) / 2
+    )
     assert float(part_vertex_loss(uv, labels, pixels, ~there)) == 0.0
     assert float(part_vertex_loss(uv, labels * 0, pixels, there)) == 0.0
 
@@ -256,16 +311,31 @@ def test_vertex_loss_is_differentiable():
 
 def test_vertex_loss_refuses_bad_input():
     pixels, there = torch.zeros(1, 2, 3, 2), torch.ones(1, 2, dtype=torch.bool)
-    for uv, labels in ((torch.zeros(1, 4, 2), torch.zeros(3).long()), (torch.zeros(1, 3, 3), torch.zeros(3).long()),
-                       (torch.zeros(1, 3, 2), torch.tensor([0, 1, 5])), (torch.full((1, 3, 2), NAN), torch.zeros(3).long())):
+    for uv, labels in (
+        (torch.zeros(1, 4, 2), torch.zeros(3).long()),
+        (torch.zeros(1, 3, 3), torch.zeros(3).long()),
+        (torch.zeros(1, 3, 2), torch.tensor([0, 1, 5])),
+        (torch.full((1, 3, 2), NAN), torch.zeros(3).long()),
+    ):
         with pytest.raises(InputError):
             part_vertex_loss(uv, labels, pixels, there)
 
 
-# both together -------------------------------------------------------------------------------------------------------
+# both together
+# -------------------------------------------------------------------------------------------------------
 def losses_at(azimuth: float, form: str = "paper") -> dict[str, torch.Tensor]:
     mask = halves().sum(1, keepdim=True)
-    return semantic_losses(SPHERE.verts[None], SPHERE.verts, weak(1, azimuth), SPHERE, sphere_parts(), halves(), mask, seeded(1), form)
+    return semantic_losses(
+        SPHERE.verts[None],
+        SPHERE.verts,
+        weak(1, azimuth),
+        SPHERE,
+        sphere_parts(),
+        halves(),
+        mask,
+        seeded(1),
+        form,
+    )
 
 
 def test_right_camera_costs_least():
@@ -275,11 +345,19 @@ def test_right_camera_costs_least():
 
 @pytest.mark.parametrize("form", ["paper", "release"])
 def test_who_trains_whom(form: str):
-    verts, template = SPHERE.verts[None].clone().requires_grad_(), SPHERE.verts.clone().requires_grad_()
+    verts, template = (
+        SPHERE.verts[None].clone().requires_grad_(),
+        SPHERE.verts.clone().requires_grad_(),
+    )
     scale = torch.tensor([0.5], requires_grad=True)
     camera, mask = replace(weak(), scale=scale), halves().sum(1, keepdim=True)
-    found = semantic_losses(verts, template, camera, SPHERE, sphere_parts(), halves(), mask, seeded(1), form)
-    grads = {name: torch.autograd.grad(x, (verts, template, scale), retain_graph=True, allow_unused=True) for name, x in found.items()}
+    found = semantic_losses(
+        verts, template, camera, SPHERE, sphere_parts(), halves(), mask, seeded(1), form
+    )
+    grads = {
+        name: torch.autograd.grad(x, (verts, template, scale), retain_graph=True, allow_unused=True)
+        for name, x in found.items()
+    }
     reached = {name: [g is not None for g in found] for name, found in grads.items()}
     assert reached == {"sp": [True, False, form == "paper"], "sv": [False, False, True]}
 
@@ -290,8 +368,13 @@ def test_camera_recovers_by_descent():
     adam = torch.optim.Adam([azimuth], 0.05)
     for step in range(40):
         zero = torch.zeros(())
-        camera = replace(weak(), quaternion=torch.stack([(azimuth / 2).cos(), zero, (azimuth / 2).sin(), zero])[None])
-        loss = semantic_losses(SPHERE.verts[None], SPHERE.verts, camera, SPHERE, parts, halves(), mask, seeded(step))["sv"]
+        camera = replace(
+            weak(),
+            quaternion=torch.stack([(azimuth / 2).cos(), zero, (azimuth / 2).sin(), zero])[None],
+        )
+        loss = semantic_losses(
+            SPHERE.verts[None], SPHERE.verts, camera, SPHERE, parts, halves(), mask, seeded(step)
+        )["sv"]
         adam.zero_grad()
         loss.backward()
         adam.step()

@@ -1,4 +1,7 @@
-"""The pieces that UMR is put together from: networks, rounds, the two halves of a round, scores, starts."""
+"""The pieces that UMR is put together from: networks, rounds, the two halves of a round, scores,
+starts.
+"""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -8,29 +11,62 @@ import pytest
 import torch
 
 import svr_nb as svr
-from svr_nb.cameras import WeakPerspective, orbit
+from svr_nb.cameras.projections import WeakPerspective, orbit
 from svr_nb.conventions import InputError, seeded
 from svr_nb.networks.encoders import fresh_weights
-from svr_nb.rotations import geodesic_angle, random_rotation, rotation_x_rad
+from svr_nb.cameras.rotations import geodesic_angle, random_rotation, rotation_x_rad
 from svr_nb.umr.camera_hypotheses import Hypotheses
-from svr_nb.umr.evidence import ARMS, arm_config, summary, without
-from svr_nb.umr.expectation import (batch_losses, crop_view, hypothesis_costs, quick_costs, shape_losses, texture_losses, turned_camera)
-from svr_nb.umr.maximisation import (ChartWeights, agreeing_pictures, average_labels, canonical_chart, label_confidence, label_surface, labels_seen,
-                                     maximise, mirror_index, survey, visible_verts)
-from svr_nb.umr.mesh_networks import CameraHeads, FlowHead, ResidualTrunk, ShapeHead, SmallTrunk
-from svr_nb.umr.mesh_scores import fit_camera_frame, survey_scores
-from svr_nb.umr.rounds import UMRConfig, current_weights, loss_weights, rounds
+from svr_nb.experiments.umr import ARMS, arm_config, summary, without
+from svr_nb.umr.expectation import (
+    batch_losses,
+    crop_view,
+    hypothesis_costs,
+    quick_costs,
+    shape_losses,
+    texture_losses,
+    turned_camera,
+)
+from svr_nb.umr.maximisation import (
+    ChartWeights,
+    agreeing_pictures,
+    average_labels,
+    canonical_chart,
+    label_confidence,
+    label_surface,
+    labels_seen,
+    maximise,
+    mirror_index,
+    survey,
+    visible_verts,
+)
+from svr_nb.umr.networks import CameraHeads, FlowHead, ResidualTrunk, ShapeHead, SmallTrunk
+from svr_nb.umr.scores import fit_camera_frame, survey_scores
+from svr_nb.umr.config import UMRConfig, current_weights, loss_weights, rounds
 from svr_nb.umr.starts import first_round, train_umr
 
 
 @lru_cache
 def birds():
-    return svr.data.samples("bird", count=12, size=48, seed=3, part_map=True, projection="orthographic", points=0)
+    return svr.data.samples(
+        "bird", count=12, size=48, seed=3, part_map=True, projection="orthographic", points=0
+    )
 
 
 def small(**changes) -> UMRConfig:
-    base = replace(UMRConfig.tiny(), image_size=32, level=1, chart=16, flow_widths=(16, 8), flow_start=16, feature=32, code=16, widths=(8, 16, 32, 32),
-                   first_steps=3, second_steps=3, batch=4)
+    base = replace(
+        UMRConfig.tiny(),
+        image_size=32,
+        level=1,
+        chart=16,
+        flow_widths=(16, 8),
+        flow_start=16,
+        feature=32,
+        code=16,
+        widths=(8, 16, 32, 32),
+        first_steps=3,
+        second_steps=3,
+        batch=4,
+    )
     return replace(base, **changes)
 
 
@@ -45,12 +81,26 @@ def labelled(**changes):
 
 def view_of(system, generator=None):
     c = system.config
-    return crop_view(birds()["image"], birds()["mask"], birds()["part_map"], c.image_size, c.fill, 0.05, True, generator)
+    return crop_view(
+        birds()["image"],
+        birds()["mask"],
+        birds()["part_map"],
+        c.image_size,
+        c.fill,
+        0.05,
+        True,
+        generator,
+    )
 
 
-# --- networks ---------------------------------------------------------------------------------------------------------
+# --- networks
+# ---------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("trunk, size, length", [(lambda: SmallTrunk(32, (8, 16, 32, 32), 20), 32, 20), (lambda: ResidualTrunk(64), 64, 200)])
+
+@pytest.mark.parametrize(
+    "trunk, size, length",
+    [(lambda: SmallTrunk(32, (8, 16, 32, 32), 20), 32, 20), (lambda: ResidualTrunk(64), 64, 200)],
+)
 def test_trunks_give_one_vector_per_picture(trunk, size, length):
     with fresh_weights(0):
         net = trunk().eval()
@@ -61,7 +111,11 @@ def test_trunks_give_one_vector_per_picture(trunk, size, length):
 
 def test_fresh_heads_start_where_they_should():
     with fresh_weights(0):
-        shape, camera, flow = ShapeHead(16, 8, 20), CameraHeads(16, 16, 3), FlowHead(16, 16, (8, 8), 8, deep=False)
+        shape, camera, flow = (
+            ShapeHead(16, 8, 20),
+            CameraHeads(16, 16, 3),
+            FlowHead(16, 16, (8, 8), 8, deep=False),
+        )
     feature = torch.randn(4, 16, generator=seeded(1))
     assert shape.decode(shape.encode(feature)).norm(dim=-1).max() < 0.01
     assert camera(feature).abs().max() < 0.5 and camera(feature).shape == (4, 3, 9)
@@ -76,37 +130,82 @@ def test_variational_codes_vary_in_training_only():
     assert torch.equal(head.eval().encode(feature), head.encode(feature))
 
 
-# --- rounds -----------------------------------------------------------------------------------------------------------
+# --- rounds
+# -----------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("preset", ["paper", "release", "tiny"])
 def test_presets_make_two_rounds(preset):
     config = getattr(UMRConfig, preset)()
     first, second = rounds(config)
-    assert "sp" not in first.weights["networks"] and {"sp", "sv", "cyc", "tex", "dt"} <= set(second.weights["networks"])
+    assert "sp" not in first.weights["networks"] and {"sp", "sv", "cyc", "tex", "dt"} <= set(
+        second.weights["networks"]
+    )
     assert UMRConfig.from_dict(config.to_dict()) == config and first.steps == config.first_steps
 
 
 def test_the_papers_numbers():
     c = UMRConfig.paper()
-    assert (c.image_size, c.level, c.side, c.chart, c.first_cameras, c.cameras, c.batch, c.lr) == (256, 3, 6, 128, 1, 8, 16, 1e-4)
-    assert (c.second.mask, c.second.sp, c.second.sv, c.second.cyc, c.first.deform, c.first.cyc) == (2.5, 5.0, 10.0, 1.0, 5.0, 0.5)
-    assert (c.choice, c.head, c.labels, c.form, c.decay) == ("expected", "quaternion", "flow", "paper", "hyperbolic")
+    assert (c.image_size, c.level, c.side, c.chart, c.first_cameras, c.cameras, c.batch, c.lr) == (
+        256,
+        3,
+        6,
+        128,
+        1,
+        8,
+        16,
+        1e-4,
+    )
+    assert (c.second.mask, c.second.sp, c.second.sv, c.second.cyc, c.first.deform, c.first.cyc) == (
+        2.5,
+        5.0,
+        10.0,
+        1.0,
+        5.0,
+        0.5,
+    )
+    assert (c.choice, c.head, c.labels, c.form, c.decay) == (
+        "expected",
+        "quaternion",
+        "flow",
+        "paper",
+        "hyperbolic",
+    )
 
 
 def test_weights_that_move():
     first, second = rounds(UMRConfig.paper())
     at = lambda stage, t: current_weights(stage, "networks", t)
     assert at(first, 0.0)["ori"] == 0.4 and at(first, 0.5)["ori"] == 0
-    assert at(second, 0.0)["ent"] == -0.05 and at(second, 1 / 3)["ent"] == pytest.approx(0.05) and at(second, 1.0)["ent"] == pytest.approx(0.05)
+    assert (
+        at(second, 0.0)["ent"] == -0.05
+        and at(second, 1 / 3)["ent"] == pytest.approx(0.05)
+        and at(second, 1.0)["ent"] == pytest.approx(0.05)
+    )
 
 
-@pytest.mark.parametrize("field", ["head", "choice", "labels", "subset", "template_from", "form", "trunk", "texture_views", "decay"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "head",
+        "choice",
+        "labels",
+        "subset",
+        "template_from",
+        "form",
+        "trunk",
+        "texture_views",
+        "decay",
+    ],
+)
 def test_unknown_choices_are_refused(field):
     with pytest.raises(InputError, match=field):
         replace(UMRConfig.tiny(), **{field: "something"})
 
 
-# --- E-step -----------------------------------------------------------------------------------------------------------
+# --- E-step
+# -----------------------------------------------------------------------------------------------------------
+
 
 def test_crops_repeat_and_follow_the_generator():
     system = labelled()
@@ -120,9 +219,17 @@ def test_costs_one_per_hypothesis_and_quick_ones_agree():
     view = view_of(system)
     p, wanted = system.predict_view(view, 4), {"mask": 3.0, "sp": 5.0, "sv": 2.0}
     costs = hypothesis_costs(system, p, view, wanted, seeded(0))
-    assert {k: tuple(v.shape) for k, v in costs.items()} == dict.fromkeys(("mask", "sp", "sv"), (12, 4))
-    soft, quick = sum(w * costs[n] for n, w in wanted.items()).detach(), quick_costs(system, p, view, wanted, seeded(0))
-    assert torch.corrcoef(torch.stack([soft.flatten(), quick.flatten()]))[0, 1] > 0.8 and not quick.requires_grad
+    assert {k: tuple(v.shape) for k, v in costs.items()} == dict.fromkeys(
+        ("mask", "sp", "sv"), (12, 4)
+    )
+    soft, quick = (
+        sum(w * costs[n] for n, w in wanted.items()).detach(),
+        quick_costs(system, p, view, wanted, seeded(0)),
+    )
+    assert (
+        torch.corrcoef(torch.stack([soft.flatten(), quick.flatten()]))[0, 1] > 0.8
+        and not quick.requires_grad
+    )
 
 
 def test_costs_of_one_equal_a_slice_of_many():
@@ -139,7 +246,15 @@ def test_costs_of_one_equal_a_slice_of_many():
 def test_without_parts_only_the_silhouette_judges():
     system = svr.UMR(small(), seed=0).eval()
     view = view_of(system)
-    assert list(hypothesis_costs(system, system.predict_view(view, 2), view, {"mask": 1.0, "sp": 1.0, "sv": 1.0}, seeded(0))) == ["mask"]
+    assert list(
+        hypothesis_costs(
+            system,
+            system.predict_view(view, 2),
+            view,
+            {"mask": 1.0, "sp": 1.0, "sv": 1.0},
+            seeded(0),
+        )
+    ) == ["mask"]
 
 
 def test_texture_gradients_reach_the_flow_alone():
@@ -147,7 +262,9 @@ def test_texture_gradients_reach_the_flow_alone():
     view = view_of(system)
     p = system.predict_view(view, 2)
     total = sum(texture_losses(system, p, view, torch.full((12, 2), 0.5)).values())
-    flow, verts, scale = torch.autograd.grad(total, [p.flow, p.verts, p.hypotheses.scale], allow_unused=True)
+    flow, verts, scale = torch.autograd.grad(
+        total, [p.flow, p.verts, p.hypotheses.scale], allow_unused=True
+    )
     assert flow is not None and float(flow.abs().sum()) > 0 and verts is None and scale is None
 
 
@@ -163,11 +280,18 @@ def test_template_itself_is_smooth_and_free():
 @pytest.mark.parametrize("choice, draw", [("expected", False), ("winner", False), ("winner", True)])
 def test_every_way_to_choose_gives_gradients(choice, draw, views):
     system = labelled(choice=choice, draw=draw, texture_views=views)
-    losses = batch_losses(system, birds().batch(range(4)) | {"generator": seeded(0)}, loss_weights(UMRConfig.tiny().second), 4)
+    losses = batch_losses(
+        system,
+        birds().batch(range(4)) | {"generator": seeded(0)},
+        loss_weights(UMRConfig.tiny().second),
+        4,
+    )
     total = sum(losses.values())
     assert torch.isfinite(total)
     for part in (system.trunk, system.shape, system.camera, system.flow):
-        grads = torch.autograd.grad(total, list(part.parameters()), retain_graph=True, allow_unused=True)
+        grads = torch.autograd.grad(
+            total, list(part.parameters()), retain_graph=True, allow_unused=True
+        )
         assert any(g is not None and float(g.abs().sum()) > 0 for g in grads)
 
 
@@ -176,15 +300,28 @@ def test_adversary_pulls_both_ways():
     batch = birds().batch(range(4)) | {"generator": seeded(0)}
     for textured in (False, True):
         loss = batch_losses(system, batch, {"mask": 1.0, "adv": 1.0}, 2, textured)["adv"]
-        critics = torch.autograd.grad(loss, list(system.critics.parameters()), retain_graph=True, allow_unused=True)
-        assert any(g is not None and float(g.abs().sum()) > 0 for g in critics) and torch.isfinite(loss)
-        assert any(g is not None and float(g.abs().sum()) > 0 for g in torch.autograd.grad(loss, list(system.camera.parameters()), allow_unused=True))
+        critics = torch.autograd.grad(
+            loss, list(system.critics.parameters()), retain_graph=True, allow_unused=True
+        )
+        assert any(g is not None and float(g.abs().sum()) > 0 for g in critics) and torch.isfinite(
+            loss
+        )
+        assert any(
+            g is not None and float(g.abs().sum()) > 0
+            for g in torch.autograd.grad(loss, list(system.camera.parameters()), allow_unused=True)
+        )
 
 
 def test_turned_cameras_keep_elevation_and_size():
-    camera = WeakPerspective(torch.ones(5), torch.zeros(5, 2), svr.cameras.matrix_to_quaternion(orbit(torch.arange(5) * 60.0, 20.0).rotation))
+    camera = WeakPerspective(
+        torch.ones(5),
+        torch.zeros(5, 2),
+        svr.cameras.matrix_to_quaternion(orbit(torch.arange(5) * 60.0, 20.0).rotation),
+    )
     turned = turned_camera(camera, seeded(0))
-    torch.testing.assert_close(svr.cameras.view_angles(turned)[1], torch.full((5,), 20.0), atol=0.05, rtol=0)
+    torch.testing.assert_close(
+        svr.cameras.view_angles(turned)[1], torch.full((5,), 20.0), atol=0.05, rtol=0
+    )
     assert not torch.allclose(turned.quaternion, camera.quaternion)
 
 
@@ -195,17 +332,23 @@ def test_a_wrong_number_of_parts_is_named():
         batch_losses(system, bad, {"sp": 1.0}, 2)
 
 
-# --- M-step -----------------------------------------------------------------------------------------------------------
+# --- M-step
+# -----------------------------------------------------------------------------------------------------------
+
 
 def test_mirror_index_is_the_mirror():
     system = labelled()
     verts = system.sphere.mesh.verts
-    torch.testing.assert_close(verts[mirror_index(system.sphere)], verts * torch.tensor([-1.0, 1, 1]))
+    torch.testing.assert_close(
+        verts[mirror_index(system.sphere)], verts * torch.tensor([-1.0, 1, 1])
+    )
 
 
 def test_visible_vertices_belong_to_visible_faces():
     faces = torch.tensor([[0, 1, 2], [2, 3, 4]])
-    assert visible_verts(torch.tensor([[True, False]]), faces, 6).tolist() == [[True, True, True, False, False, False]]
+    assert visible_verts(torch.tensor([[True, False]]), faces, 6).tolist() == [
+        [True, True, True, False, False, False]
+    ]
 
 
 def test_labels_are_read_where_vertices_are_seen():
@@ -223,7 +366,9 @@ def test_the_agreeing_ones_are_found():
     truth = torch.nn.functional.one_hot(torch.arange(v) % 3, 4).float().T
     other = truth.flip(1)
     odd = torch.arange(n) % 3 == 0
-    found = torch.where(odd[:, None, None], other, truth) + 0.05 * torch.randn(n, 4, v, generator=seeded(0))
+    found = torch.where(odd[:, None, None], other, truth) + 0.05 * torch.randn(
+        n, 4, v, generator=seeded(0)
+    )
     known = torch.rand(n, v, generator=seeded(1)) < 0.7
     error = torch.ones(n)
     error[1] = 0
@@ -255,12 +400,18 @@ def test_canonical_charts_are_probabilities(labels, subset):
 def test_the_m_step_moves_the_template_and_not_the_meshes():
     system = svr.UMR(small(), seed=0).eval()
     with torch.no_grad():
-        system.shape.decoder.bias.add_(0.02 * torch.randn(system.shape.decoder.bias.shape, generator=seeded(1)))
+        system.shape.decoder.bias.add_(
+            0.02 * torch.randn(system.shape.decoder.bias.shape, generator=seeded(1))
+        )
     view = view_of(system)
     before, template = system.predict_view(view, 4).verts, system.template.clone()
     report = maximise(system, birds(), 4)
     torch.testing.assert_close(system.predict_view(view, 4).verts, before, atol=1e-5, rtol=0)
-    assert not torch.equal(system.template, template) and report["moved"] > 0 and system.face_labels.any()
+    assert (
+        not torch.equal(system.template, template)
+        and report["moved"] > 0
+        and system.face_labels.any()
+    )
 
 
 def test_a_long_update_is_capped():
@@ -279,7 +430,9 @@ def test_no_part_maps_are_named():
         canonical_chart(system, found)
 
 
-# --- scores, starts, evidence -----------------------------------------------------------------------------------------
+# --- scores, starts, evidence
+# -----------------------------------------------------------------------------------------
+
 
 def test_the_frame_is_found_among_nonsense():
     true = random_rotation(seeded(0), 50)
@@ -294,7 +447,15 @@ def test_the_frame_is_found_among_nonsense():
 def test_all_scores_of_a_collection():
     system = labelled()
     scores = survey_scores(system, survey(system, birds(), 4), birds())
-    assert {"mask IoU", "mask IoU, hard", "PCK by camera", "PCK by camera vis", "PCK by flow", "APK by camera", "camera error (degrees)"} <= set(scores)
+    assert {
+        "mask IoU",
+        "mask IoU, hard",
+        "PCK by camera",
+        "PCK by camera vis",
+        "PCK by flow",
+        "APK by camera",
+        "camera error (degrees)",
+    } <= set(scores)
     assert all(bool(torch.isfinite(v.float()).all()) for v in scores.values())
 
 
@@ -308,30 +469,55 @@ def test_restarts_are_counted_and_repeat():
 def test_second_rounds_share_a_start():
     system, start, _ = train_umr(small(), birds(), 0, starts=1, progress=False)
     other, _, report = train_umr(small(), birds(), 0, start=start, progress=False)
-    assert all(torch.equal(v, other.state_dict()[k]) for k, v in system.state_dict().items()) and report["restarts"] == 0
+    assert (
+        all(torch.equal(v, other.state_dict()[k]) for k, v in system.state_dict().items())
+        and report["restarts"] == 0
+    )
 
 
 def test_arms_differ_in_what_they_say():
     full = UMRConfig.tiny()
     assert arm_config("full") == full
-    assert arm_config("no parts").second == without(full.second, "sp", "sv") and arm_config("no parts").first == full.first
-    assert arm_config("no cycle").second.cyc == 0 and arm_config("expected").choice == "expected" and arm_config("expected").first_cameras == 1
+    assert (
+        arm_config("no parts").second == without(full.second, "sp", "sv")
+        and arm_config("no parts").first == full.first
+    )
+    assert (
+        arm_config("no cycle").second.cyc == 0
+        and arm_config("expected").choice == "expected"
+        and arm_config("expected").first_cameras == 1
+    )
     with pytest.raises(InputError):
         arm_config("everything")
 
 
 def test_the_summary_has_a_row_per_arm():
-    rows = [{"arm": arm, "seed": s, "mask IoU": 0.8, "PCK by camera": 0.4} for arm in ARMS[:2] for s in (1, 2)]
+    rows = [
+        {"arm": arm, "seed": s, "mask IoU": 0.8, "PCK by camera": 0.4}
+        for arm in ARMS[:2]
+        for s in (1, 2)
+    ]
     rows += [{"arm": "levels", "seed": 1, "oracle camera": 0.6}]
     table = summary(rows)
     assert [r["arm"] for r in table.rows] == list(ARMS[:2]) and "0.600" in table.note
 
 
-# --- the result -------------------------------------------------------------------------------------------------------
+# --- the result
+# -------------------------------------------------------------------------------------------------------
+
 
 def test_hypotheses_of_a_subset():
-    h = Hypotheses(torch.ones(2, 3), torch.zeros(2, 3, 2), torch.randn(2, 3, 4, generator=seeded(0)), torch.tensor([[0.0, 1, 0], [2.0, 0, 0]]))
-    assert h.best.tolist() == [1, 0] and len(h.pick()) == 2 and torch.equal(h.pick().quaternion[0], h.quaternion[0, 1])
+    h = Hypotheses(
+        torch.ones(2, 3),
+        torch.zeros(2, 3, 2),
+        torch.randn(2, 3, 4, generator=seeded(0)),
+        torch.tensor([[0.0, 1, 0], [2.0, 0, 0]]),
+    )
+    assert (
+        h.best.tolist() == [1, 0]
+        and len(h.pick()) == 2
+        and torch.equal(h.pick().quaternion[0], h.quaternion[0, 1])
+    )
 
 
 def test_a_reconstruction_projects_into_its_photograph():

@@ -1,0 +1,77 @@
+"""One photograph in, one shape out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import svr_nb as svr
+from svr_nb.conventions import SvrError, seeded
+
+
+@pytest.fixture(scope="module")
+def item():
+    return svr.data.samples("horse", split="test", count=1, size=96, seed=7)[0]
+
+
+@pytest.mark.parametrize("category", ["car", "chair", "aeroplane", "horse"])
+def test_every_shipped_category_works(category):
+    one = svr.data.samples(category, split="test", count=1, size=80, seed=2)[0]
+    result = svr.reconstruct(one["image"], one["mask"], category=category, steps=0)
+    cloud = result.points
+    assert (
+        torch.isfinite(cloud.points).all()
+        and cloud.colors.min() >= 0
+        and cloud.colors.max() <= 1
+        and cloud.points.abs().max() < 1
+    )
+
+
+def test_fitting_improves_the_silhouette(item):
+    overlap = lambda r: float(
+        svr.metrics.mask_iou(r.silhouette(r.mask.shape[-1])[None], r.mask[None], threshold=0.5)
+    )
+    before, after = (
+        svr.reconstruct(item["image"], item["mask"], category="horse", steps=n) for n in (0, 40)
+    )
+    assert overlap(after) > overlap(before)
+
+
+def test_plain_background_needs_no_mask(item):
+    picture = item["image"] * item["mask"] + 0.9 * (1 - item["mask"])
+    result = svr.reconstruct(picture, category="horse", steps=0)
+    assert torch.isfinite(result.points.points).all()
+
+
+def test_busy_background_says_what_is_needed():
+    with pytest.raises(SvrError, match="mask"):
+        svr.reconstruct(torch.rand(3, 64, 64, generator=seeded(1)), category="horse")
+
+
+def test_unknown_category_lists_what_there_is(item):
+    with pytest.raises(SvrError, match="ssl3d-horse"):
+        svr.reconstruct(item["image"], item["mask"], category="teapot")
+
+
+def test_real_horses_are_covered(shared_data):
+    """Fitting covers photographs of real horses better than the first prediction; the full figure
+    is measured by the evidence command.
+    """
+    folder = shared_data / "weizmann_horse"
+    names = sorted(path.stem for path in (folder / "rgb").glob("*.jpg"))[-4:]
+    covered = {0: 0.0, 60: 0.0}
+    for name in names:
+        for steps in covered:
+            result = svr.reconstruct(
+                folder / "rgb" / f"{name}.jpg",
+                folder / "figure_ground" / f"{name}.png",
+                category="horse",
+                steps=steps,
+            )
+            size = result.mask.shape[-1]
+            covered[steps] += float(
+                svr.metrics.mask_iou(
+                    result.silhouette(size)[None], result.mask[None], threshold=0.5
+                )
+            ) / len(names)
+    assert covered[60] > 0.6 and covered[60] > covered[0] + 0.1

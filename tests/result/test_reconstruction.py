@@ -1,0 +1,112 @@
+"""One result for every system: forms on demand, pictures that fit the photograph, files that keep
+colours.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from svr_nb.cameras.projections import WeakPerspective, orbit
+from svr_nb.conventions import InputError
+from svr_nb.result.reconstruction import Reconstruction, mesh_to_points
+from svr_nb.render.hard_mesh import render_mesh
+from svr_nb.shapes.mesh_files import load_mesh, load_points
+from svr_nb.shapes.mesh import Mesh, ellipsoid, torus
+from svr_nb.shapes.voxels import voxelize
+
+EGG = ellipsoid((0.2, 0.25, 0.35))
+COLORED = Mesh(EGG.verts, EGG.faces, vert_colors=(EGG.verts + 0.5).clamp(0, 1))
+CAMERA = orbit(40, 10)
+ONE = {"mesh": COLORED, "points": mesh_to_points(COLORED, 800), "voxels": voxelize(EGG, 24)}
+
+
+def iou(a, b) -> float:
+    return float(((a > 0.5) & (b > 0.5)).sum() / ((a > 0.5) | (b > 0.5)).sum())
+
+
+@pytest.mark.parametrize("form", ONE)
+def test_every_form_gives_the_others(form):
+    item = Reconstruction(**{form: ONE[form]}, camera=CAMERA)
+    assert item.predicted == form and getattr(item, form) is ONE[form]
+    assert item.mesh.is_closed() and len(item.points) > 100 and item.mesh is item.mesh
+    truth = voxelize(EGG, item.voxels.occupancy.shape[0]).occupancy
+    assert iou(item.voxels.occupancy, truth) > 0.6
+
+
+@pytest.mark.parametrize("form", ONE)
+def test_pictures_lie_on_the_photograph(form):
+    item = Reconstruction(**{form: ONE[form]}, camera=CAMERA)
+    mask = render_mesh(EGG, CAMERA, 64)["mask"]
+    assert iou(item.silhouette(64), mask) > 0.85
+    assert item.render().shape == (3, 128, 128) and torch.allclose(
+        item.render(40, 10, 32), item.render(size=32), atol=0.2
+    )
+    assert not torch.equal(item.render(130, 10, 32), item.render(size=32))
+    assert torch.allclose(
+        item.render(azimuth=40, size=32), item.render(elevation=10, size=32), atol=0.2
+    )
+
+
+def test_other_cameras_and_none():
+    weak = WeakPerspective(torch.tensor([1.5]), torch.zeros(1, 2), torch.tensor([[1.0, 0, 0, 0]]))
+    assert Reconstruction(mesh=EGG, camera=weak).render(size=16).shape == (3, 16, 16)
+    assert torch.equal(
+        Reconstruction(mesh=EGG).render(size=16), Reconstruction(mesh=EGG).render(30, 20, 16)
+    )
+
+
+@pytest.mark.parametrize("ending", ["glb", "obj", "ply", "off", "stl"])
+def test_mesh_files(tmp_path, ending):
+    path = Reconstruction(mesh=COLORED).save(tmp_path / "new" / f"egg.{ending}")
+    again = load_mesh(path)
+    assert abs(again.volume() / EGG.volume() - 1) < 1e-3
+    assert ending in ("off", "stl") or (again.vert_colors is not None or again.texture is not None)
+
+
+def test_points_stay_points(tmp_path):
+    item = Reconstruction(points=ONE["points"])
+    again = load_points(item.save(tmp_path / "egg.ply"))
+    assert torch.allclose(again.points, ONE["points"].points, atol=1e-5) and torch.allclose(
+        again.colors, ONE["points"].colors, atol=0.01
+    )
+    assert load_mesh(item.save(tmp_path / "egg.obj")).is_closed()
+    assert load_mesh(item.save(tmp_path / "forced.ply", form="mesh")).is_closed()
+    assert len(load_points(Reconstruction(mesh=EGG).save(tmp_path / "egg.xyz")).points) == 2048
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Reconstruction(),
+        lambda: Reconstruction(points=torch.zeros(3, 2)),
+        lambda: Reconstruction(points=torch.full((3, 3), float("nan"))),
+        lambda: Reconstruction(mesh=EGG, image=torch.zeros(1, 4, 4)),
+        lambda: Reconstruction(mesh=EGG, mask=torch.zeros(3, 4, 4)),
+        lambda: Reconstruction(mesh=EGG).save("x.docx"),
+        lambda: Reconstruction(mesh=EGG).save("x.ply", form="cubes"),
+        lambda: Reconstruction(mesh=EGG).render(float("nan")),
+        lambda: Reconstruction(mesh=EGG).render(elevation=100),
+        lambda: Reconstruction(mesh=EGG).render(size=0),
+        lambda: Reconstruction(mesh=EGG).silhouette(0),
+        lambda: Reconstruction(points=torch.zeros(0, 3)).mesh,
+    ],
+)
+def test_refusals(make):
+    with pytest.raises(InputError):
+        make()
+
+
+def test_turntable_text_and_page(tmp_path):
+    item = Reconstruction(
+        mesh=torus(), camera=CAMERA, metrics={"iou": 0.5}, system="umr", category="<ring>"
+    )
+    assert item.turntable(count=3, size=16).shape == (3, 3, 16, 16)
+    assert item.turntable(tmp_path / "t.gif", count=3, size=16).read_bytes()[:3] == b"GIF"
+    assert repr(item) == "Reconstruction(umr <ring>: mesh of 1024 faces, iou 0.5)"
+    assert "<iframe" in item._repr_html_() and "<ring>" not in item._repr_html_()
+
+
+def test_show_is_a_plot():
+    pytest.importorskip("k3d")
+    assert len(Reconstruction(mesh=EGG).show().objects) == 1
