@@ -242,6 +242,32 @@ def _cells(size: int) -> Tensor:
     line = (torch.arange(size) + 0.5) / size - 0.5
     return torch.stack(torch.meshgrid(line, line, line, indexing="ij"), -1).reshape(-1, 3)
 
+# %% ../../nbs/data/305_sample_shapes.ipynb #5c22d009
+def _surface(shape: SampleShape, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Area-weighted points of the triangles that no other part hides."""
+    mesh = shape.mesh
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    assert mesh.vert_colors is not None and mesh.face_labels is not None
+    corners = mesh.verts[mesh.faces]
+    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = torch.linalg.vector_norm(cross, dim=-1)
+    normals = cross / area[:, None].clamp_min(1e-12)
+    while sum(len(face) for _, face, _ in found) < count:
+        face = torch.multinomial(area, 2 * count, replacement=True, generator=generator)
+        u, v = torch.rand(2, len(face), 1, generator=generator)
+        weights = torch.cat([1 - u.sqrt(), u.sqrt() * (1 - v), u.sqrt() * v], 1)
+        points = (weights[..., None] * corners[face]).sum(1)
+        keep = ~_inside(shape.parts, points + 1e-3 * normals[face], shape.face_parts[face])
+        found.append((points[keep], face[keep], weights[keep]))
+    points, face, weights = (torch.cat(x)[:count] for x in zip(*found))
+    colors = (weights[..., None] * mesh.vert_colors[mesh.faces[face]]).sum(1)
+    return {
+        "points": points,
+        "normals": normals[face],
+        "colors": colors.clamp(0, 1),
+        "parts": mesh.face_labels[face],
+    }
+
 # %% ../../nbs/data/305_sample_shapes.ipynb #46e660ed
 @dataclass(frozen=True)
 class SampleShape:
@@ -292,32 +318,6 @@ class SampleShape:
         """
         wanted = int(check_number(count, "count", 1, 10_000_000, integer=True))
         return _surface(self, wanted, generator)
-
-# %% ../../nbs/data/305_sample_shapes.ipynb #5c22d009
-def _surface(shape: SampleShape, count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Area-weighted points of the triangles that no other part hides."""
-    mesh = shape.mesh
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
-    assert mesh.vert_colors is not None and mesh.face_labels is not None
-    corners = mesh.verts[mesh.faces]
-    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = torch.linalg.vector_norm(cross, dim=-1)
-    normals = cross / area[:, None].clamp_min(1e-12)
-    while sum(len(face) for _, face, _ in found) < count:
-        face = torch.multinomial(area, 2 * count, replacement=True, generator=generator)
-        u, v = torch.rand(2, len(face), 1, generator=generator)
-        weights = torch.cat([1 - u.sqrt(), u.sqrt() * (1 - v), u.sqrt() * v], 1)
-        points = (weights[..., None] * corners[face]).sum(1)
-        keep = ~_inside(shape.parts, points + 1e-3 * normals[face], shape.face_parts[face])
-        found.append((points[keep], face[keep], weights[keep]))
-    points, face, weights = (torch.cat(x)[:count] for x in zip(*found))
-    colors = (weights[..., None] * mesh.vert_colors[mesh.faces[face]]).sum(1)
-    return {
-        "points": points,
-        "normals": normals[face],
-        "colors": colors.clamp(0, 1),
-        "parts": mesh.face_labels[face],
-    }
 
 # %% ../../nbs/data/305_sample_shapes.ipynb #a1bcd662
 def sample_shape(
