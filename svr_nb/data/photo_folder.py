@@ -116,7 +116,8 @@ def _cut_out(
             if cut == "plain" or not _rembg_installed():
                 raise
     if not _rembg_installed():
-        raise refuse("cut", "an installed rembg", "none", "Run pip install rembg, or give a mask")
+        advice = 'Run pip install "svr_nb[masks]", or give a mask'
+        raise refuse("cut", "an installed rembg", "none", advice)
     return image, _by_rembg(image, name), ["cut out by rembg"]
 
 # %% ../../nbs/data/310_photo_folder.ipynb #9efa5c89
@@ -135,12 +136,9 @@ def _by_rembg(image: Tensor, name: str) -> Tensor:
     try:
         found = load_image(rembg.remove(to_pil(image), only_mask=True))[0][:1] > 0.5
     except Exception as problem:  # somebody else's network, model file or download
-        raise refuse(
-            name,
-            "a picture that rembg can cut out",
-            f"its error {type(problem).__name__}",
-            "Give a mask instead",
-        ) from problem
+        came = f"its error {type(problem).__name__}"
+        wanted = "a picture that rembg can cut out"
+        raise refuse(name, wanted, came, "Give a mask instead") from problem
     return found
 
 # %% ../../nbs/data/310_photo_folder.ipynb #39ed8bba
@@ -175,18 +173,14 @@ def prepare_photo(
     check_choice(cut, "cut", ("auto", "plain", "rembg"))
     name = str(image) if isinstance(image, (str, os.PathLike)) else name
     rgb, alpha = load_image(image, name=name)
-    if min(rgb.shape[1:]) < 4:
-        raise refuse(
-            name,
-            "a picture of at least 4 x 4 pixels",
-            f"{rgb.shape[2]} x {rgb.shape[1]}",
-            "",
-            InputError,
-        )
-    full = max(rgb.shape[1:])
-    scale = min(1.0, 1024 / full)
-    rgb, alpha = _reduced(rgb, scale), None if alpha is None else _reduced(alpha, scale)
+    height, width = rgb.shape[1:]
+    if min(height, width) < 4:
+        wanted = "a picture of at least 4 x 4 pixels"
+        raise refuse(name, wanted, f"{width} x {height}", "", InputError)
+    scale = min(1.0, 1024 / max(height, width))
     notes = [f"reduced by {1 / scale:.1f}"] if scale < 1 else []
+    rgb = _reduced(rgb, scale)
+    alpha = None if alpha is None else _reduced(alpha, scale)
     if mask is not None:
         turn = image_turn(image) if isinstance(image, (str, os.PathLike, bytes)) else 1
         found, more = read_mask(mask, rgb.shape[1], rgb.shape[2], turn)
@@ -197,26 +191,20 @@ def prepare_photo(
     found, still = one_object(~found if invert else found, keep, name)
     small, soft, box = square_crop(rgb, found, size, fill, background)
     if float(soft.max()) < 0.5:
-        raise refuse(
-            name,
-            f"an object that is visible at {size} pixels",
-            "thinner lines than that",
-            "Ask for a larger size",
-        )
+        wanted = f"an object that is visible at {size} pixels"
+        raise refuse(name, wanted, "thinner lines than that", "Ask for a larger size")
     left, top, right, bottom = (edge / scale for edge in box)
-    return Photo(
-        small, (soft >= 0.5).float(), name, (left, top, right, bottom), (*notes, *more, *still)
-    )
+    edges = (left, top, right, bottom)
+    return Photo(small, (soft >= 0.5).float(), name, edges, (*notes, *more, *still))
 
 # %% ../../nbs/data/310_photo_folder.ipynb #65d9fb04
 def _reduced(image: Tensor, scale: float) -> Tensor:
     """An image made smaller by averaging."""
     if scale >= 1:
         return image
-    h, w = (max(4, round(s * scale)) for s in image.shape[1:])
-    return torch.nn.functional.interpolate(image[None], (h, w), mode="bilinear", antialias=True)[
-        0
-    ].clamp(0, 1)
+    size = tuple(max(4, round(side * scale)) for side in image.shape[1:])
+    smaller = torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True)
+    return smaller[0].clamp(0, 1)
 
 
 def photo(
@@ -258,6 +246,25 @@ def _pictures(folder: Path) -> list[Path]:
     )
 
 # %% ../../nbs/data/310_photo_folder.ipynb #0c5b7eea
+def _masks_by_stem(home: Path, folders: Sequence[str]) -> dict[str, Path]:
+    """The masks in folders of masks, below the photographs or next to their folder."""
+    masks: dict[str, Path] = {}
+    for base in (home.parent, home):
+        for name in reversed(folders):
+            if base / name != home:
+                masks |= {path.stem: path for path in _pictures(base / name)}
+    return masks
+
+
+def _home_of(folder: str | os.PathLike) -> Path:
+    """The folder that holds the pictures: the one given, or a usual one inside it."""
+    home = Path(folder).expanduser()
+    if not home.is_dir():
+        came = "a file" if home.exists() else "nothing of that name"
+        raise refuse(str(folder), "a folder of photographs", came, "", FileError)
+    return next((d for d in (home, *(home / n for n in PHOTO_FOLDERS)) if _pictures(d)), home)
+
+# %% ../../nbs/data/310_photo_folder.ipynb #fbf9b5b9
 def find_photos(
     folder: str | os.PathLike,
     mask_suffixes: Sequence[str] = MASK_SUFFIXES,
@@ -270,38 +277,19 @@ def find_photos(
     mask_folders: names of folders of masks, below the photographs or next to their folder.
     Raises FileError if there is no folder or no picture in it.
     """
-    home = Path(folder).expanduser()
-    if not home.is_dir():
-        raise refuse(
-            str(folder),
-            "a folder of photographs",
-            "a file" if home.exists() else "nothing of that name",
-            "",
-            FileError,
-        )
-    home = next((d for d in (home, *(home / n for n in PHOTO_FOLDERS)) if _pictures(d)), home)
-    masks = {
-        p.stem: p
-        for base in (home.parent, home)
-        for n in reversed(mask_folders)
-        if base / n != home
-        for p in _pictures(base / n)
-    }
-    here, pairs = _pictures(home), []
-    stems = {p.stem for p in here}
-    photographs = {
-        p.stem: p for p in reversed(here) if p.suffix.lower() in (".jpg", ".jpeg", ".webp")
-    }
-    for path in here:
-        named_mask = any(
-            path.stem.endswith(s) and path.stem.removesuffix(s) in stems for s in mask_suffixes
-        )
-        if named_mask or photographs.get(path.stem, path) != path:
+    home = _home_of(folder)
+    masks, pictures = _masks_by_stem(home, mask_folders), _pictures(home)
+    stems = {path.stem for path in pictures}
+    taken = (".jpg", ".jpeg", ".webp")
+    photographs = {p.stem: p for p in reversed(pictures) if p.suffix.lower() in taken}
+    pairs = []
+    for path in pictures:
+        bases = [path.stem.removesuffix(s) for s in mask_suffixes if path.stem.endswith(s)]
+        if photographs.get(path.stem, path) != path or any(base in stems for base in bases):
             continue
-        beside = [
-            p for p in here if p != path and p.stem in {path.stem + s for s in ("", *mask_suffixes)}
-        ]
-        below = [masks[path.stem + s] for s in ("", *mask_suffixes) if path.stem + s in masks]
+        names = [path.stem + suffix for suffix in ("", *mask_suffixes)]
+        beside = [p for p in pictures if p != path and p.stem in names]
+        below = [masks[name] for name in names if name in masks]
         pairs.append((path, next(iter(beside + below), None)))
     if not pairs:
         raise refuse(str(folder), f"pictures ({', '.join(ENDINGS)})", "none", "", FileError)
@@ -355,9 +343,8 @@ def photos(
     check_choice(on_error, "on_error", ("raise", "skip"))
     pairs = find_photos(folder, mask_suffixes, mask_folders)
     made, skipped = [], []
-    for path, mask in pairs[
-        : None if limit is None else int(check_number(limit, "limit", 1, integer=True))
-    ]:
+    most = None if limit is None else int(check_number(limit, "limit", 1, integer=True))
+    for path, mask in pairs[:most]:
         try:
             made.append(prepare_photo(path, mask, size, **options))
         except SvrError as problem:
@@ -365,26 +352,13 @@ def photos(
                 raise
             skipped.append((path.name, str(problem)))
     if not made:
-        raise refuse(
-            str(folder),
-            "a photograph that can be used",
-            f"{len(skipped)} that cannot; the first: {skipped[0][1]}",
-            "",
-            FileError,
-        )
+        came = f"{len(skipped)} that cannot; the first: {skipped[0][1]}"
+        raise refuse(str(folder), "a photograph that can be used", came, "", FileError)
     for item in made:
         doubts = [note for note in item.notes if "inverted?" in note]
         if doubts:
             warnings.warn(f"{item.name}: {doubts[0]}", stacklevel=2)
-    fields = {
-        "image": torch.stack([p.image for p in made]),
-        "mask": torch.stack([p.mask for p in made]),
-    }
-    return Photographs(
-        fields,
-        [Path(p.name).stem for p in made],
-        category,
-        str(folder),
-        [p.notes for p in made],
-        skipped,
-    )
+    image = torch.stack([p.image for p in made])
+    fields = {"image": image, "mask": torch.stack([p.mask for p in made])}
+    names, notes = [Path(p.name).stem for p in made], [p.notes for p in made]
+    return Photographs(fields, names, category, str(folder), notes, skipped)

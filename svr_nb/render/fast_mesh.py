@@ -435,7 +435,3 @@ def print_ratios(level: int = 3, size: int = 128, repeats: int = 3) -> None:
         ratios = ", ".join(f"{name} {seconds / fastest:.0f}" for name, seconds in best.items())
         what = f"{'colours' if colors else 'silhouette'}, {20 * 4**level} faces, {size} x {size}"
         print(f"{what}, batch 8: compiled {1e3 * fastest:.0f} ms; times as long: {ratios}")
-
-# %% ../../nbs/render/205_fast_mesh.ipynb #3d7419a8
-if __name__ == "__main__" and "__file__" in globals():
-    print_ratios()

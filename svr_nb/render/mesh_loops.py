@@ -265,7 +265,7 @@ def _make_room(score: float, images: Row, colors: Row, r: int, c: int) -> float:
         return 0.0
     return math.exp(score - images[1, r, c])
 
-
+# %% ../../nbs/render/204_mesh_loops.ipynb #03f5219a
 def _blend_rows(
     faces: Faces, features: Features, soft: Softness, images: Row, colors: Row, span: Span
 ) -> None:

@@ -17,7 +17,8 @@ from ..cameras.projections import orbit, view_angles
 from ..conventions import check_choice, check_number, check_tensor, describe, refuse, seeded
 from ..render.hard_mesh import render_mesh
 from ..shapes.fields import points_to_mesh
-from ..shapes.mesh_files import save_mesh, save_points
+from ..shapes.mesh_files import save_mesh
+from ..shapes.point_files import save_points
 from ..shapes.mesh import Mesh
 from ..shapes.points import PointCloud, sample_surface
 from ..shapes.voxels import VoxelGrid, voxelize

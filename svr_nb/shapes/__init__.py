@@ -22,7 +22,8 @@ from svr_nb.shapes.fields import (
     union,
 )
 from .images import load_image, save_image
-from .mesh_files import load_mesh, load_points, save_mesh, save_points
+from .mesh_files import load_mesh, save_mesh
+from .point_files import load_points, save_points
 from .mesh import Mesh, box, cylinder, ellipsoid, icosphere, torus
 from svr_nb.shapes.points import (
     PointCloud,

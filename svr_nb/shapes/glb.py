@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from ..conventions import FileError, frame_matrix, refuse
 
 # %% auto #0
-__all__ = ['srgb_to_linear', 'linear_to_srgb', 'GlbPart', 'encode_glb', 'decode_glb']
+__all__ = ['VERTICES', 'FACES', 'srgb_to_linear', 'linear_to_srgb', 'GlbPart', 'encode_glb', 'decode_glb']
 
 # %% ../../nbs/shapes/111_glb.ipynb #cd13d3b4
 def srgb_to_linear(color: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -67,20 +68,15 @@ class _Block:
     """The raw numbers of a file, and the list of what lies where."""
 
     def __init__(self) -> None:
-        # type: bytearray, list[dict], list[dict]
-        self.data, self.views, self.accessors = bytearray(), [], []
+        self.data = bytearray()
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
 
     def view(self, raw: bytes, target: int | None = None) -> int:
         """Appends bytes and returns the number of their buffer view."""
         self.data += b"\0" * (-len(self.data) % 4)
-        self.views.append(
-            {
-                "buffer": 0,
-                "byteOffset": len(self.data),
-                "byteLength": len(raw),
-                **({"target": target} if target else {}),
-            }
-        )
+        entry = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(raw)}
+        self.views.append(entry | ({"target": target} if target else {}))
         self.data += raw
         return len(self.views) - 1
 
@@ -99,6 +95,34 @@ class _Block:
         return len(self.accessors) - 1
 
 # %% ../../nbs/shapes/111_glb.ipynb #62a894df
+VERTICES, FACES = 34962, 34963  # what a buffer view is for, in glTF's numbers
+
+
+def _attributes(part: GlbPart, block: _Block) -> dict[str, int]:
+    """Positions, colours and texture coordinates written into the block: name -> accessor."""
+    turn = frame_matrix("shapenet", "gltf").numpy()
+    values = {"POSITION": part.verts @ turn.T}
+    if part.colors is not None:
+        stored = torch.as_tensor(part.colors, dtype=torch.float32)
+        values["COLOR_0"] = srgb_to_linear(stored).numpy()
+    if part.uvs is not None:
+        values["TEXCOORD_0"] = part.uvs
+    float32 = {name: np.ascontiguousarray(v, dtype=np.float32) for name, v in values.items()}
+    return {name: block.array(v, VERTICES) for name, v in float32.items()}
+
+
+def _pack(tree: dict, data: bytes) -> bytes:
+    """Header and the two chunks, each padded to 4 bytes."""
+    data += b"\0" * (-len(data) % 4)
+    whole = tree | {"buffers": [{"byteLength": len(data)}]}
+    text = json.dumps(whole, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    head = struct.pack("<4sII", b"glTF", 2, 28 + len(text) + len(data))
+    first = struct.pack("<I4s", len(text), b"JSON")
+    second = struct.pack("<I4s", len(data), b"BIN\0")
+    return head + first + text + second + data
+
+# %% ../../nbs/shapes/111_glb.ipynb #4d8adce3
 def encode_glb(part: GlbPart, name: str = "object", extras: dict | None = None) -> bytes:
     """A binary glTF 2.0 file with one object.
 
@@ -107,59 +131,26 @@ def encode_glb(part: GlbPart, name: str = "object", extras: dict | None = None) 
     extras: small facts to keep in the file, such as {"points": 2048}.
     Returns the bytes of the file. Source: glTF 2.0 specification, chapters 3 and 4.
     """
-    block, turn = _Block(), frame_matrix("shapenet", "gltf").numpy()
-    attributes = {
-        "POSITION": block.array(np.ascontiguousarray(part.verts @ turn.T, dtype=np.float32), 34962)
-    }
-    if part.colors is not None:
-        light = srgb_to_linear(torch.as_tensor(part.colors, dtype=torch.float32)).numpy()
-        attributes["COLOR_0"] = block.array(np.ascontiguousarray(light), 34962)
-    if part.uvs is not None:
-        attributes["TEXCOORD_0"] = block.array(
-            np.ascontiguousarray(part.uvs, dtype=np.float32), 34962
-        )
-    indices = block.array(np.ascontiguousarray(part.faces.reshape(-1), dtype=np.uint32), 34963)
+    block = _Block()
     surface: dict = {"metallicFactor": 0.0, "roughnessFactor": 0.9}
+    attributes = _attributes(part, block)
+    indices = block.array(np.ascontiguousarray(part.faces.reshape(-1), dtype=np.uint32), FACES)
+    drawn = {"attributes": attributes, "indices": indices, "material": 0}
     tree: dict = {
         "asset": {"version": "2.0", "generator": "svr_nb", "extras": extras or {}},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": name}],
         "materials": [{"pbrMetallicRoughness": surface, "doubleSided": True}],
-        "meshes": [
-            {
-                "name": name,
-                "primitives": [{"attributes": attributes, "indices": indices, "material": 0}],
-            }
-        ],
+        "meshes": [{"name": name, "primitives": [drawn]}],
     }
     if part.texture is not None and part.uvs is not None:
         kind = "image/png" if part.texture[:4] == b"\x89PNG" else "image/jpeg"
-        tree |= {
-            "images": [{"bufferView": block.view(part.texture), "mimeType": kind}],
-            "textures": [{"source": 0}],
-        }
+        tree["images"] = [{"bufferView": block.view(part.texture), "mimeType": kind}]
+        tree["textures"] = [{"source": 0}]
         surface["baseColorTexture"] = {"index": 0}
-    return _pack(
-        tree | {"bufferViews": block.views, "accessors": block.accessors}, bytes(block.data)
-    )
-
-
-def _pack(tree: dict, data: bytes) -> bytes:
-    """Header and the two chunks, each padded to 4 bytes."""
-    data += b"\0" * (-len(data) % 4)
-    text = json.dumps(
-        tree | {"buffers": [{"byteLength": len(data)}]}, separators=(",", ":")
-    ).encode()
-    text += b" " * (-len(text) % 4)
-    head = struct.pack("<4sII", b"glTF", 2, 28 + len(text) + len(data))
-    return (
-        head
-        + struct.pack("<I4s", len(text), b"JSON")
-        + text
-        + struct.pack("<I4s", len(data), b"BIN\0")
-        + data
-    )
+    tree |= {"bufferViews": block.views, "accessors": block.accessors}
+    return _pack(tree, bytes(block.data))
 
 # %% ../../nbs/shapes/111_glb.ipynb #23f6bec3
 _TYPES = {
@@ -184,14 +175,13 @@ def _unpack(data: bytes) -> tuple[dict, bytes]:
     version, _, size, kind = struct.unpack_from("<III4s", data, 4)
     if version != 2 or kind != b"JSON" or size > len(data) - 20:
         raise _Damaged(f"version {version}, first chunk {kind!r} of {size} bytes")
-    rest, tree = data[20 + size :], json.loads(data[20 : 20 + size])
+    tree = json.loads(data[20 : 20 + size])
+    rest = data[20 + size :]
     length = struct.unpack_from("<I", rest)[0] if len(rest) >= 8 else 0
     if not isinstance(tree, dict) or length > max(0, len(rest) - 8):
         raise _Damaged(f"a block of {length} bytes in a file that ends before")
-    needed = set(tree.get("extensionsRequired", [])) - {
-        "KHR_materials_unlit",
-        "KHR_mesh_quantization",
-    }
+    known = {"KHR_materials_unlit", "KHR_mesh_quantization"}
+    needed = set(tree.get("extensionsRequired", [])) - known
     if needed:
         raise _Damaged(f"the extension {sorted(map(str, needed))[0]}")
     return tree, rest[8 : 8 + length]
@@ -216,11 +206,8 @@ def _index(number: object) -> int:
 def _array(tree: dict, data: bytes, number: int) -> np.ndarray:
     """The values of one accessor as (count, width)."""
     accessor = tree["accessors"][_index(number)]
-    dtype, width, count = (
-        np.dtype(_TYPES[accessor["componentType"]]),
-        _WIDTHS[accessor["type"]],
-        _index(accessor["count"]),
-    )
+    dtype = np.dtype(_TYPES[accessor["componentType"]])
+    width, count = _WIDTHS[accessor["type"]], _index(accessor["count"])
     if "sparse" in accessor or "bufferView" not in accessor:
         raise _Damaged("a sparse accessor")
     raw, stride = _view(tree, data, accessor["bufferView"])
@@ -229,12 +216,10 @@ def _array(tree: dict, data: bytes, number: int) -> np.ndarray:
     if count == 0 or stride < item or start + stride * (count - 1) + item > len(raw):
         raise _Damaged(f"{count} values in {len(raw)} bytes")
     values = np.ndarray((count, width), dtype, raw, start, (stride, dtype.itemsize))
-    scale = (
-        float(2 ** (8 * dtype.itemsize - (dtype.kind == "i")) - 1)
-        if accessor.get("normalized") and dtype.kind in "iu"
-        else 1.0
-    )
-    return values / np.float32(scale) if scale != 1.0 else values.copy()
+    if not (accessor.get("normalized") and dtype.kind in "iu"):
+        return values.copy()
+    largest = 2 ** (8 * dtype.itemsize - (dtype.kind == "i")) - 1
+    return values / np.float32(largest)
 
 # %% ../../nbs/shapes/111_glb.ipynb #78b04452
 def _primitive(tree: dict, data: bytes, item: dict, placed: np.ndarray) -> GlbPart | None:
@@ -242,49 +227,41 @@ def _primitive(tree: dict, data: bytes, item: dict, placed: np.ndarray) -> GlbPa
     if item.get("mode", 4) != 4:
         return None
     names = item["attributes"]
-    verts = (
-        _array(tree, data, names["POSITION"]).astype(np.float64) @ placed[:3, :3].T + placed[:3, 3]
-    )
-    faces = (
-        _array(tree, data, item["indices"]).astype(np.int64).reshape(-1)
-        if "indices" in item
-        else np.arange(len(verts))
-    )
+    verts = _array(tree, data, names["POSITION"]).astype(np.float64)
+    verts = verts @ placed[:3, :3].T + placed[:3, 3]
+    faces = np.arange(len(verts))
+    if "indices" in item:
+        faces = _array(tree, data, item["indices"]).astype(np.int64).reshape(-1)
     material = tree.get("materials", [])[_index(item["material"])] if "material" in item else {}
     surface = material.get("pbrMetallicRoughness", {})
-    factor = np.clip(
-        np.asarray(surface.get("baseColorFactor", [1, 1, 1, 1]), dtype=np.float32)[:3], 0, 1
-    )
+    uvs, texture = None, None
+    if "TEXCOORD_0" in names:
+        uvs = _array(tree, data, names["TEXCOORD_0"]).astype(np.float32)
+        texture = _texture(tree, data, surface)
     light = _array(tree, data, names["COLOR_0"])[:, :3] if "COLOR_0" in names else None
-    uvs = (
-        _array(tree, data, names["TEXCOORD_0"]).astype(np.float32)
-        if "TEXCOORD_0" in names
-        else None
-    )
-    texture = _texture(tree, data, surface) if uvs is not None else None
-    if light is None and texture is None and bool((factor < 1).any()):
-        light = np.ones((len(verts), 3), dtype=np.float32)
-    colors = (
-        None
-        if light is None
-        else linear_to_srgb(
-            torch.as_tensor(np.clip(light * factor, 0, 1), dtype=torch.float32)
-        ).numpy()
-    )
+    colors = _colors(light, surface, len(verts), texture is not None)
     if faces.size % 3 or any(a is not None and len(a) != len(verts) for a in (colors, uvs)):
         raise _Damaged("attributes of different lengths")
     back = frame_matrix("gltf").numpy()
-    return GlbPart(
-        (verts @ back.T).astype(np.float32),
-        faces.reshape(-1, 3),
-        colors,
-        uvs if texture else None,
-        texture,
-    )
+    verts = (verts @ back.T).astype(np.float32)
+    return GlbPart(verts, faces.reshape(-1, 3), colors, uvs if texture else None, texture)
+
+
+def _colors(
+    light: np.ndarray | None, surface: dict, count: int, textured: bool
+) -> np.ndarray | None:
+    """The stored colour of every vertex: its light times the material's factor; None for white."""
+    factor = np.asarray(surface.get("baseColorFactor", [1, 1, 1, 1]), dtype=np.float32)[:3]
+    factor = np.clip(factor, 0, 1)
+    if light is None and (textured or not bool((factor < 1).any())):
+        return None
+    lit = np.ones((count, 3), dtype=np.float32) if light is None else light
+    scaled = torch.as_tensor(np.clip(lit * factor, 0, 1), dtype=torch.float32)
+    return linear_to_srgb(scaled).numpy()
 
 
 def _texture(tree: dict, data: bytes, surface: dict) -> bytes | None:
-    """The picture of a material as it lies in the file; None if it has none or keeps it elsewhere."""
+    """The picture of a material as it lies in the file; None if there is none inside it."""
     if "baseColorTexture" not in surface:
         return None
     source = tree["textures"][_index(surface["baseColorTexture"]["index"])].get("source")
@@ -314,7 +291,9 @@ def _parts(tree: dict, data: bytes, max_faces: int) -> list[GlbPart]:
     """All triangle primitives of the scene, placed."""
     scenes, nodes = tree.get("scenes") or [{}], tree.get("nodes", [])
     roots = scenes[_index(tree.get("scene", 0))].get("nodes", [])
-    waiting, parts, visits, faces = [(_index(r), np.eye(4)) for r in roots], [], 0, 0
+    waiting = [(_index(root), np.eye(4)) for root in roots]
+    parts: list[GlbPart] = []
+    visits, faces = 0, 0
     while waiting:
         number, above = waiting.pop()
         visits, node = visits + 1, nodes[number]
@@ -322,15 +301,18 @@ def _parts(tree: dict, data: bytes, max_faces: int) -> list[GlbPart]:
             raise _Damaged("a node that contains itself")
         placed = above @ _placement(node)
         waiting += [(_index(child), placed) for child in node.get("children", [])]
-        for item in tree["meshes"][_index(node["mesh"])]["primitives"] if "mesh" in node else []:
-            part = _primitive(tree, data, item, placed)
-            parts += [part] if part else []
-            faces += max(len(part.faces), len(part.verts) // 3) if part else 0
+        items = tree["meshes"][_index(node["mesh"])]["primitives"] if "mesh" in node else []
+        for part in filter(None, (_primitive(tree, data, item, placed) for item in items)):
+            parts.append(part)
+            faces += max(len(part.faces), len(part.verts) // 3)
             if faces > max_faces:
                 raise _Damaged(f"more than {max_faces} faces")
     return parts
 
 # %% ../../nbs/shapes/111_glb.ipynb #859e5919
+_ODDITIES = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
+
 def decode_glb(
     data: bytes, name: str = "data", max_faces: int = 2_000_000
 ) -> tuple[list[GlbPart], dict]:
@@ -348,36 +330,15 @@ def decode_glb(
             parts = _parts(tree, block, max_faces)
         extras = tree.get("asset", {}).get("extras", {})
     except _Damaged as problem:
+        advice = "Export it again without compression"
+        raise refuse(name, "a binary glTF 2.0 file", str(problem), advice, FileError) from problem
+    except (*_ODDITIES, struct.error) as problem:
+        came = f"a damaged one ({type(problem).__name__})"
         raise refuse(
-            name,
-            "a binary glTF 2.0 file",
-            str(problem),
-            "Export it again without compression",
-            FileError,
-        ) from problem
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-        struct.error,
-    ) as problem:
-        raise refuse(
-            name,
-            "a binary glTF 2.0 file",
-            f"a damaged one ({type(problem).__name__})",
-            "Export it again",
-            FileError,
+            name, "a binary glTF 2.0 file", came, "Export it again", FileError
         ) from problem
     for part in parts:
         if not np.isfinite(part.verts).all() or part.faces.max() >= len(part.verts):
-            raise refuse(
-                name,
-                "finite positions and faces that name existing vertices",
-                "others",
-                "Export it again",
-                FileError,
-            )
+            wanted = "finite positions and faces that name existing vertices"
+            raise refuse(name, wanted, "others", "Export it again", FileError)
     return parts, extras if isinstance(extras, dict) else {}

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conventions import FileError, InputError, describe, refuse
+from ..conventions import FileError, InputError, SvrError, describe, refuse
 from .disk import check_ending, quietly, read_file, write_file
 
 if TYPE_CHECKING:
@@ -39,6 +39,20 @@ def _upright(image: Image) -> Image:
         return image
 
 
+def _check_size(width: int, height: int, limit: int, name: str, kind: type[SvrError]) -> None:
+    """Refuses a picture of too many pixels."""
+    if width * height > limit:
+        came = f"{width} x {height}"
+        raise refuse(name, f"at most {limit} pixels", came, "Make it smaller first", kind)
+
+
+def _plain_mode(image: Image) -> Image:
+    """The same picture in mode RGB or RGBA; 16 bits and floats stay as they are."""
+    if image.mode in (*_SIXTEEN, "F"):
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+# %% ../../nbs/shapes/109_images.ipynb #562e175c
 def _opened(source: bytes, name: str, max_pixels: int) -> Image:
     """The first frame of a picture, decoded and upright, in mode RGB, RGBA, I or F."""
     from PIL import Image
@@ -46,32 +60,17 @@ def _opened(source: bytes, name: str, max_pixels: int) -> Image:
     try:
         with quietly(2**62):  # reads the header only; the next line judges it
             image = Image.open(io.BytesIO(source), formats=IMAGE_FORMATS)
-        if image.width * image.height > max_pixels:
-            raise refuse(
-                name,
-                f"at most {max_pixels} pixels",
-                f"{image.width} x {image.height}",
-                "Make it smaller first",
-                FileError,
-            )
+        _check_size(image.width, image.height, max_pixels, name, FileError)
         with quietly(2 * max_pixels):
             image.load()
-            image = _upright(image)
-            return (
-                image
-                if image.mode in (*_SIXTEEN, "F")
-                else image.convert("RGBA" if image.has_transparency_data else "RGB")
-            )
+            return _plain_mode(_upright(image))
     except FileError:
         raise
     except Exception as problem:  # decoders of damaged files can fail in any way
-        raise refuse(
-            name,
-            f"a picture ({', '.join(IMAGE_FORMATS)})",
-            f"a damaged file or another kind ({type(problem).__name__})",
-            "Open it in a viewer and save it again as PNG",
-            FileError,
-        ) from problem
+        came = f"a damaged file or another kind ({type(problem).__name__})"
+        advice = "Open it in a viewer and save it again as PNG"
+        wanted = f"a picture ({', '.join(IMAGE_FORMATS)})"
+        raise refuse(name, wanted, came, advice, FileError) from problem
 
 # %% ../../nbs/shapes/109_images.ipynb #927003c7
 def image_turn(source: str | os.PathLike | bytes) -> int:
@@ -93,49 +92,37 @@ def image_turn(source: str | os.PathLike | bytes) -> int:
 # %% ../../nbs/shapes/109_images.ipynb #ce8751f6
 def _scaled(values: np.ndarray, name: str) -> np.ndarray:
     """Numbers of any type as float32 in [0, 1]."""
-    if values.dtype == np.bool_ or values.dtype.kind == "u":
-        return values.astype(np.float32) / (
-            1 if values.dtype == np.bool_ else np.iinfo(values.dtype).max
-        )
-    if values.dtype.kind == "i" and values.size and values.min() >= 0 and values.max() <= 65535:
+    kind, some = values.dtype.kind, values.size > 0
+    if kind == "b":
+        return values.astype(np.float32)
+    if kind == "u":
+        return values.astype(np.float32) / np.iinfo(values.dtype).max
+    if kind == "i" and some and values.min() >= 0 and values.max() <= 65535:
         return values.astype(np.float32) / (255 if values.max() <= 255 else 65535)
-    if (
-        values.dtype.kind != "f"
-        or not np.isfinite(values).all()
-        or values.size
-        and (values.min() < -1e-3 or values.max() > 1 + 1e-3)
-    ):
-        raise refuse(
-            name,
-            "numbers in [0, 1] or uint8",
-            f"{describe(values)} with other values",
-            "Divide by the largest value",
-        )
+    good = kind == "f" and bool(np.isfinite(values).all())
+    if not good or (some and (values.min() < -1e-3 or values.max() > 1 + 1e-3)):
+        came, advice = f"{describe(values)} with other values", "Divide by the largest value"
+        raise refuse(name, "numbers in [0, 1] or uint8", came, advice)
     return np.clip(values.astype(np.float32), 0, 1)
+
+
+def _as_array(values: Tensor | np.ndarray) -> np.ndarray:
+    """An array (h, w) or (h, w, c) from either kind."""
+    if not isinstance(values, Tensor):
+        return values
+    half = values.dtype in (torch.bfloat16, torch.float16)
+    array = (values.float() if half else values).detach().cpu().numpy()
+    return array.transpose(1, 2, 0) if array.ndim == 3 else array
 
 
 def _from_array(values: Tensor | np.ndarray, name: str, max_pixels: int) -> np.ndarray:
     """An array (h, w, 3 or 4) from an array or tensor in any of the accepted layouts."""
-    array = (
-        values.detach().cpu().float().numpy()
-        if isinstance(values, Tensor) and values.dtype in (torch.bfloat16, torch.float16)
-        else values.detach().cpu().numpy()
-        if isinstance(values, Tensor)
-        else values
-    )
-    if isinstance(values, Tensor) and array.ndim == 3:
-        array = array.transpose(1, 2, 0)
+    array = _as_array(values)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         layout = "(c, h, w)" if isinstance(values, Tensor) else "(h, w, c)"
         raise refuse(name, f"one image {layout} with 1, 3 or 4 channels", describe(values))
-    if array.shape[0] * array.shape[1] > max_pixels:
-        raise refuse(
-            name,
-            f"at most {max_pixels} pixels",
-            f"{array.shape[1]} x {array.shape[0]}",
-            "Make it smaller first",
-        )
+    _check_size(array.shape[1], array.shape[0], max_pixels, name, InputError)
     array = _scaled(array, name)
     return array if array.shape[2] > 1 else array.repeat(3, axis=2)
 
@@ -153,21 +140,13 @@ def load_image(
     none.
     Raises FileError for files and bytes, InputError for anything else that is not a picture.
     """
-    if isinstance(source, (str, os.PathLike, bytes, bytearray)):
-        name = str(source) if isinstance(source, (str, os.PathLike)) else name
-        source = _opened(
-            read_file(source) if isinstance(source, (str, os.PathLike)) else bytes(source),
-            name,
-            max_pixels,
-        )
+    if isinstance(source, (str, os.PathLike)):
+        name = str(source)
+        source = _opened(read_file(source), name, max_pixels)
+    elif isinstance(source, (bytes, bytearray)):
+        source = _opened(bytes(source), name, max_pixels)
     elif hasattr(source, "convert") and hasattr(source, "getexif"):
-        if source.width * source.height > max_pixels:
-            raise refuse(
-                name,
-                f"at most {max_pixels} pixels",
-                f"{source.width} x {source.height}",
-                "Make it smaller first",
-            )
+        _check_size(source.width, source.height, max_pixels, name, InputError)
         source = _from_pil(source, name)
     if not isinstance(source, (Tensor, np.ndarray)):
         if not hasattr(source, "convert"):
@@ -181,19 +160,10 @@ def load_image(
 def _from_pil(image: Image, name: str) -> Image:
     """A PIL image of any mode as upright RGB, RGBA, I or F."""
     try:
-        image = _upright(image)
-        return (
-            image
-            if image.mode in (*_SIXTEEN, "F")
-            else image.convert("RGBA" if image.has_transparency_data else "RGB")
-        )
+        return _plain_mode(_upright(image))
     except Exception as problem:  # a lazily opened, damaged file
-        raise refuse(
-            name,
-            "a complete picture",
-            f"one that cannot be decoded ({type(problem).__name__})",
-            "Save it again",
-        ) from problem
+        came = f"one that cannot be decoded ({type(problem).__name__})"
+        raise refuse(name, "a complete picture", came, "Save it again") from problem
 
 
 def _pil_numbers(image: Image, name: str) -> np.ndarray:
@@ -201,27 +171,22 @@ def _pil_numbers(image: Image, name: str) -> np.ndarray:
     values = np.asarray(image)
     if image.mode in _SIXTEEN:
         return np.clip(values.astype(np.float32) / 65535, 0, 1)
-    if image.mode == "F":
-        top = float(values.max(initial=0))
-        if not np.isfinite(values).all() or values.min(initial=0) < 0 or top > 65535:
-            raise refuse(
-                name,
-                "a picture with values in [0, 1]",
-                "a float picture with others",
-                "Save it again as PNG",
-                FileError,
-            )
-        return values / np.float32(1 if top <= 1 else 255 if top <= 255 else 65535)
-    return values
+    if image.mode != "F":
+        return values
+    top = float(values.max(initial=0))
+    if not np.isfinite(values).all() or values.min(initial=0) < 0 or top > 65535:
+        wanted, came = "a picture with values in [0, 1]", "a float picture with others"
+        raise refuse(name, wanted, came, "Save it again as PNG", FileError)
+    scale = 1 if top <= 1 else 255 if top <= 255 else 65535
+    return values / np.float32(scale)
 
 # %% ../../nbs/shapes/109_images.ipynb #c7249ea8
 def to_pil(image: Tensor) -> Image:
     """A tensor (3 or 4, h, w) in [0, 1] as a PIL image."""
     from PIL import Image
 
-    return Image.fromarray(
-        (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    )
+    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
 
 def save_image(
@@ -237,19 +202,12 @@ def save_image(
     Returns the path. Raises InputError for a tensor that is no picture, FileError if the place
     cannot be written to.
     """
-    kind = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}[
-        check_ending(path, ("png", "jpg", "jpeg", "webp"))
-    ]
-    rgb, _ = load_image(image)
-    layers = (
-        rgb
-        if alpha is None or kind == "JPEG"
-        else torch.cat([rgb, load_image(alpha, name="alpha")[0][:1]])
-    )
+    kinds = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
+    kind = kinds[check_ending(path, ("png", "jpg", "jpeg", "webp"))]
+    layers, _ = load_image(image)
+    if alpha is not None and kind != "JPEG":
+        layers = torch.cat([layers, load_image(alpha, name="alpha")[0][:1]])
+    options: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
     buffer = io.BytesIO()
-    to_pil(layers).save(
-        buffer,
-        kind,
-        **({"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}),
-    )
+    to_pil(layers).save(buffer, kind, **options.get(kind, {}))
     return write_file(path, buffer.getvalue())

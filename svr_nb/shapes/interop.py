@@ -124,7 +124,7 @@ def cloud_to_pytorch3d(cloud: PointCloud) -> Any:
     return Pointclouds([cloud.points], normals=normals, features=features)
 
 
-def pytorch3d_cloud_fields(other: Any, index: int = 0) -> dict[str, Tensor | None]:
+def pytorch3d_cloud_fields(other: Any, index: int = 0) -> dict[str, Tensor]:
     """The fields of one cloud of a `pytorch3d.structures.Pointclouds`.
 
     other: the batch.
@@ -132,8 +132,9 @@ def pytorch3d_cloud_fields(other: Any, index: int = 0) -> dict[str, Tensor | Non
     """
     colors = other.features_list()
     normals = other.normals_list()
-    return {
-        "points": other.points_list()[index],
-        "colors": None if colors is None else colors[index],
-        "normals": None if normals is None else normals[index],
-    }
+    fields = {"points": other.points_list()[index]}
+    if colors is not None:
+        fields["colors"] = colors[index]
+    if normals is not None:
+        fields["normals"] = normals[index]
+    return fields

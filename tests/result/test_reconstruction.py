@@ -11,7 +11,8 @@ from svr_nb.cameras.projections import WeakPerspective, orbit
 from svr_nb.conventions import InputError
 from svr_nb.result.reconstruction import Reconstruction, mesh_to_points
 from svr_nb.render.hard_mesh import render_mesh
-from svr_nb.shapes.mesh_files import load_mesh, load_points
+from svr_nb.shapes.mesh_files import load_mesh
+from svr_nb.shapes.point_files import load_points
 from svr_nb.shapes.mesh import Mesh, ellipsoid, torus
 from svr_nb.shapes.voxels import voxelize
 

@@ -17,7 +17,8 @@ import torch
 
 from svr_nb.conventions import FileError, seeded
 from svr_nb.shapes.binvox import encode_binvox, load_binvox
-from svr_nb.shapes.mesh_files import load_mesh, load_points, save_mesh, save_points
+from svr_nb.shapes.mesh_files import load_mesh, save_mesh
+from svr_nb.shapes.point_files import load_points, save_points
 from svr_nb.shapes.mesh import Mesh, icosphere
 from svr_nb.shapes.points import PointCloud, sample_surface
 from svr_nb.shapes.uv import wrap_texture

@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from svr_nb.conventions import FileError, InputError, SvrError, frame_matrix, seeded
-from svr_nb.shapes.mesh_files import (
-    MESH_KINDS,
-    POINT_KINDS,
-    load_mesh,
-    load_points,
-    save_mesh,
-    save_points,
-)
+from svr_nb.shapes.mesh_files import MESH_KINDS, load_mesh, save_mesh
+from svr_nb.shapes.point_files import POINT_KINDS, load_points, save_points
 from svr_nb.shapes.mesh import Mesh, box, icosphere
 from svr_nb.shapes.points import PointCloud, sample_surface
 from svr_nb.shapes.uv import wrap_texture
