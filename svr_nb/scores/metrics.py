@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..cameras.rotations import cube_rotations, geodesic_angle
 from ..conventions import check_choice, check_number, check_tensor, refuse
-from ..losses.pictures import REDUCTIONS, chamfer_loss, safe_sqrt, soft_iou
+from ..losses.clouds import REDUCTIONS, chamfer_loss
+from ..losses.silhouettes import safe_sqrt, soft_iou
 from ..shapes.points import nearest
 
 # %% auto #0

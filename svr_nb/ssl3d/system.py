@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ..training.system import SystemBase
 from ..conventions import check_number, refuse, seeded
 from ..data.framing import as_pictures
-from ..losses.pictures import image_loss, symmetry_loss
+from ..losses.silhouettes import image_loss
+from ..losses.clouds import symmetry_loss
 from ..networks.encoders import fresh_weights
 from ..result.reconstruction import Reconstruction
 from ..shapes.points import PointCloud
