@@ -102,8 +102,9 @@ def symmetry_loss(
     flip[axis] = -1
     right, left = points[..., axis] > 0, points[..., axis] < 0
     if check_choice(form, "form", ("subsets", "literal")) == "subsets":
-        keep = {"a_keep": right, "b_keep": left}
-        return chamfer_loss(points, points * flip, squared, per_sample=per_sample, **keep)
+        return chamfer_loss(
+            points, points * flip, squared, a_keep=right, b_keep=left, per_sample=per_sample
+        )
     positive = points * right[..., None]
     mirrored = points * flip * left[..., None]
     return chamfer_loss(positive, mirrored, squared, per_sample=per_sample)
