@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..conventions import CheckpointError, SvrError, describe, refuse
-from .config import ConfigBase, config_from_dict, config_to_dict
+from .config import config_from_dict, config_to_dict
 from .gradients import Grouped
 from .run_files import PICKLES, read_tensors, write_bytes, write_tensors
 from .stages import Stage
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 # %% auto #0
-__all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'Trainable', 'System', 'Collection', 'BeforeStage',
-           'BeforeEpoch', 'Remembering', 'check_weights', 'Portable', 'model_card', 'SystemBase', 'system_class',
-           'shipped', 'load']
+__all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'Trainable', 'SystemConfig', 'System', 'Collection',
+           'BeforeStage', 'BeforeEpoch', 'Remembering', 'check_weights', 'Portable', 'model_card', 'SystemBase',
+           'system_class', 'shipped', 'load']
 
 # %% ../../nbs/training/456_system.ipynb #c0f20002
 class Stateful(Protocol):
@@ -66,6 +66,17 @@ class Trainable(Grouped, Stateful, Protocol):
 SYSTEMS = ("ssl3d", "umr", "agt", "tars", "lem")
 
 
+class SystemConfig(Protocol):
+    """What every system's configuration has; `svr_nb.training.config.ConfigBase` does the rest."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square pictures that the system works on, in pixels."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+
+
 class System(Trainable, Protocol):
     """The face of a finished system.
 
@@ -78,7 +89,7 @@ class System(Trainable, Protocol):
     memory: dict[str, Tensor]
 
     @property
-    def config(self) -> ConfigBase:
+    def config(self) -> SystemConfig:
         """Its frozen configuration."""
 
     def reconstruct(self, image: Any, mask: Any = None) -> Any:
