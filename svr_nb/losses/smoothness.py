@@ -141,4 +141,4 @@ def edge_length_loss(
     a, b = _edges(faces).unbind(1)
     squares = (verts[:, a] - verts[:, b]).square().sum(-1)
     values = squares if target == 0 else (safe_sqrt(squares) - target).square()
-    return averaged(values.mean(1), per_sample)
+    return values.mean(1) if per_sample else values.mean()
