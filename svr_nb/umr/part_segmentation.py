@@ -14,8 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..training.config import ConfigBase
-from ..training.system import Portable
+from ..training.system import ConfigBase, Portable
 from svr_nb.conventions import (
     check_choice,
     check_number,
