@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +28,8 @@ def pixel_centers(height: int, width: int, device: torch.device | str | None = N
     device: where the result lives.
     Returns a tensor (height, width, 2) holding (u, v) in [-1, 1].
     """
-    u = (
-        2 * torch.arange(width) + 1
-    ) / width - 1  # on the CPU, because a GPU rounds divisions otherwise
+    # On the CPU first, because a GPU rounds divisions otherwise.
+    u = (2 * torch.arange(width) + 1) / width - 1
     v = (2 * torch.arange(height) + 1) / height - 1
     return torch.stack(torch.meshgrid(u, v, indexing="xy"), dim=-1).to(device)
 
@@ -80,19 +78,28 @@ def describe(value: object) -> str:
 # %% ../nbs/000_conventions.ipynb #cae72560
 def _match_shape(pattern: list[str], shape: Sequence[int]) -> bool:
     """Whether a shape fits a list of letters and numbers."""
-    if pattern and pattern[0] == "...":
-        pattern, shape = (
-            pattern[1:],
-            shape[len(shape) - len(pattern) + 1 :] if len(shape) >= len(pattern) - 1 else (),
-        )
+    if pattern[:1] == ["..."]:
+        pattern = pattern[1:]
+        if len(shape) < len(pattern):
+            return False
+        shape = shape[len(shape) - len(pattern) :]
     if len(pattern) != len(shape):
         return False
     bound: dict[str, int] = {}
-    return all(
-        int(p) == s if p.isdigit() else bound.setdefault(p, s) == s for p, s in zip(pattern, shape)
-    )
+    for letter, size in zip(pattern, shape):
+        wanted = int(letter) if letter.isdigit() else bound.setdefault(letter, size)
+        if wanted != size:
+            return False
+    return True
 
 
+def _right_kind(tensor: Tensor, integer: bool) -> bool:
+    """Whether a tensor's type can be used: complex never; as integers only integers."""
+    if tensor.is_complex():
+        return False
+    return not integer or not (tensor.is_floating_point() or tensor.dtype == torch.bool)
+
+# %% ../nbs/000_conventions.ipynb #c0fd0001
 def check_tensor(
     value: object,
     name: str,
@@ -120,65 +127,59 @@ def check_tensor(
         tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
     except (TypeError, ValueError, RuntimeError) as error:
         raise refuse(name, f"numbers of shape ({shape})", describe(value)) from error
-    wanted = (
-        f"{'an integer' if integer else 'a float'} tensor of shape ({', '.join(shape.split())})"
-    )
-    if not _match_shape(shape.split(), tensor.shape):
+    if not _match_shape(shape.split(), tensor.shape) or not _right_kind(tensor, integer):
+        kind = "an integer" if integer else "a float"
+        wanted = f"{kind} tensor of shape ({', '.join(shape.split())})"
         raise refuse(name, wanted, describe(value))
-    if (
-        integer
-        and (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
-        or tensor.is_complex()
-    ):
-        raise refuse(name, wanted, describe(value))
-    tensor = tensor if integer or tensor.is_floating_point() else tensor.float()
-    return _check_values(tensor, name, low, high, finite, empty)
-
-# %% ../nbs/000_conventions.ipynb #8ff4c476
-def _check_values(
-    tensor: Tensor, name: str, low: float | None, high: float | None, finite: bool, empty: bool
-) -> Tensor:
-    """Refuses empty, non-finite and out-of-range tensors."""
+    if not integer and not tensor.is_floating_point():
+        tensor = tensor.float()
     if tensor.numel() == 0:
         if empty:
             return tensor
         raise refuse(name, "at least one element on every axis", f"shape {tuple(tensor.shape)}")
-    if (
-        finite and tensor.is_floating_point() and not math.isfinite(float(tensor.detach().sum()))
-    ):  # quick; may also overflow, so look closely
-        count = int((~torch.isfinite(tensor)).sum())
+    _check_values(tensor, name, low, high, finite)
+    return tensor
+
+# %% ../nbs/000_conventions.ipynb #8ff4c476
+def _check_values(
+    tensor: Tensor, name: str, low: float | None, high: float | None, finite: bool
+) -> None:
+    """Refuses non-finite and out-of-range tensors."""
+    if finite and tensor.is_floating_point():
+        quick = math.isfinite(float(tensor.detach().sum()))  # may overflow, so look closely then
+        count = 0 if quick else int((~torch.isfinite(tensor)).sum())
         if count:
             raise refuse(name, "finite numbers", f"{count} NaN or infinite of {tensor.numel()}")
-    least, most = (
-        (float(tensor.min()), float(tensor.max()))
-        if low is not None or high is not None
-        else (0.0, 0.0)
-    )
-    if (low is not None and least < low) or (high is not None and most > high):
-        raise refuse(
-            name,
-            f"values in [{low if low is not None else '-inf'}, {high if high is not None else 'inf'}]",
-            f"[{least:g}, {most:g}]",
-        )
-    return tensor
+    if low is None and high is None:
+        return
+    bottom = -math.inf if low is None else low
+    top = math.inf if high is None else high
+    least, most = float(tensor.detach().min()), float(tensor.detach().max())
+    if least < bottom or most > top:
+        raise refuse(name, f"values in [{bottom:g}, {top:g}]", f"[{least:g}, {most:g}]")
 
 
 def check_number(
-    value: Any, name: str, low: float = -math.inf, high: float = math.inf, *, integer: bool = False
+    value: object,
+    name: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    integer: bool = False,
 ) -> float:
     """Returns `value` if it is a finite number in [low, high]; raises InputError otherwise."""
-    ok = (
-        isinstance(value, (int, float, np.number))
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
-    if not ok or not low <= value <= high or (integer and value != int(value)):
-        raise refuse(
-            name,
-            f"{'an integer' if integer else 'a number'} in [{low:g}, {high:g}]",
-            describe(value),
-        )
-    return int(value) if integer else float(value)
+    kind = "an integer" if integer else "a number"
+    error = refuse(name, f"{kind} in [{low:g}, {high:g}]", describe(value))
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise error
+    number = float(value)
+    if not math.isfinite(number) or not low <= number <= high:
+        raise error
+    if not integer:
+        return number
+    if number != int(number):
+        raise error
+    return int(value)
 
 
 def check_choice(value: object, name: str, choices: Sequence[str]) -> str:
@@ -216,12 +217,9 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         picked = torch.device(wanted)
         torch.empty(0, device=picked)
     except (RuntimeError, AssertionError) as error:
-        raise refuse(
-            "device",
-            "a device of this machine",
-            describe(str(wanted)),
-            "Leave it out to use the best one there is",
-        ) from error
+        do = "Leave it out to use the best one there is"
+        wanted_text = describe(str(wanted))
+        raise refuse("device", "a device of this machine", wanted_text, do) from error
     return picked
 
 # %% ../nbs/000_conventions.ipynb #ec1a0b63
@@ -242,6 +240,6 @@ def frame_matrix(source: str, target: str = "shapenet") -> Tensor:
     """
     check_choice(source, "source", list(FRAMES))
     check_choice(target, "target", list(FRAMES))
-    return torch.tensor(FRAMES[target], dtype=torch.float32).T @ torch.tensor(
-        FRAMES[source], dtype=torch.float32
-    )
+    into = torch.tensor(FRAMES[source], dtype=torch.float32)
+    back = torch.tensor(FRAMES[target], dtype=torch.float32).T
+    return back @ into

@@ -11,7 +11,7 @@ from typing import Any
 from .adaptive_sampling import VAR_FORWARDS, VAR_MODES
 from .frechet_loss import FID_FORMS
 from .texture_critic import GAN_FORMS
-from ..training.system import ConfigBase
+from ..training.config import ConfigBase
 from ..conventions import check_choice, check_number, refuse
 from ..networks.features import FEATURE_BACKENDS
 from ..training.stages import Stage

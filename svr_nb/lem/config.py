@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..training.system import ConfigBase
+from ..training.config import ConfigBase
 from ..conventions import check_choice, check_number, seeded
 from ..data.collection import Collection
 from ..data.sample_items import samples

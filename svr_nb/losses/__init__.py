@@ -6,21 +6,20 @@
 __all__ = []
 
 # %% ../../nbs/losses/350_losses.ipynb #6c64682f
-from svr_nb.losses.pictures import (
-    REDUCTIONS,
+from .clouds import REDUCTIONS, angle_loss, chamfer_loss, symmetry_loss
+from svr_nb.losses.silhouettes import (
     affinity_pixels,
     affinity_points,
-    angle_loss,
-    chamfer_loss,
     distance_field,
-    edge_length_loss,
-    flatten_loss,
     image_loss,
-    laplacian_loss,
     mask_bce,
     mask_iou_loss,
-    normal_consistency_loss,
     safe_sqrt,
     soft_iou,
-    symmetry_loss,
+)
+from svr_nb.losses.smoothness import (
+    edge_length_loss,
+    flatten_loss,
+    laplacian_loss,
+    normal_consistency_loss,
 )

@@ -5,7 +5,7 @@
 # %% ../../nbs/scores/371_metrics.ipynb #c3eca593
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,39 +13,50 @@ from torch import Tensor
 
 from ..cameras.rotations import cube_rotations, geodesic_angle
 from ..conventions import check_choice, check_number, check_tensor, refuse
-from ..losses.pictures import REDUCTIONS, chamfer_loss, safe_sqrt, soft_iou
-from ..shapes.points import nearest
+from ..losses.clouds import REDUCTIONS, chamfer_loss
+from ..losses.silhouettes import safe_sqrt, soft_iou
+from ..shapes.points import PointCloud, nearest
+from ..shapes.voxels import VoxelGrid
 
 # %% auto #0
-__all__ = ['CHAMFER', 'chamfer', 'chamfer_masked', 'unit_box', 'emd', 'precision_recall', 'fscore', 'best_threshold', 'voxel_iou',
-           'mask_iou', 'pck', 'precision_recall_curve', 'apk', 'ssim', 'frechet', 'kid', 'pose_error', 'pose_accuracy',
-           'circular_variance', 'align_rotation']
+__all__ = ['CHAMFER', 'Cloud', 'ChamferRule', 'chamfer', 'chamfer_masked', 'unit_box', 'emd', 'precision_recall', 'fscore',
+           'best_threshold', 'voxel_iou', 'mask_iou', 'pck', 'precision_recall_curve', 'apk', 'ssim', 'frechet', 'kid',
+           'pose_error', 'pose_accuracy', 'circular_variance', 'align_rotation']
 
 # %% ../../nbs/scores/371_metrics.ipynb #368469dd
-CHAMFER: dict[str, dict[str, Any]] = {
+class ChamferRule(TypedDict):
+    """How a paper counts: the three options of `chamfer`."""
+
+    squared: bool
+    reduce: str
+    scale: float
+
+
+CHAMFER: dict[str, ChamferRule] = {
     "lem": {"squared": False, "reduce": "mean_sum", "scale": 1.0},
     "tars": {"squared": False, "reduce": "mean_avg", "scale": 10.0},
     "ssl3d": {"squared": False, "reduce": "mean_sum", "scale": 100.0},
     "ssl3d_squared": {"squared": True, "reduce": "mean_sum", "scale": 1000.0},
 }
+Cloud = Tensor | PointCloud
 
 
-def _clouds(a: Any, b: Any) -> tuple[Tensor, Tensor, bool]:
+def _clouds(a: Cloud, b: Cloud) -> tuple[Tensor, Tensor, bool]:
     """Two batches of clouds, and whether they were single clouds to begin with."""
-    a, b = getattr(a, "points", a), getattr(b, "points", b)
-    single = getattr(a, "ndim", 3) == 2
+    first, second = getattr(a, "points", a), getattr(b, "points", b)
+    single = getattr(first, "ndim", 3) == 2
     pattern = "n 3" if single else "b n 3"
-    first, second = check_tensor(a, "a", pattern), check_tensor(b, "b", pattern)
-    if not single and len(first) != len(second):
+    first, second = check_tensor(first, "a", pattern), check_tensor(second, "b", pattern)
+    if single:
+        return first[None], second[None].to(first), True
+    if len(first) != len(second):
         raise refuse("b", f"as many clouds as a, {len(first)}", f"{len(second)}")
-    return (
-        (first[None], second[None].to(first), True) if single else (first, second.to(first), False)
-    )
+    return first, second.to(first), False
 
 
 @torch.no_grad()
 def chamfer(
-    a: Any, b: Any, squared: bool = False, reduce: str = "mean_sum", scale: float = 1.0
+    a: Cloud, b: Cloud, squared: bool = False, reduce: str = "mean_sum", scale: float = 1.0
 ) -> Tensor:
     """Chamfer distance: mean distance to the nearest point of the other cloud, both ways.
 
@@ -57,9 +68,8 @@ def chamfer(
     Raises InputError for empty, non-finite or wrongly shaped clouds.
     """
     first, second, single = _clouds(a, b)
-    values = scale * chamfer_loss(
-        first, second, squared, check_choice(reduce, "reduce", REDUCTIONS), per_sample=True
-    )
+    rule = check_choice(reduce, "reduce", REDUCTIONS)
+    values = scale * chamfer_loss(first, second, squared, rule, per_sample=True)
     return values[0] if single else values
 
 # %% ../../nbs/scores/371_metrics.ipynb #9c9c4233
@@ -69,6 +79,7 @@ def chamfer_masked(
     b: Float[Tensor, "b m 3"],
     a_keep: Bool[Tensor, "b n"],
     b_keep: Bool[Tensor, "b m"],
+    *,
     squared: bool = False,
     reduce: str = "mean_sum",
     scale: float = 1.0,
@@ -80,7 +91,10 @@ def chamfer_masked(
     squared, reduce, scale: as in `chamfer`.
     """
     first, second, _ = _clouds(a, b)
-    return scale * chamfer_loss(first, second, squared, reduce, a_keep, b_keep, per_sample=True)
+    kept = chamfer_loss(
+        first, second, squared, reduce, a_keep=a_keep, b_keep=b_keep, per_sample=True
+    )
+    return scale * kept
 
 
 def unit_box(points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
@@ -93,7 +107,7 @@ def unit_box(points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
 
 # %% ../../nbs/scores/371_metrics.ipynb #25a4a266
 @torch.no_grad()
-def emd(a: Any, b: Any, squared: bool = False, scale: float = 1.0) -> Tensor:
+def emd(a: Cloud, b: Cloud, squared: bool = False, scale: float = 1.0) -> Tensor:
     """Earth mover's distance: mean distance of the best one-to-one matching, exact.
 
     a, b: clouds (n, 3) or (b, n, 3) with equally many points, at most 4096.
@@ -106,12 +120,8 @@ def emd(a: Any, b: Any, squared: bool = False, scale: float = 1.0) -> Tensor:
 
     first, second, single = _clouds(a, b)
     if first.shape != second.shape or first.shape[1] > 4096:
-        raise refuse(
-            "b",
-            f"as many points as a ({first.shape[1]}), at most 4096",
-            f"{second.shape[1]}",
-            "Draw equally many from both",
-        )
+        wanted = f"as many points as a ({first.shape[1]}), at most 4096"
+        raise refuse("b", wanted, f"{second.shape[1]}", "Draw equally many from both")
     values = []
     for p, q in zip(first, second):
         distance = torch.cdist(p, q, compute_mode="donot_use_mm_for_euclid_dist")
@@ -122,7 +132,9 @@ def emd(a: Any, b: Any, squared: bool = False, scale: float = 1.0) -> Tensor:
 
 # %% ../../nbs/scores/371_metrics.ipynb #3e72f391
 @torch.no_grad()
-def precision_recall(predicted: Any, true: Any, threshold: float = 0.01) -> tuple[Tensor, Tensor]:
+def precision_recall(
+    predicted: Cloud, true: Cloud, threshold: float = 0.01
+) -> tuple[Tensor, Tensor]:
     """Share of predicted points near the truth, and share of true points near the prediction.
 
     predicted, true: clouds (n, 3) or (b, n, 3).
@@ -130,14 +142,12 @@ def precision_recall(predicted: Any, true: Any, threshold: float = 0.01) -> tupl
     """
     check_number(threshold, "threshold", 0)
     first, second, single = _clouds(predicted, true)
-    close = [
-        (safe_sqrt(nearest(x, y)[0]) <= threshold).to(first).mean(1)
-        for x, y in ((first, second), (second, first))
-    ]
-    return (close[0][0], close[1][0]) if single else (close[0], close[1])
+    precision = (safe_sqrt(nearest(first, second)[0]) <= threshold).to(first).mean(1)
+    recall = (safe_sqrt(nearest(second, first)[0]) <= threshold).to(first).mean(1)
+    return (precision[0], recall[0]) if single else (precision, recall)
 
 
-def fscore(predicted: Any, true: Any, threshold: float = 0.01) -> Tensor:
+def fscore(predicted: Cloud, true: Cloud, threshold: float = 0.01) -> Tensor:
     """Harmonic mean of precision and recall at a distance; in [0, 1].
 
     predicted, true: clouds (n, 3) or (b, n, 3).
@@ -169,7 +179,9 @@ def best_threshold(
 
 
 @torch.no_grad()
-def voxel_iou(predicted: Any, true: Any, threshold: float | str = 0.5) -> Tensor:
+def voxel_iou(
+    predicted: Tensor | VoxelGrid, true: Tensor | VoxelGrid, threshold: float | str = 0.5
+) -> Tensor:
     """Intersection over union of voxel grids, one number per grid.
 
     predicted, true: occupancies (d, d, d) or (b, d, d, d) in [0, 1], or VoxelGrids.
@@ -177,21 +189,31 @@ def voxel_iou(predicted: Any, true: Any, threshold: float | str = 0.5) -> Tensor
         (`best_threshold`).
     Raises InputError for grids of different shapes.
     """
-    a, b = (getattr(x, "occupancy", x) for x in (predicted, true))
-    single = getattr(a, "ndim", 4) == 3
-    a, b = (
-        check_tensor(x[None] if single else x, n, "b d d d", low=0, high=1)
-        for x, n in ((a, "predicted"), (b, "true"))
-    )
-    if a.shape != b.shape:
-        raise refuse("true", f"the shape of predicted, {tuple(a.shape)}", f"{tuple(b.shape)}")
-    cut = (
-        best_threshold(a, b)[0]
-        if threshold == "best"
-        else check_number(threshold, "threshold", 0, 1)
-    )
-    values = _hard_iou(a.flatten(1) > cut, b.flatten(1) > cut)
+    first, single = _cells(predicted, "predicted")
+    second, _ = _cells(true, "true")
+    first, second = _same_shape(first, second)
+    if threshold == "best":
+        cut = best_threshold(first, second)[0]
+    else:
+        cut = check_number(threshold, "threshold", 0, 1)
+    values = _hard_iou(first.flatten(1) > cut, second.flatten(1) > cut)
     return values[0] if single else values
+
+
+def _cells(grid: Tensor | VoxelGrid, name: str) -> tuple[Tensor, bool]:
+    """A batch of occupancies, and whether it was a single grid."""
+    occupancy = grid.occupancy if isinstance(grid, VoxelGrid) else grid
+    single = getattr(occupancy, "ndim", 4) == 3
+    cells = occupancy[None] if single else occupancy
+    return check_tensor(cells, name, "b d d d", low=0, high=1), single
+
+
+def _same_shape(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors, refused if their shapes differ."""
+    if predicted.shape != true.shape:
+        wanted = f"the shape of predicted, {tuple(predicted.shape)}"
+        raise refuse("true", wanted, f"{tuple(true.shape)}")
+    return predicted, true
 
 # %% ../../nbs/scores/371_metrics.ipynb #399082b1
 @torch.no_grad()
@@ -209,11 +231,25 @@ def mask_iou(
     b = check_tensor(true, "true", "b 1 h w", low=0, high=1)
     if threshold is None:
         return soft_iou(a, b)
-    if a.shape != b.shape:
-        raise refuse("true", f"the shape of predicted, {tuple(a.shape)}", f"{tuple(b.shape)}")
+    a, b = _same_shape(a, b)
     return _hard_iou(a.flatten(1) > threshold, b.flatten(1) > threshold)
 
 # %% ../../nbs/scores/371_metrics.ipynb #19ab68ed
+def _hits(
+    predicted: Tensor, true: Tensor, visible: Tensor, size: Tensor | float, alpha: float
+) -> tuple[Tensor, Tensor]:
+    """Which keypoints are near enough, and which count; refuses what does not fit together."""
+    a, b = check_tensor(predicted, "predicted", "b k 2"), check_tensor(true, "true", "b k 2")
+    counts = torch.as_tensor(visible).bool()
+    if a.shape != b.shape or counts.shape != a.shape[:2]:
+        wanted = f"shapes {tuple(a.shape)} and {tuple(a.shape[:2])}"
+        raise refuse("true, visible", wanted, f"{tuple(b.shape)} and {tuple(counts.shape)}")
+    if not bool(counts.any()):
+        raise refuse("visible", "at least one visible keypoint", "none")
+    reach = alpha * torch.as_tensor(size, dtype=a.dtype).reshape(-1, 1)
+    return (a - b).norm(dim=-1) < reach, counts
+
+
 def pck(
     predicted: Float[Tensor, "b k 2"],
     true: Float[Tensor, "b k 2"],
@@ -231,19 +267,9 @@ def pck(
     Raises InputError if no keypoint is visible anywhere.
     Source: UMR, section 4 (keypoint transfer).
     """
-    a, b = check_tensor(predicted, "predicted", "b k 2"), check_tensor(true, "true", "b k 2")
-    seen = torch.as_tensor(visible).bool()
-    if a.shape != b.shape or seen.shape != a.shape[:2]:
-        raise refuse(
-            "true, visible",
-            f"shapes {tuple(a.shape)} and {tuple(a.shape[:2])}",
-            f"{tuple(b.shape)} and {tuple(seen.shape)}",
-        )
-    if not bool(seen.any()):
-        raise refuse("visible", "at least one visible keypoint", "none")
-    near = (a - b).norm(dim=-1) < alpha * torch.as_tensor(size, dtype=a.dtype).reshape(-1, 1)
-    times = seen.sum(0)
-    share = (near & seen).sum(0) / times.clamp_min(1)
+    near, counts = _hits(predicted, true, visible, size, alpha)
+    times = counts.sum(0)
+    share = (near & counts).sum(0) / times.clamp_min(1)
     return float(share[times > 0].mean())
 
 # %% ../../nbs/scores/371_metrics.ipynb #cc6b3cde
@@ -261,15 +287,13 @@ def precision_recall_curve(
     """
     sure, right = check_tensor(confidence, "confidence", "n"), torch.as_tensor(correct).bool()
     if right.shape != sure.shape:
-        raise refuse(
-            "correct", f"shape {tuple(sure.shape)} like confidence", f"{tuple(right.shape)}"
-        )
+        wanted = f"shape {tuple(sure.shape)} like confidence"
+        raise refuse("correct", wanted, f"{tuple(right.shape)}")
     possible = check_number(len(sure) if total is None else total, "total", 1, integer=True)
     order = sure.argsort(descending=True, stable=True)
     hits, ranked = right[order].double().cumsum(0), sure[order]
-    last = torch.cat(
-        [ranked[1:] != ranked[:-1], ranked.new_ones(1, dtype=torch.bool)]
-    )  # the end of every group of equals
+    end = ranked.new_ones(1, dtype=torch.bool)
+    last = torch.cat([ranked[1:] != ranked[:-1], end])  # the end of every group of equals
     admitted = torch.arange(1, len(sure) + 1, device=sure.device, dtype=torch.float64)
     return (hits / admitted)[last], (hits / possible)[last]
 
@@ -282,6 +306,7 @@ def apk(
     size: Float[Tensor, "b"] | float,
     confidence: Float[Tensor, "b k"],
     alpha: float = 0.1,
+    *,
     tried: Bool[Tensor, "b k"] | None = None,
 ) -> float:
     """Average precision of keypoint transfer, in [0, 1]: area under precision against recall, all
@@ -295,19 +320,14 @@ def apk(
     Raises InputError if no keypoint is visible anywhere.
     Source: UMR, section 8.1.
     """
-    a, b = check_tensor(predicted, "predicted", "b k 2"), check_tensor(true, "true", "b k 2")
-    seen, sure = torch.as_tensor(visible).bool(), check_tensor(confidence, "confidence", "b k")
-    made = seen if tried is None else torch.as_tensor(tried).bool() | seen
-    if a.shape != b.shape or not seen.shape == made.shape == sure.shape == a.shape[:2]:
-        raise refuse(
-            "true, visible, confidence",
-            f"the shape of predicted, {tuple(a.shape)}",
-            f"{tuple(b.shape)}, {tuple(seen.shape)}",
-        )
-    if not bool(seen.any()):
-        raise refuse("visible", "at least one visible keypoint", "none")
-    near = (a - b).norm(dim=-1) < alpha * torch.as_tensor(size, dtype=a.dtype).reshape(-1, 1)
-    precision, recall = precision_recall_curve(sure[made], (near & seen)[made], int(seen.sum()))
+    near, counts = _hits(predicted, true, visible, size, alpha)
+    sure = check_tensor(confidence, "confidence", "b k")
+    made = counts if tried is None else torch.as_tensor(tried).bool() | counts
+    if not sure.shape == made.shape == counts.shape:
+        wanted = f"the shape of visible, {tuple(counts.shape)}"
+        raise refuse("confidence, tried", wanted, f"{tuple(sure.shape)}, {tuple(made.shape)}")
+    hits = (near & counts)[made]
+    precision, recall = precision_recall_curve(sure[made], hits, int(counts.sum()))
     return float((precision * torch.diff(recall, prepend=recall.new_zeros(1))).sum())
 
 # %% ../../nbs/scores/371_metrics.ipynb #f470cab0
@@ -326,30 +346,16 @@ def ssim(
     """
     from skimage.metrics import structural_similarity
 
-    a, b = (
-        check_tensor(predicted, "predicted", "b c h w", low=0, high=1),
-        check_tensor(true, "true", "b c h w", low=0, high=1),
-    )
+    a = check_tensor(predicted, "predicted", "b c h w", low=0, high=1)
+    b = check_tensor(true, "true", "b c h w", low=0, high=1)
     if a.shape != b.shape or min(a.shape[2:]) < 11:
-        raise refuse(
-            "true",
-            f"the shape of predicted {tuple(a.shape)}, at least 11 x 11 pixels",
-            f"{tuple(b.shape)}",
-        )
+        wanted = f"the shape of predicted {tuple(a.shape)}, at least 11 x 11 pixels"
+        raise refuse("true", wanted, f"{tuple(b.shape)}")
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    numbers = {"data_range": 1.0, "K1": 0.01, "K2": 0.03}
     values = []
     for i, (p, q) in enumerate(zip(a.detach().cpu().numpy(), b.detach().cpu().numpy())):
-        mean, full = structural_similarity(
-            p,
-            q,
-            data_range=1.0,
-            channel_axis=0,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            K1=0.01,
-            K2=0.03,
-            full=True,
-        )
+        mean, full = structural_similarity(p, q, channel_axis=0, full=True, **window, **numbers)
         if region is not None:
             inside = region[i, 0].cpu().numpy() > 0.5
             mean = full[:, inside].mean() if inside.any() else 1.0
@@ -371,17 +377,16 @@ def frechet(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], method: str = "nuc
         raise refuse("y", f"{x.shape[1]} features per sample", f"{y.shape[1]}")
     first, second = x.double(), y.double()
     gap = (first.mean(0) - second.mean(0)).square().sum()
-    a, b = ((f - f.mean(0)) / max(len(f) - 1, 1) ** 0.5 for f in (first, second))
     if check_choice(method, "method", ("nuclear", "matrix", "mean_only")) == "mean_only":
         return gap.to(x)
+    a, b = ((f - f.mean(0)) / max(len(f) - 1, 1) ** 0.5 for f in (first, second))
     spread = a.square().sum() + b.square().sum()
     if method == "nuclear":
         return (gap + spread - 2 * torch.linalg.svdvals(a @ b.T).sum()).to(x)
     values, vectors = torch.linalg.eigh(a.T @ a)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    return (
-        gap + spread - 2 * torch.linalg.eigvalsh(root @ (b.T @ b) @ root).clamp_min(0).sqrt().sum()
-    ).to(x)
+    shared = torch.linalg.eigvalsh(root @ (b.T @ b) @ root).clamp_min(0).sqrt().sum()
+    return (gap + spread - 2 * shared).to(x)
 
 # %% ../../nbs/scores/371_metrics.ipynb #57041124
 @torch.no_grad()
@@ -396,16 +401,21 @@ def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], degree: int = 3) -> fl
     """
     a, b = check_tensor(x, "x", "n d").double(), check_tensor(y, "y", "m d").double()
     if min(len(a), len(b)) < 2 or a.shape[1] != b.shape[1]:
-        raise refuse(
-            "x, y",
-            "at least 2 samples each, with equally many features",
-            f"shapes {tuple(a.shape)} and {tuple(b.shape)}",
-        )
-    kernel = lambda p, q: (
-        (p @ q.T / p.shape[1] + 1) ** check_number(degree, "degree", 1, 10, integer=True)
-    )
-    within = [(k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in (kernel(a, a), kernel(b, b))]
-    return float(within[0] + within[1] - 2 * kernel(a, b).mean())
+        wanted = "at least 2 samples each, with equally many features"
+        raise refuse("x, y", wanted, f"shapes {tuple(a.shape)} and {tuple(b.shape)}")
+    power = check_number(degree, "degree", 1, 10, integer=True)
+    across = _kernel(a, b, power).mean()
+    return float(_within(_kernel(a, a, power)) + _within(_kernel(b, b, power)) - 2 * across)
+
+
+def _kernel(p: Tensor, q: Tensor, power: float) -> Tensor:
+    """The polynomial kernel between all rows of two sets (n, m)."""
+    return (p @ q.T / p.shape[1] + 1) ** power
+
+
+def _within(kernel: Tensor) -> Tensor:
+    """Mean of a square kernel matrix without its diagonal."""
+    return (kernel.sum() - kernel.trace()) / (len(kernel) * (len(kernel) - 1))
 
 # %% ../../nbs/scores/371_metrics.ipynb #75c020ff
 @torch.no_grad()
@@ -427,9 +437,9 @@ def pose_error(
     angle = geodesic_angle(a, b)
     if not flip:
         return angle
-    turn = -torch.ones(3, dtype=a.dtype, device=a.device)
-    turn[vertical] = 1
-    return torch.where(angle > 90, geodesic_angle(a * turn, b), angle)
+    signs = -torch.ones(3, dtype=a.dtype, device=a.device)
+    signs[vertical] = 1
+    return torch.where(angle > 90, geodesic_angle(a * signs, b), angle)
 
 
 def pose_accuracy(errors: Float[Tensor, "b"], within: float = 30.0) -> float:
@@ -466,27 +476,25 @@ def _match(turn: Tensor, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tenso
     partner = true.gather(1, forth.indices[..., None].expand(-1, -1, 3))
     source = predicted.gather(1, back.indices[..., None].expand(-1, -1, 3))
     error = forth.values.square().mean() + back.values.square().mean()
-    return (
-        error,
-        torch.cat([predicted, source], 1).flatten(0, 1),
-        torch.cat([partner, true], 1).flatten(0, 1),
-    )
+    points = torch.cat([predicted, source], 1).flatten(0, 1)
+    partners = torch.cat([partner, true], 1).flatten(0, 1)
+    return error, points, partners
 
 
 def _improve(turn: Tensor, predicted: Tensor, true: Tensor, steps: int) -> tuple[float, Tensor]:
     """Matches nearest points and fits the rotation to the pairs, over and over; returns the lowest
     error and its rotation.
     """
-    best, found = float("inf"), turn
+    best, kept = float("inf"), turn
     for _ in range(steps):
         error, x, y = _match(turn, predicted, true)
         if float(error) >= best - 1e-9:
             break
-        best, found = float(error), turn
+        best, kept = float(error), turn
         u, _, vt = torch.linalg.svd(y.T @ x)
         u = u * u.new_tensor([1, 1, float(torch.linalg.det(u @ vt).sign())])  # never a reflection
         turn = u @ vt
-    return best, found
+    return best, kept
 
 # %% ../../nbs/scores/371_metrics.ipynb #48275ab9
 @torch.no_grad()

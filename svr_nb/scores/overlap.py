@@ -8,22 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conventions import check_choice, check_number, check_tensor, refuse
 from ..cameras.rotations import axis_angle_rad, geodesic_angle, rotation_y_rad
+from ..conventions import check_choice, check_number, check_tensor, refuse
 from ..shapes.mesh import Mesh
 from ..shapes.voxels import VoxelGrid, voxel_centers, voxelize
 
-TURNS = ("vertical", "all", "none")
-
 # %% auto #0
-__all__ = ['TURNS', 'Pose', 'Solid', 'as_solid', 'read_cells', 'placed', 'best_shift', 'search_turns', 'Similarity', 'polish',
-           'shape_iou_similarity']
+__all__ = ['TURNS', 'Solid', 'as_solid', 'read_cells', 'placed', 'best_shift', 'search_turns', 'Similarity', 'Pose', 'Steps',
+           'polish', 'shape_iou_similarity']
 
 # %% ../../nbs/scores/372_overlap.ipynb #dcb1b31f
 @dataclass(frozen=True, eq=False)
@@ -53,26 +51,13 @@ def as_solid(shape: Mesh | VoxelGrid | Tensor, size: int, name: str = "shape") -
     Raises InputError for a shape that fills no cell.
     """
     if isinstance(shape, Mesh):
-        low, high = shape.bounds()
-        center, side = (low + high) / 2, max(float((high - low).norm()), 1e-9) * 1.02
-        solid = Solid(
-            _halved(
-                voxelize(
-                    shape.transform(translation=-center / side, scale=1 / side), 2 * size
-                ).occupancy
-            ),
-            center,
-            side,
-        )
+        solid = _solid_of_mesh(shape, size)
     else:
         solid = _solid_of_cells(shape, size, name)
     if not bool(solid.cells.any()):
-        raise refuse(
-            name,
-            "a shape that fills at least one cell",
-            "an empty or open one",
-            "Close the mesh, or choose a larger size",
-        )
+        wanted = "a shape that fills at least one cell"
+        do = "Close the mesh, or choose a larger size"
+        raise refuse(name, wanted, "an empty or open one", do)
     return solid
 
 
@@ -81,21 +66,27 @@ def _halved(cells: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool3d(cells[None], 2)[0]
 
 
-def _solid_of_cells(shape: Any, size: int, name: str) -> Solid:
+def _solid_of_mesh(mesh: Mesh, size: int) -> Solid:
+    """A closed mesh, voxelised in a cube around it."""
+    low, high = mesh.bounds()
+    center, side = (low + high) / 2, max(float((high - low).norm()), 1e-9) * 1.02
+    moved = mesh.transform(translation=-center / side, scale=1 / side)
+    return Solid(_halved(voxelize(moved, 2 * size).occupancy), center, side)
+
+
+def _solid_of_cells(shape: VoxelGrid | Tensor, size: int, name: str) -> Solid:
     """A grid, resampled in a cube around its full cells."""
-    full = check_tensor(getattr(shape, "occupancy", shape), name, "d d d", low=0, high=1) > 0.5
-    at = voxel_centers(len(full), full.device)[full]
-    if not len(at):
-        return Solid(full.float(), torch.zeros(3), 1.0)
-    center = (at.amin(0) + at.amax(0)) / 2
-    side = float((at.amax(0) - at.amin(0) + 1 / len(full)).norm()) * 1.02
-    whole = Solid(full.float(), torch.zeros(3), 1.0)
-    eye = torch.eye(3)[None]
-    return Solid(
-        _halved(placed(whole, eye, torch.ones(1), -center[None], side, 2 * size)[0]),
-        center.cpu(),
-        side,
-    )
+    occupancy = shape.occupancy if isinstance(shape, VoxelGrid) else shape
+    full = check_tensor(occupancy, name, "d d d", low=0, high=1) > 0.5
+    places = voxel_centers(len(full), full.device)[full]
+    grid = Solid(full.float(), torch.zeros(3), 1.0)
+    if not len(places):
+        return grid
+    low, high = places.amin(0), places.amax(0)
+    center = (low + high) / 2
+    side = float((high - low + 1 / len(full)).norm()) * 1.02
+    cells = placed(grid, torch.eye(3)[None], torch.ones(1), -center[None], side, 2 * size)[0]
+    return Solid(_halved(cells), center.cpu(), side)
 
 # %% ../../nbs/scores/372_overlap.ipynb #cab3cfc0
 def read_cells(
@@ -114,9 +105,8 @@ def read_cells(
     """
     back = (points - shift[:, None]) @ rotation / scale[:, None, None] * (2 / solid.side)
     cells = solid.cells[None, None].expand(len(rotation), -1, -1, -1, -1)
-    return torch.nn.functional.grid_sample(
-        cells, back.flip(-1)[:, None, None], align_corners=False
-    )[:, 0, 0, 0]  # it wants (z, y, x)
+    places = back.flip(-1)[:, None, None]  # it wants (z, y, x)
+    return torch.nn.functional.grid_sample(cells, places, align_corners=False)[:, 0, 0, 0]
 
 
 def placed(
@@ -132,12 +122,9 @@ def placed(
     solid, rotation, scale, shift: as in `read_cells`.
     side, size: length of the new cube and cells along it.
     """
-    at = voxel_centers(size, solid.cells.device).view(-1, 3) * side
-    return (
-        (read_cells(solid, at, rotation, scale, shift) > 0.5)
-        .float()
-        .view(len(rotation), size, size, size)
-    )
+    centers = voxel_centers(size, solid.cells.device).view(-1, 3) * side
+    full = read_cells(solid, centers, rotation, scale, shift) > 0.5
+    return full.float().view(len(rotation), size, size, size)
 
 # %% ../../nbs/scores/372_overlap.ipynb #d6e07e2d
 def best_shift(
@@ -150,14 +137,12 @@ def best_shift(
     reach: longest translation along an axis, in cells; 0 for none, None for all that leave the two
         in touch.
     """
-    count, total = len(fixed), moved.flatten(1).sum(1) + fixed.sum()
-    reach = count - 1 if reach is None else reach
-    size = count + reach  # enough room that nothing comes back in at the other end
-    product = (
-        torch.fft.rfftn(fixed, (size,) * 3)
-        * torch.fft.rfftn(moved, (size,) * 3, dim=(1, 2, 3)).conj()
-    )
-    both = torch.fft.irfftn(product, (size,) * 3, dim=(1, 2, 3))
+    total = moved.flatten(1).sum(1) + fixed.sum()
+    reach = len(fixed) - 1 if reach is None else reach
+    size = (len(fixed) + reach,) * 3  # so much room that nothing comes back in at the other end
+    goal = torch.fft.rfftn(fixed, size)
+    product = goal * torch.fft.rfftn(moved, size, dim=(1, 2, 3)).conj()
+    both = torch.fft.irfftn(product, size, dim=(1, 2, 3))
     steps = torch.arange(-reach, reach + 1)
     both = both[:, steps][:, :, steps][:, :, :, steps].flatten(1).round()
     iou, k = (both / (total[:, None] - both).clamp(min=1)).max(1)
@@ -165,6 +150,9 @@ def best_shift(
     return iou, torch.stack([k // wide**2, k // wide % wide, k % wide], 1).float() - reach
 
 # %% ../../nbs/scores/372_overlap.ipynb #9fb8a47e
+TURNS = ("vertical", "all", "none")
+
+
 def search_turns(turns: str) -> Float[Tensor, "m 3 3"]:
     """The rotations that the search starts from.
 
@@ -175,16 +163,12 @@ def search_turns(turns: str) -> Float[Tensor, "m 3 3"]:
         return torch.eye(3)[None]
     if turns == "vertical":
         return rotation_y_rad(torch.arange(36) * (math.pi / 18))
-    step = torch.arange(72) + 0.5
-    height, around = (
-        1 - step / 36,
-        step * math.pi * (3 - math.sqrt(5)),
-    )  # a spiral that covers the sphere evenly
-    lean = torch.arccos(height)[:, None]
-    tilted = axis_angle_rad(
-        torch.stack([around.sin(), torch.zeros(72), -around.cos()], 1), lean[:, 0]
-    )
-    return (tilted[:, None] @ rotation_y_rad(torch.arange(24) * (math.pi / 12))).flatten(0, 1)
+    step = torch.arange(72) + 0.5  # along a spiral that covers the sphere evenly
+    around = step * math.pi * (3 - math.sqrt(5))
+    lean = torch.arccos(1 - step / 36)
+    axis = torch.stack([around.sin(), torch.zeros(72), -around.cos()], 1)
+    spins = rotation_y_rad(torch.arange(24) * (math.pi / 12))
+    return (axis_angle_rad(axis, lean)[:, None] @ spins).flatten(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,49 +190,63 @@ class Similarity:
         return mesh.transform(self.rotation, self.translation, self.scale)
 
 # %% ../../nbs/scores/372_overlap.ipynb #68d52197
-Pose = tuple[Tensor, float, Tensor]  # rotation, scale, shift
+class Pose(NamedTuple):
+    """A similarity x -> scale * rotation @ x + shift."""
+
+    rotation: Float[Tensor, "3 3"]
+    scale: float
+    shift: Float[Tensor, "3"]
 
 
-def _moves(pose: Pose, angle: float, factor: float, length: float, turns: str) -> Iterator[Pose]:
+@dataclass(frozen=True)
+class Steps:
+    """How far a pose is moved at a time; 0 keeps a number as it is.
+
+    angle: in radians.  factor: share of the scale.  length: object units.
+    """
+
+    angle: float
+    factor: float
+    length: float
+
+    def times(self, share: float) -> Steps:
+        """Shorter steps."""
+        return Steps(self.angle * share, self.factor * share, self.length * share)
+
+
+def _moves(pose: Pose, steps: Steps, turns: str) -> Iterator[Pose]:
     """A pose and its neighbours, one number changed at a time."""
-    rotation, scale, shift = pose
     axes = {"vertical": (1,), "all": (0, 1, 2), "none": ()}[turns]
+    eye = torch.eye(3)
     yield pose
     for sign in (-1, 1):
         for axis in axes:
-            yield axis_angle_rad(torch.eye(3)[axis], sign * angle) @ rotation, scale, shift
-        if factor > 0:
-            yield rotation, scale * (1 + factor) ** sign, shift
-        if length > 0:
-            yield from (
-                (rotation, scale, shift + sign * length * torch.eye(3)[axis]) for axis in range(3)
-            )
+            turn = axis_angle_rad(eye[axis], sign * steps.angle)
+            yield pose._replace(rotation=turn @ pose.rotation)
+        if steps.factor > 0:
+            yield pose._replace(scale=pose.scale * (1 + steps.factor) ** sign)
+        if steps.length > 0:
+            for axis in range(3):
+                yield pose._replace(shift=pose.shift + sign * steps.length * eye[axis])
 
 # %% ../../nbs/scores/372_overlap.ipynb #fdd7e69a
 def polish(
-    score: Callable[[list[Pose]], Tensor],
-    pose: Pose,
-    angle: float,
-    factor: float,
-    length: float,
-    turns: str,
-    rounds: int = 4,
+    score: Callable[[list[Pose]], Tensor], pose: Pose, steps: Steps, turns: str, rounds: int = 4
 ) -> tuple[float, Pose]:
     """Improves a pose by coordinate steps that are halved when none of them helps.
 
     score: one number per pose, higher is better.
     pose: rotation, scale and shift to start from.
-    angle, factor, length: first steps in radians, as a share of the scale, and in object units; 0
-        keeps a number as it is.
+    steps: the first steps.
     turns: as in `search_turns`.
     rounds: how often the steps are halved.
     Returns the best score and its pose.
     """
     best = -math.inf
     for halving in range(rounds):
-        step = 0.5**halving
+        shorter = steps.times(0.5**halving)
         for _ in range(40):  # a bound; usually a few
-            tried = list(_moves(pose, angle * step, factor * step, length * step, turns))
+            tried = list(_moves(pose, shorter, turns))
             values = score(tried)
             top = int(values.argmax())
             best = float(values[top])
@@ -264,42 +262,41 @@ def _coarse(
     """IoU of every turn and size on a coarse grid, each with its best translation, best first."""
     side = max(fixed.side, float(factors.max()) * moved.side)
     base = placed(fixed, torch.eye(3)[None], torch.ones(1), torch.zeros(1, 3), side, size)[0]
-    rotations = search_turns(turns)
-    pairs = [(r, float(f)) for r in rotations for f in factors]
-    found = []
-    for start in range(0, len(pairs), 64):
-        part = pairs[start : start + 64]
-        cells = placed(
-            moved,
-            torch.stack([r for r, _ in part]),
-            torch.tensor([f for _, f in part]),
-            torch.zeros(len(part), 3),
-            side,
-            size,
-        )
-        iou, steps = best_shift(cells, base, reach)
-        found += [(float(i), (r, f, k * side / size)) for i, (r, f), k in zip(iou, part, steps)]
-    return sorted(found, key=lambda entry: -entry[0])
+    still = torch.zeros(3)
+    poses = [Pose(r, float(f), still) for r in search_turns(turns) for f in factors]
+    tried = []
+    for start in range(0, len(poses), 64):
+        part = poses[start : start + 64]
+        iou, steps = best_shift(placed(moved, *_columns(part), side, size), base, reach)
+        for value, pose, k in zip(iou, part, steps):
+            tried.append((float(value), pose._replace(shift=k * side / size)))
+    return sorted(tried, key=_value, reverse=True)
 
 
+def _columns(poses: list[Pose]) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotations, scales and shifts of many poses as three tensors."""
+    rotations, scales, shifts = zip(*poses)
+    return torch.stack(rotations), torch.tensor(scales), torch.stack(shifts)
+
+
+def _value(entry: tuple[float, Pose]) -> float:
+    """What entries are sorted by."""
+    return entry[0]
+
+# %% ../../nbs/scores/372_overlap.ipynb #c0fb0005
 def _score(moved: Solid, fixed: Solid) -> Callable[[list[Pose]], Tensor]:
     """A function that measures the IoU of poses at the fixed solid's cells; what lies beside them
     is known from the volumes.
     """
-    there = fixed.cells > 0
-    at, full, cell = (
-        voxel_centers(len(fixed.cells))[there] * fixed.side,
-        fixed.cells[there],
-        (fixed.side / len(fixed.cells)) ** 3,
-    )
+    touched = fixed.cells > 0
+    places = voxel_centers(len(fixed.cells))[touched] * fixed.side
+    full = fixed.cells[touched]
+    cell = (fixed.side / len(fixed.cells)) ** 3
 
     def measure(poses: list[Pose]) -> Tensor:
-        rotation, factor, shift = (
-            torch.stack([p[0] for p in poses]),
-            torch.tensor([p[1] for p in poses]),
-            torch.stack([p[2] for p in poses]),
-        )
-        both = torch.minimum(read_cells(moved, at, rotation, factor, shift), full).sum(1) * cell
+        rotation, factor, shift = _columns(poses)
+        read = read_cells(moved, places, rotation, factor, shift)
+        both = torch.minimum(read, full).sum(1) * cell
         return both / (fixed.volume + moved.volume * factor**3 - both)
 
     return measure
@@ -337,29 +334,26 @@ def shape_iou_similarity(
     some = torch.arange(-1, 2.0) * 3 if turns == "all" else torch.arange(-4, 5.0)
     factors = equal * 1.14**some if scale else torch.ones(1)
     starts = _coarse(a, b, turns, factors, 6 * translation, 16 if turns == "all" else 24)
-    steps = (math.pi / (18 if turns == "all" else 36), 0.05 * scale, b.side / 32 * translation)
-    rough, best_first = _score(_thinner(a), _thinner(b)), lambda entry: -entry[0]
-    better = sorted(
-        (
-            polish(rough, pose, *steps, turns, 2)
-            for pose in _apart(starts, 32 if turns == "all" else 4)
-        ),
-        key=best_first,
-    )
-    polished = [
-        polish(_score(a, b), pose, steps[0] / 2, steps[1] / 2, steps[2] / 2, turns, 5)
-        for _, pose in better[:2]
-    ]
-    return _measured(predicted, true, a, b, min(polished, key=best_first)[1], size)
+    angle = math.pi / (18 if turns == "all" else 36)
+    steps = Steps(angle, 0.05 * scale, b.side / 32 * translation)
+    rough, fine = _score(_thinner(a), _thinner(b)), _score(a, b)
+    few = _apart(starts, 32 if turns == "all" else 4)
+    better = [polish(rough, pose, steps, turns, 2) for pose in few]
+    better.sort(key=_value, reverse=True)
+    polished = [polish(fine, pose, steps.times(0.5), turns, 5) for _, pose in better[:2]]
+    _, best = max(polished, key=_value)
+    pair = (predicted, true) if isinstance(predicted, Mesh) and isinstance(true, Mesh) else None
+    return _measured(pair, a, b, best, size)
 
 # %% ../../nbs/scores/372_overlap.ipynb #6d51e0c6
 def _apart(starts: list[tuple[float, Pose]], count: int) -> list[Pose]:
     """The best poses of which no two are turned alike, within 14 degrees."""
     kept: list[Pose] = []
     for _, pose in starts:
-        if len(kept) < count and all(
-            float(geodesic_angle(pose[0], other[0])) > 14 for other in kept
-        ):
+        if len(kept) == count:
+            break
+        gaps = [float(geodesic_angle(pose.rotation, other.rotation)) for other in kept]
+        if all(gap > 14 for gap in gaps):
             kept.append(pose)
     return kept
 
@@ -372,40 +366,33 @@ def _thinner(solid: Solid) -> Solid:
 def _about_origin(solid: Solid) -> Solid:
     """The same cells in a cube around the origin of the object frame."""
     side = 2 * float(solid.center.norm()) + solid.side
-    return Solid(
-        _halved(
-            placed(
-                solid,
-                torch.eye(3)[None],
-                torch.ones(1),
-                solid.center[None],
-                side,
-                2 * len(solid.cells),
-            )[0]
-        ),
-        torch.zeros(3),
-        side,
-    )
+    size = 2 * len(solid.cells)
+    cells = placed(solid, torch.eye(3)[None], torch.ones(1), solid.center[None], side, size)[0]
+    return Solid(_halved(cells), torch.zeros(3), side)
 
-
-def _measured(predicted: Any, true: Any, a: Solid, b: Solid, pose: Pose, size: int) -> Similarity:
+# %% ../../nbs/scores/372_overlap.ipynb #c0fb0007
+def _measured(
+    pair: tuple[Mesh, Mesh] | None, a: Solid, b: Solid, pose: Pose, size: int
+) -> Similarity:
     """The similarity in object coordinates, and the IoU in a cube around both shapes."""
     rotation, factor, shift = pose
-    whole = shift + b.center - factor * rotation @ a.center
+    move = shift + b.center - factor * rotation @ a.center
     side = 2.02 * max(b.side / 2, factor * a.side / 2 + float(shift.norm()))
-    if isinstance(predicted, Mesh) and isinstance(true, Mesh):
-        askew = axis_angle_rad(
-            torch.tensor([0.5, 0.7, 0.3]), 0.6
-        )  # else a whole layer of cells may flip along an upright side
-        pair = [predicted.transform(rotation, whole, factor), true]
-        cells = [
-            voxelize(m.transform(askew / side, -askew @ b.center / side), 2 * size).occupancy > 0.5
-            for m in pair
-        ]
+    if pair is None:
+        still = Pose(torch.eye(3), 1.0, torch.zeros(3))
+        parts = [(a, pose), (b, still)]
+        cells = [placed(solid, *_columns([p]), side, 2 * size)[0] for solid, p in parts]
     else:
-        cells = [
-            placed(s, r[None], torch.tensor([f]), t[None], side, 2 * size)[0] > 0.5
-            for s, r, f, t in ((a, rotation, factor, shift), (b, torch.eye(3), 1.0, torch.zeros(3)))
-        ]
-    iou = float((cells[0] & cells[1]).sum() / (cells[0] | cells[1]).sum().clamp(min=1))
-    return Similarity(iou, rotation, factor, whole)
+        meshes = [pair[0].transform(rotation, move, factor), pair[1]]
+        cells = [_askew(mesh, b.center, side, 2 * size) for mesh in meshes]
+    first, second = cells[0] > 0.5, cells[1] > 0.5
+    iou = float((first & second).sum() / (first | second).sum().clamp(min=1))
+    return Similarity(iou, rotation, factor, move)
+
+
+def _askew(mesh: Mesh, center: Tensor, side: float, size: int) -> Tensor:
+    """A mesh's cells in a cube that stands askew: else a whole layer of cells may flip along an
+    upright side.
+    """
+    turn = axis_angle_rad(torch.tensor([0.5, 0.7, 0.3]), 0.6)
+    return voxelize(mesh.transform(turn / side, -turn @ center / side), size).occupancy

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from ..conventions import check_number, refuse
 
 # %% auto #0
-__all__ = ['Table', 'summarise', 'evaluate']
+__all__ = ['Values', 'Table', 'summarise', 'Measurable', 'Levelled', 'Countable', 'evaluate']
 
 # %% ../../nbs/scores/373_tables.ipynb #5415ff81
 @dataclass
@@ -57,58 +57,55 @@ class Table:
         return _as_html(self)
 
 # %% ../../nbs/scores/373_tables.ipynb #75fc5aea
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     """One value as short text."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None:
         return "–"
-    return (
-        f"{value:.3g}"
-        if isinstance(value, float) and abs(value) < 1000
-        else f"{value:.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if not isinstance(value, float):
+        return str(value)
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _grid(table: Table) -> list[list[str]]:
+    """All cells as text, the names of the columns first."""
+    rows = [[_cell(row.get(column)) for column in table.columns] for row in table.rows]
+    return [table.columns, *rows]
 
 
 def _as_text(table: Table) -> str:
     """The table in fixed-width letters."""
-    grid = [table.columns, *[[_cell(row.get(c)) for c in table.columns] for row in table.rows]]
-    widths = [max(len(line[i]) for line in grid) for i in range(len(table.columns))]
-    lines = [
-        "  ".join(
-            text.ljust(w) if i == 0 else text.rjust(w)
-            for i, (text, w) in enumerate(zip(line, widths))
-        )
-        for line in grid
-    ]
-    rule = ["-" * len(lines[0])] if lines[0] else []
-    return "\n".join(
-        [
-            *([table.title] if table.title else []),
-            lines[0],
-            *rule,
-            *lines[1:],
-            *([table.note] if table.note else []),
-        ]
-    )
+    grid, lines = _grid(table), []
+    widths = [max(map(len, column)) for column in zip(*grid)]
+    for row in grid:
+        first = row[0].ljust(widths[0]) if row else ""
+        others = [text.rjust(width) for text, width in zip(row[1:], widths[1:])]
+        lines.append("  ".join([first, *others]))
+    if lines[0]:
+        lines.insert(1, "-" * len(lines[0]))
+    if table.title:
+        lines.insert(0, table.title)
+    return "\n".join([*lines, table.note] if table.note else lines)
+
+# %% ../../nbs/scores/373_tables.ipynb #c0fa0001
+def _html_row(tag: str, texts: list[str]) -> str:
+    """One line of a table; the first column to the left, the others to the right."""
+    cells = []
+    for place, text in enumerate(texts):
+        style = f"padding:2px 10px;text-align:{'right' if place else 'left'}"
+        cells.append(f'<{tag} style="{style}">{html.escape(text)}</{tag}>')
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _as_html(table: Table) -> str:
     """The table as HTML that follows the page's own colours."""
-    tag = lambda name, text, style="": (
-        f'<{name} style="padding:2px 10px;text-align:{style or "right"}">{html.escape(text)}</{name}>'
-    )
-    side = lambda i: "left" if i == 0 else "right"
-    head = "".join(tag("th", c, side(i)) for i, c in enumerate(table.columns))
-    body = "".join(
-        "<tr>"
-        + "".join(tag("td", _cell(row.get(c)), side(i)) for i, c in enumerate(table.columns))
-        + "</tr>"
-        for row in table.rows
-    )
+    head, *rows = _grid(table)
+    body = "".join(_html_row("td", row) for row in rows)
     caption = f"<caption>{html.escape(table.title)}</caption>" if table.title else ""
     note = f"<p><small>{html.escape(table.note)}</small></p>" if table.note else ""
-    return f'<table style="border-collapse:collapse">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}'
+    inner = f"{caption}<thead>{_html_row('th', head)}</thead><tbody>{body}</tbody>"
+    return f'<table style="border-collapse:collapse">{inner}</table>{note}'
 
 # %% ../../nbs/scores/373_tables.ipynb #e7f41e67
 def summarise(values: Tensor | Sequence[float]) -> dict[str, float | int]:
@@ -125,7 +122,37 @@ def summarise(values: Tensor | Sequence[float]) -> dict[str, float | int]:
     return {"mean": float(x.mean()), "± s.e.": error, "median": float(x.median()), "items": len(x)}
 
 # %% ../../nbs/scores/373_tables.ipynb #66a52969
-def evaluate(system: Any, data: Any, *, limit: int | None = None, references: bool = True) -> Table:
+Values = Mapping[str, Tensor | float]
+
+
+class Measurable(Protocol):
+    """Anything that can measure itself on data."""
+
+    def evaluate(self, data: Any, /) -> Values:
+        """Metric to one value per item, or to a single number."""
+
+
+@runtime_checkable
+class Levelled(Protocol):
+    """Anything that can name levels to compare its values with."""
+
+    def reference_levels(self, data: Any, /) -> Values:
+        """Level to one value per item, or to a single number."""
+
+
+class Countable(Protocol):
+    """Data of which `evaluate` can take the first items."""
+
+    def __len__(self) -> int:
+        """How many items there are."""
+
+    def subset(self, indices: Tensor, /) -> Countable:
+        """Some of them."""
+
+
+def evaluate(
+    system: Measurable, data: Countable, *, limit: int | None = None, references: bool = True
+) -> Table:
     """The paper's metrics of a system on a collection, as a table.
 
     system: any system of this library.
@@ -140,15 +167,12 @@ def evaluate(system: Any, data: Any, *, limit: int | None = None, references: bo
     if len(data) == 0:
         raise refuse("data", "at least one item", "an empty collection")
     rows = _rows(system.evaluate(data))
-    if references and hasattr(system, "reference_levels"):
-        rows += [
-            {**row, "metric": f"  level: {row['metric']}"}
-            for row in _rows(system.reference_levels(data))
-        ]
-    name = f"{type(system).__name__} on {len(data)} items"
-    return Table(rows, title=name)
+    if references and isinstance(system, Levelled):
+        for row in _rows(system.reference_levels(data)):
+            rows.append({**row, "metric": f"  level: {row['metric']}"})
+    return Table(rows, title=f"{type(system).__name__} on {len(data)} items")
 
 
-def _rows(values: Mapping[str, Tensor | float]) -> list[dict[str, Any]]:
+def _rows(values: Values) -> list[dict[str, Any]]:
     """A line per metric."""
     return [{"metric": name, **summarise(torch.as_tensor(v))} for name, v in values.items()]

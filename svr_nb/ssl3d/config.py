@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..training.system import ConfigBase
+from ..training.config import ConfigBase
 from ..conventions import check_choice
 from .cycle_consistency import pose_weights, recon_weights
 from ..training.stages import Stage, constant

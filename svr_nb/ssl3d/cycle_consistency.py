@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..conventions import check_choice, check_number, check_tensor, refuse
-from ..losses.pictures import affinity_points, angle_loss, image_loss, mask_bce
+from ..losses.silhouettes import affinity_points, image_loss, mask_bce
+from ..losses.clouds import angle_loss
 from ..render.soft_points import splat_features, splat_mask
 from .frame import project
 

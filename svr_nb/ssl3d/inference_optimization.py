@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..conventions import check_number, refuse
-from ..losses.pictures import chamfer_loss, image_loss, symmetry_loss
+from ..losses.clouds import chamfer_loss, symmetry_loss
+from ..losses.silhouettes import image_loss
 from .cycle_consistency import draw_cloud, mask_loss
 
 # %% auto #0

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..losses.pictures import image_loss, symmetry_loss
+from ..losses.silhouettes import image_loss
+from ..losses.clouds import symmetry_loss
 from .config import SSL3DConfig
 from svr_nb.ssl3d.cycle_consistency import (
     draw_cloud,

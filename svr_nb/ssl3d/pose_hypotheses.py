@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..conventions import check_number, check_tensor
-from ..losses.pictures import image_loss, mask_bce
+from ..losses.silhouettes import image_loss, mask_bce
 from .cycle_consistency import draw_cloud
 
 # %% auto #0

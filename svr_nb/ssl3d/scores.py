@@ -14,7 +14,7 @@ from torch import Tensor
 from ..cameras.rotations import geodesic_angle
 from ..cameras.projections import orbit
 from ..conventions import check_tensor, seeded
-from ..losses.pictures import image_loss
+from ..losses.silhouettes import image_loss
 from ..scores.metrics import align_rotation, chamfer, emd, mask_iou, pose_error, unit_box
 from ..render.soft_points import splat_features
 from ..shapes.points import draw_indices, fit_rotation, nearest

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..conventions import check_tensor, seeded
-from ..losses.pictures import safe_sqrt
+from ..losses.silhouettes import safe_sqrt
 from ..scores.metrics import CHAMFER, chamfer, emd, precision_recall, voxel_iou
 from ..shapes.fields import marching_cubes
 from ..shapes.points import draw_indices, icp, nearest, sample_surface

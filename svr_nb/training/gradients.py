@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ from ..conventions import CheckpointError, SvrError, describe, refuse
 from .stages import Stage, Weight
 
 # %% auto #0
-__all__ = ['group_total', 'NotFinite', 'Optimizers', 'optimizer_tensors', 'restore_optimizers', 'group_gradients', 'loss_values',
-           'gradient_norms']
+__all__ = ['group_total', 'Grouped', 'NotFinite', 'Optimizers', 'optimizer_tensors', 'restore_optimizers', 'group_gradients',
+           'loss_values', 'gradient_norms']
 
 # %% ../../nbs/training/452_gradients.ipynb #4b273c91
 def group_total(
@@ -32,13 +32,27 @@ def group_total(
     """
     unknown = sorted(set(weights) - set(losses))
     if unknown:
-        raise refuse(
-            "weights", f"names among the losses {', '.join(sorted(losses))}", ", ".join(unknown)
-        )
-    values = {name: w(progress) if callable(w) else w for name, w in weights.items()}
-    return torch.stack([value * losses[name] for name, value in values.items()]).sum()
+        known = f"names among the losses {', '.join(sorted(losses))}"
+        raise refuse("weights", known, ", ".join(unknown))
+    terms = []
+    for name, weight in weights.items():
+        value = weight(progress) if callable(weight) else weight
+        terms.append(value * losses[name])
+    return torch.stack(terms).sum()
 
 # %% ../../nbs/training/452_gradients.ipynb #21bd70fb
+class Grouped(Protocol):
+    """What the optimisers ask of a system: who learns together, and what the parameters are
+    called.
+    """
+
+    def parameter_groups(self) -> Mapping[str, list[nn.Parameter]]:
+        """Group name to parameters."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """As every `nn.Module` has it."""
+
+
 class NotFinite(SvrError, ArithmeticError):
     """Training met a NaN or an infinity; `tensor` names it, `step` says when."""
 
@@ -51,16 +65,9 @@ class NotFinite(SvrError, ArithmeticError):
 
 def _norm(grads: list[Tensor]) -> Tensor:
     """Norm of all gradients together."""
-    return (
-        torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads]))
-        if grads
-        else torch.zeros(())
-    )
-
-
-def _names(system: nn.Module) -> dict[int, str]:
-    """Parameter identity to its name in the system."""
-    return {id(p): name for name, p in system.named_parameters(remove_duplicate=True)}
+    if not grads:
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads]))
 
 # %% ../../nbs/training/452_gradients.ipynb #c14841be
 class Optimizers:
@@ -70,28 +77,20 @@ class Optimizers:
     stage: learning rates, weight decay and which groups take part.
     """
 
-    def __init__(self, system: Any, stage: Stage) -> None:
+    def __init__(self, system: Grouped, stage: Stage) -> None:
         groups = system.parameter_groups()
         missing = sorted(set(stage.weights) - set(groups))
         if missing:
             raise refuse("weights", f"groups among {', '.join(groups)}", ", ".join(missing))
-        self.stage, self.names = stage, _names(system)
+        self.stage = stage
+        self.names = {id(p): name for name, p in system.named_parameters()}
         self.params = {g: [p for p in groups[g] if p.requires_grad] for g in stage.weights}
-        self.adam = {
-            g: torch.optim.Adam(self._split(g), lr=1.0, betas=stage.betas, foreach=False)
-            for g in self.params
-            if self.params[g]
-        }
-
-    def _split(self, group: str) -> list[dict[str, Any]]:
-        """Parameters of a group, put together by weight decay."""
-        decay = self.stage.weight_decay
-        table = decay if isinstance(decay, Mapping) else {group: decay}
-        by_decay: dict[float, list[nn.Parameter]] = {}
-        for p in self.params[group]:
-            kind = "conv" if p.ndim > 2 else "linear" if p.ndim == 2 else ""
-            by_decay.setdefault(float(table.get(kind, table.get(group, 0.0))), []).append(p)
-        return [{"params": params, "weight_decay": value} for value, params in by_decay.items()]
+        self.adam: dict[str, torch.optim.Adam] = {}
+        for group, params in self.params.items():
+            if params:
+                parts = _by_decay(params, stage, group)
+                adam = torch.optim.Adam(parts, lr=1.0, betas=stage.betas, foreach=False)
+                self.adam[group] = adam
 
     def step(self, gradients: Mapping[str, list[Tensor | None]], step: int) -> None:
         """Moves every group along its own gradients."""
@@ -105,18 +104,30 @@ class Optimizers:
             self.adam[group].step()
             self.adam[group].zero_grad(set_to_none=True)
 
+
+def _by_decay(params: list[nn.Parameter], stage: Stage, group: str) -> list[dict[str, Any]]:
+    """Parameters of a group, put together by weight decay."""
+    decay = stage.weight_decay
+    table = decay if isinstance(decay, Mapping) else {group: decay}
+    kinds = {0: "", 1: "", 2: "linear"}
+    by_decay: dict[float, list[nn.Parameter]] = {}
+    for p in params:
+        value = table.get(kinds.get(p.ndim, "conv"), table.get(group, 0.0))
+        by_decay.setdefault(float(value), []).append(p)
+    return [{"params": some, "weight_decay": value} for value, some in by_decay.items()]
+
 # %% ../../nbs/training/452_gradients.ipynb #a47d676e
 def optimizer_tensors(optimizers: Optimizers) -> dict[str, Tensor]:
     """Adam's state as tensors named "group/parameter/quantity".
 
     optimizers: whose state.
     """
-    return {
-        f"{g}/{optimizers.names[id(p)]}/{key}": value
-        for g, adam in optimizers.adam.items()
-        for p, state in adam.state.items()
-        for key, value in state.items()
-    }
+    tensors = {}
+    for group, adam in optimizers.adam.items():
+        for p, state in adam.state.items():
+            for quantity, value in state.items():
+                tensors[f"{group}/{optimizers.names[id(p)]}/{quantity}"] = value
+    return tensors
 
 
 def restore_optimizers(optimizers: Optimizers, tensors: Mapping[str, Tensor]) -> None:
@@ -126,30 +137,24 @@ def restore_optimizers(optimizers: Optimizers, tensors: Mapping[str, Tensor]) ->
     tensors: from `optimizer_tensors`.
     Raises CheckpointError for the state of a parameter that is not there.
     """
+    by_name: dict[str, nn.Parameter] = {}
+    for group, params in optimizers.params.items():
+        by_name |= {f"{group}/{optimizers.names[id(p)]}": p for p in params}
     for full, value in tensors.items():
-        group, rest = full.split("/", 1)
-        name, key = rest.rsplit("/", 1)
-        found = [p for p in optimizers.params.get(group, []) if optimizers.names[id(p)] == name]
-        if not found:
-            raise refuse(
-                "optimizer", "state of this system's parameters", full, "", CheckpointError
-            )
-        optimizers.adam[group].state[found[0]][key] = (
-            value.clone() if key == "step" else value.to(found[0])
-        )
+        name, _, quantity = full.rpartition("/")
+        if name not in by_name:
+            wanted = "state of this system's parameters"
+            raise refuse("optimizer", wanted, full, "", CheckpointError)
+        group, p = name.partition("/")[0], by_name[name]
+        kept = value.clone() if quantity == "step" else value.to(p)
+        optimizers.adam[group].state[p][quantity] = kept
 
 # %% ../../nbs/training/452_gradients.ipynb #58a08113
 def group_gradients(
-    system: Any,
-    losses: Mapping[str, Tensor],
-    stage: Stage,
-    optimizers: Optimizers,
-    step: int,
-    total_step: int,
+    losses: Mapping[str, Tensor], stage: Stage, optimizers: Optimizers, step: int, total_step: int
 ) -> tuple[dict[str, list[Tensor | None]], dict[str, float]]:
     """Every active group's gradient of its own total, from one forward pass.
 
-    system: the system that computed the losses.
     losses: name to scalar with a graph.
     stage: weights, cadence and clipping.
     optimizers: knows the groups' parameters.
@@ -159,47 +164,49 @@ def group_gradients(
     "|grad| group".
     Raises NotFinite that names the first parameter whose gradient is not finite.
     """
-    totals = {
-        g: group_total(losses, stage.weights[g], step / max(1, stage.steps))
-        for g in stage.active(step)
-    }
+    progress = step / max(1, stage.steps)
+    active = stage.active(step)
+    totals = {group: group_total(losses, stage.weights[group], progress) for group in active}
     result: dict[str, list[Tensor | None]] = {}
     norms: dict[str, float] = {}
-    for g, total in totals.items():
-        params = optimizers.params[g]
+    for group, total in totals.items():
+        params = optimizers.params[group]
         if not total.requires_grad or not params:
             continue
-        grads: list[Tensor | None] = list(
-            torch.autograd.grad(
-                total, params, retain_graph=g != list(totals)[-1], allow_unused=True
-            )
-        )
-        norm = _norm([x for x in grads if x is not None])
-        norms[f"|grad| {g}"] = float(norm)
-        if not math.isfinite(norms[f"|grad| {g}"]):
-            _blame(params, grads, optimizers.names, g, total_step)
-        if stage.clip is not None and norms[f"|grad| {g}"] > stage.clip:
-            grads = [None if x is None else x * (stage.clip / norm) for x in grads]
-        result[g] = grads
+        more = group != active[-1]
+        grads = torch.autograd.grad(total, params, retain_graph=more, allow_unused=True)
+        norm = _norm([grad for grad in grads if grad is not None])
+        norms[f"|grad| {group}"] = float(norm)
+        if not math.isfinite(float(norm)):
+            raise _blame(params, grads, optimizers.names, group, total_step)
+        result[group] = _clipped(grads, norm, stage.clip)
     return result, norms
+
+# %% ../../nbs/training/452_gradients.ipynb #c0f30005
+def _clipped(
+    grads: tuple[Tensor | None, ...], norm: Tensor, clip: float | None
+) -> list[Tensor | None]:
+    """Gradients of the same direction whose norm is at most `clip`."""
+    if clip is None or float(norm) <= clip:
+        return list(grads)
+    return [None if grad is None else grad * (clip / norm) for grad in grads]
 
 
 def _blame(
     params: list[nn.Parameter],
-    grads: list[Tensor | None],
+    grads: tuple[Tensor | None, ...],
     names: Mapping[int, str],
     group: str,
     step: int,
-) -> None:
-    """Raises for the first parameter whose gradient is not finite."""
+) -> NotFinite:
+    """The error for the first parameter whose gradient is not finite."""
     for p, grad in zip(params, grads):
         if grad is not None and not bool(torch.isfinite(grad).all()):
-            raise NotFinite(
-                f"gradient of {names[id(p)]} (group {group})",
-                step,
-                "The weights are still those of the step before.",
-            )
-    raise NotFinite(f"gradient norm of group {group}", step, "Lower the learning rate or set clip.")
+            advice = "The weights are still those of the step before."
+            return NotFinite(f"gradient of {names[id(p)]} (group {group})", step, advice)
+    return NotFinite(
+        f"gradient norm of group {group}", step, "Lower the learning rate or set clip."
+    )
 
 # %% ../../nbs/training/452_gradients.ipynb #b9e5789d
 def loss_values(losses: Mapping[str, Tensor], step: int) -> dict[str, float]:
@@ -210,27 +217,22 @@ def loss_values(losses: Mapping[str, Tensor], step: int) -> dict[str, float]:
     Raises NotFinite that names the first loss that is NaN or infinite; InputError for one that is
     not a scalar.
     """
+    if not losses:
+        return {}
     for name, loss in losses.items():
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise refuse(f"losses[{name!r}]", "a scalar tensor", describe(loss))
-    numbers = (
-        torch.stack([loss.detach().double().reshape(()) for loss in losses.values()]).tolist()
-        if losses
-        else []
-    )
-    values = dict(zip(losses, numbers))
+    scalars = [loss.detach().double().reshape(()) for loss in losses.values()]
+    values = dict(zip(losses, torch.stack(scalars).tolist()))
     for name, value in values.items():
         if not math.isfinite(value):
-            raise NotFinite(
-                f"loss {name}",
-                step,
-                "The weights are still those of the step before; look at this step's batch.",
-            )
+            advice = "The weights are still those of the step before; look at this step's batch."
+            raise NotFinite(f"loss {name}", step, advice)
     return values
 
 # %% ../../nbs/training/452_gradients.ipynb #13ccdf94
 def gradient_norms(
-    system: Any, losses: Mapping[str, Tensor], stage: Stage, progress: float = 0.0
+    system: Grouped, losses: Mapping[str, Tensor], stage: Stage, progress: float = 0.0
 ) -> dict[str, dict[str, float]]:
     """How hard each weighted loss pulls on each group: the norm of its own gradient.
 
@@ -240,15 +242,13 @@ def gradient_norms(
     progress: share of the stage that is done.
     Returns group -> loss -> norm.
     """
-    found: dict[str, dict[str, float]] = {}
+    norms: dict[str, dict[str, float]] = {group: {} for group in stage.weights}
     for group, weights in stage.weights.items():
         params = [p for p in system.parameter_groups()[group] if p.requires_grad]
-        for name in weights:
-            total = group_total(losses, {name: weights[name]}, progress)
-            grads = (
-                torch.autograd.grad(total, params, retain_graph=True, allow_unused=True)
-                if total.requires_grad
-                else []
-            )
-            found.setdefault(group, {})[name] = float(_norm([g for g in grads if g is not None]))
-    return found
+        for name, weight in weights.items():
+            total = group_total(losses, {name: weight}, progress)
+            grads: tuple[Tensor | None, ...] = ()
+            if total.requires_grad:
+                grads = torch.autograd.grad(total, params, retain_graph=True, allow_unused=True)
+            norms[group][name] = float(_norm([grad for grad in grads if grad is not None]))
+    return norms

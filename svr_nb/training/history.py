@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 # %% auto #0
 __all__ = ['Columns', 'History', 'running_mean', 'draw_history']
@@ -69,32 +72,35 @@ class History(Columns):
     probes: list[tuple[int, str, str, float]] = field(default_factory=list)
     seconds: float = 0.0
 
-    def restore(self, tensors: Mapping[str, Tensor], order: list[str], probes: list[Any]) -> None:
+    def restore(
+        self,
+        tensors: Mapping[str, Tensor],
+        order: Sequence[str],
+        probes: Iterable[tuple[int, str, str, float]],
+    ) -> None:
         """Takes over the rows saved in a checkpoint, with the columns in their old order."""
         self.columns = {name: tensors[name].tolist() for name in order}
         self.step = max(map(len, self.columns.values()), default=0)
-        self.probes = [tuple(row) for row in probes]
+        self.probes = [(step, group, loss, norm) for step, group, loss, norm in probes]
+
+    def summary(self) -> str:
+        """The run in one line."""
+        return f"{self.step} steps, {self.stopped or 'running'}, {self.seconds:.1f} s"
 
     def __repr__(self) -> str:
-        rows = [
-            f"{name:>24} {self.first(name):12.4g} -> {self.last(name):.4g}" for name in self.columns
-        ]
-        return "\n".join(
-            [f"History: {self.step} steps, {self.stopped or 'running'}, {self.seconds:.1f} s"]
-            + rows
-        )
+        lines = [f"History: {self.summary()}"]
+        for name in self.columns:
+            lines.append(f"{name:>24} {self.first(name):12.4g} -> {self.last(name):.4g}")
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{n}</td><td>{self.first(n):.4g}</td><td>{self.last(n):.4g}</td></tr>"
-            for n in self.columns
-        )
-        return (
-            f"<p>{self.step} steps, {self.stopped or 'running'}, {self.seconds:.1f} s</p>"
-            f"<table><tr><th>loss</th><th>first</th><th>last 20</th></tr>{rows}</table>"
-        )
+        rows = ["<tr><th>loss</th><th>first</th><th>last 20</th></tr>"]
+        for name in self.columns:
+            values = f"<td>{self.first(name):.4g}</td><td>{self.last(name):.4g}</td>"
+            rows.append(f"<tr><td>{name}</td>{values}</tr>")
+        return f"<p>{self.summary()}</p><table>{''.join(rows)}</table>"
 
-    def show(self, names: list[str] | None = None, smooth: int = 20) -> Any:
+    def show(self, names: list[str] | None = None, smooth: int = 20) -> matplotlib.figure.Figure:
         """A figure of the curves; see `draw_history`."""
         return draw_history(self, names, smooth)
 
@@ -107,12 +113,16 @@ def running_mean(values: list[float], width: int) -> np.ndarray:
     """
     numbers = np.asarray(values, dtype=float)
     valid = np.isfinite(numbers)
-    total, count = np.cumsum(np.where(valid, numbers, 0)), np.cumsum(valid)
-    total[width:], count[width:] = total[width:] - total[:-width], count[width:] - count[:-width]
+    total = np.cumsum(np.where(valid, numbers, 0))
+    count = np.cumsum(valid)
+    total[width:] = total[width:] - total[:-width]
+    count[width:] = count[width:] - count[:-width]
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def draw_history(history: History, names: list[str] | None = None, smooth: int = 20) -> Any:
+def draw_history(
+    history: History, names: list[str] | None = None, smooth: int = 20
+) -> matplotlib.figure.Figure:
     """Draws loss curves, faint as measured and bold as running means, with the stages as bands.
 
     history: what `fit` returned.
@@ -128,24 +138,13 @@ def draw_history(history: History, names: list[str] | None = None, smooth: int =
         axes.plot(history.columns[name], color=f"C{index % 10}", alpha=0.25, lw=0.8)
         axes.plot(running_mean(history.columns[name], smooth), color=f"C{index % 10}", label=name)
     for index, (name, first, steps) in enumerate(history.stages):
-        axes.axvspan(
-            first,
-            min(first + steps, max(history.step, first)),
-            color="0.5",
-            alpha=0.12 * (index % 2),
-            lw=0,
-        )
+        last = min(first + steps, max(history.step, first))
+        axes.axvspan(first, last, color="0.5", alpha=0.12 * (index % 2), lw=0)
         if first < history.step:
-            axes.text(
-                first,
-                1.0,
-                f" {name}",
-                transform=axes.get_xaxis_transform(),
-                va="bottom",
-                fontsize=8,
-            )
+            above = axes.get_xaxis_transform()
+            axes.text(first, 1.0, f" {name}", transform=above, va="bottom", fontsize=9)
     axes.set(xlabel="step", ylabel="loss", yscale="log")
-    axes.legend(fontsize=8, ncols=2)
+    axes.legend(fontsize=9, ncols=2)
     figure.tight_layout()
     plt.close(figure)
     return figure

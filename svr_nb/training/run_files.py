@@ -67,25 +67,16 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
     path = Path(path)
     if path.suffix in PICKLES:
-        raise refuse(
-            path.name,
-            "a .safetensors file",
-            "a pickle, which can run any program when opened",
-            "Ask for the weights as safetensors, or convert them in a place you can afford to lose",
-            CheckpointError,
-        )
+        got = "a pickle, which can run any program when opened"
+        do = "Ask for the weights as safetensors, or convert them in a place you can afford to lose"
+        raise refuse(path.name, "a .safetensors file", got, do, CheckpointError)
     if not path.is_file():
         raise refuse(path.name, "a file of weights", f"nothing at {path}", "", CheckpointError)
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise refuse(
-            path.name,
-            "a whole safetensors file",
-            f"a damaged one ({error})",
-            "Restore or download it again",
-            CheckpointError,
-        ) from error
+        got, do = f"a damaged one ({error})", "Restore or download it again"
+        raise refuse(path.name, "a whole safetensors file", got, do, CheckpointError) from error
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
@@ -96,17 +87,15 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
     """
     from safetensors.torch import save
 
-    write_bytes(
-        path,
-        save(
-            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        ),
-    )
+    copies = {}
+    for name, tensor in tensors.items():
+        copies[name] = tensor.detach().cpu().contiguous().clone()
+    write_bytes(path, save(copies))
 
 # %% ../../nbs/training/454_run_files.ipynb #f453e67d
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """One whole checkpoint of a run: a step number, a state of plain values, and files of tensors."""
+    """One whole checkpoint: a step number, a state of plain values, and files of tensors."""
 
     step: int
     state: dict[str, Any]
@@ -144,7 +133,8 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, keep: int = 2) -> None:
-        self.path, self.keep = Path(path), max(1, int(keep))
+        self.path = Path(path)
+        self.keep = max(1, int(keep))
         if self.path.exists() and not self.path.is_dir():
             raise refuse("out", "a folder", f"the file {self.path}", "", InputError)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -160,15 +150,16 @@ class RunFolder:
 
     def latest(self) -> Snapshot | None:
         """The newest checkpoint that is whole; damaged ones are passed over."""
-        return next(
-            (found for step in reversed(self.steps()) if (found := _whole(self.folder(step)))), None
-        )
+        for step in reversed(self.steps()):
+            snapshot = _whole(self.folder(step))
+            if snapshot is not None:
+                return snapshot
+        return None
 
     def clear(self) -> None:
         """Removes all checkpoints of the run; other files stay."""
-        for entry in [self.folder(step) for step in self.steps()] + list(
-            self.path.glob(".step-*~")
-        ):
+        finished = [self.folder(step) for step in self.steps()]
+        for entry in [*finished, *self.path.glob(".step-*~")]:
             shutil.rmtree(entry, ignore_errors=True)
 
     def save(
@@ -189,7 +180,8 @@ def _save_step(
     """Fill a hidden folder, flush it, rename it, then drop what is no longer needed."""
     for stale in run.path.glob(".step-*~"):
         shutil.rmtree(stale, ignore_errors=True)
-    hidden, final = run.path / f".step-{step:09d}~", run.folder(step)
+    hidden = run.path / f".step-{step:09d}~"
+    final = run.folder(step)
     hidden.mkdir()
     for name, named in tensors.items():
         write_tensors(hidden / f"{name}.safetensors", named)

@@ -73,11 +73,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         check_number(self.steps, "steps", 0, integer=True)
-        for name, value in {
-            "batch": self.batch,
-            **{f"every[{k!r}]": v for k, v in self.every.items()},
-        }.items():
-            check_number(value, name, 1, integer=True)
+        check_number(self.batch, "batch", 1, integer=True)
+        for group, turn in self.every.items():
+            check_number(turn, f"every[{group!r}]", 1, integer=True)
         if not self.weights:
             raise refuse("weights", "at least one group of losses", "none")
 
@@ -87,9 +85,8 @@ class Stage:
 
     def rate(self, group: str, step: int) -> float:
         """A group's learning rate at a step of the stage."""
-        return (self.lr[group] if isinstance(self.lr, Mapping) else self.lr) * self.schedule(
-            step, self.steps
-        )
+        base = self.lr[group] if isinstance(self.lr, Mapping) else self.lr
+        return base * self.schedule(step, self.steps)
 
 # %% ../../nbs/training/451_stages.ipynb #9139bfc0
 def _plain(value: Any) -> Any:
@@ -100,8 +97,15 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    inner = getattr(value, "func", value)
-    return f"{getattr(inner, '__name__', type(value).__name__)}{_plain(getattr(value, 'keywords', {})) or ''}"
+    return _named(value)
+
+
+def _named(function: Any) -> str:
+    """A function by its name, with the arguments that `functools.partial` fixed."""
+    inner = getattr(function, "func", function)
+    name = getattr(inner, "__name__", type(function).__name__)
+    fixed = getattr(function, "keywords", {})
+    return f"{name}{_plain(fixed)}" if fixed else name
 
 
 def describe_stage(stage: Stage) -> dict[str, Any]:

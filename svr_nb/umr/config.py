@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..training.system import ConfigBase
+from ..training.config import ConfigBase
 from ..conventions import check_choice
 from ..training.stages import Stage, hyperbolic, ramp
 from .camera_hypotheses import CHOICES, HEADS

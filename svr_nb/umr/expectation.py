@@ -16,7 +16,8 @@ from torch import Tensor
 from ..cameras.projections import WeakPerspective
 from ..conventions import check_tensor, refuse
 from ..data.framing import Windows, cut_window, object_windows
-from ..losses.pictures import edge_length_loss, flatten_loss, soft_iou
+from ..losses.smoothness import edge_length_loss, flatten_loss
+from ..losses.silhouettes import soft_iou
 from ..render.fast_mesh import nearest_faces
 from ..render.soft_mesh import SoftRender, soft_rasterize
 from ..cameras.rotations import quaternion_multiply

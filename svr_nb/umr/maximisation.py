@@ -15,7 +15,7 @@ from torch import Tensor
 from ..cameras.projections import WeakPerspective
 from ..conventions import pixel_centers, refuse
 from ..data.framing import Windows
-from ..losses.pictures import soft_iou
+from ..losses.silhouettes import soft_iou
 from ..render.soft_mesh import soft_rasterize, visible_faces
 from ..shapes.mesh import Mesh
 from svr_nb.shapes.uv import (

@@ -23,7 +23,7 @@ from svr_nb.conventions import (
     seeded,
 )
 from ..data.natural_look import blurred
-from ..losses.pictures import distance_field
+from ..losses.silhouettes import distance_field
 from ..networks.features import FEATURE_BACKENDS, FeatureNet
 
 # %% auto #0

@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..training.system import ConfigBase, Portable
+from ..training.config import ConfigBase
+from ..training.system import Portable
 from svr_nb.conventions import (
     check_choice,
     check_number,

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..conventions import check_number, check_tensor, refuse
-from ..losses.pictures import soft_iou
+from ..losses.silhouettes import soft_iou
 from ..shapes.mesh import Mesh
 from ..shapes.triangles import uniform_laplacian
 from ..shapes.uv import face_labels_from_map, vertex_labels_from_faces

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..conventions import check_choice, check_number, check_tensor, refuse
-from ..losses.pictures import distance_field
+from ..losses.silhouettes import distance_field
 from ..render.soft_mesh import SoftRender, face_centroids, visible_faces
 from ..shapes.mesh import Mesh
 from ..shapes.uv import SymmetricSphere, sample_texture, sphere_uv

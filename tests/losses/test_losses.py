@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from svr_nb.losses import pictures as L
+from svr_nb import losses as L
 from svr_nb.conventions import InputError, rand, seeded
 from svr_nb.shapes.mesh import icosphere
 

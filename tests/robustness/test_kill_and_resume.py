@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from svr_nb.training import run_files as run_folders
-from svr_nb.training.system import ConfigBase, SystemBase
+from svr_nb.training.config import ConfigBase
+from svr_nb.training.system import SystemBase
 from svr_nb.training.run_files import RunFolder
 from svr_nb.networks.encoders import Mlp, fresh_weights
 from svr_nb.training.stages import Stage, cosine, ramp

@@ -304,7 +304,7 @@ def test_align_rotation_never_reflects(generator):
             lambda: M.apk(
                 torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), torch.ones(1, 2), 1.0, torch.zeros(1, 3)
             ),
-            "true, visible",
+            "confidence, tried",
         ),
         (lambda: M.precision_recall_curve(torch.zeros(0), torch.zeros(0)), "confidence"),
         (lambda: M.precision_recall_curve(torch.zeros(2), torch.zeros(3)), "correct"),

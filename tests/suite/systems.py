@@ -1,5 +1,8 @@
 """The systems that the common suite checks: for each one a very small configuration and a few items
 to work on.
+
+mypy reads this file: every `small_...` below promises a `System`, which is how the five classes are
+compared with the Protocol.
 """
 
 from __future__ import annotations
@@ -7,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import svr_nb as svr
+from svr_nb.data.collection import Collection
+from svr_nb.lem.config import drawings, photographs
+from svr_nb.training.system import System
 
 
 @dataclass(frozen=True)
@@ -19,28 +24,28 @@ class Entry:
     blind: stages that learn from shapes alone and look at no image."""
 
     name: str
-    make: Callable[[int], Any]
-    data: Callable[[], Any]
+    make: Callable[[int], System]
+    data: Callable[[], Collection]
     category: str
     blind: tuple[str, ...] = ()
 
 
 @lru_cache
-def few_cars():
+def few_cars() -> Collection:
     return svr.data.samples("car", split="train", count=6, size=32, seed=3)
 
 
-def small_ssl3d(seed: int = 0):
+def small_ssl3d(seed: int = 0) -> System:
     config = replace(svr.SSL3D.Config.tiny(), image_size=32, points=64, steps=6, batch=3)
     return svr.SSL3D(config, seed=seed)
 
 
 @lru_cache
-def few_birds():
+def few_birds() -> Collection:
     return svr.data.samples("bird", split="train", count=6, size=48, seed=3, part_map=True)
 
 
-def small_umr(seed: int = 0):
+def small_umr(seed: int = 0) -> svr.UMR:
     config = replace(
         svr.UMR.Config.tiny(),
         image_size=32,
@@ -60,11 +65,8 @@ def small_umr(seed: int = 0):
 
 
 @lru_cache
-def few_drawings():
+def few_drawings() -> Collection:
     """Drawings with shapes, and beside each of them an unlabelled photograph."""
-    from svr_nb.data.collection import Collection
-    from svr_nb.lem.config import drawings, photographs
-
     drawn = drawings(count=6, size=32, seed=3, voxels=16).fields
     seen = photographs(count=6, size=32, seed=3, voxels=0).fields["image"]
     return Collection(
@@ -72,7 +74,7 @@ def few_drawings():
     )
 
 
-def small_lem(seed: int = 0):
+def small_lem(seed: int = 0) -> System:
     config = replace(
         svr.LEM.Config.tiny(),
         image_size=32,
@@ -94,7 +96,7 @@ def small_lem(seed: int = 0):
     return svr.LEM(config, seed=seed)
 
 
-def small_tars(seed: int = 0):
+def small_tars(seed: int = 0) -> System:
     config = replace(
         svr.TARS.Config.tiny(),
         image_size=32,
@@ -118,7 +120,7 @@ def small_tars(seed: int = 0):
     return svr.TARS(config, seed=seed)
 
 
-def small_agt(seed: int = 0):
+def small_agt(seed: int = 0) -> System:
     umr = small_umr().config
     config = svr.AGT.Config.of(
         umr,

@@ -13,6 +13,9 @@ from PIL import Image
 import svr_nb as svr
 from svr_nb.conventions import CheckpointError, SvrError, seeded
 from svr_nb.result.reconstruction import Reconstruction
+from svr_nb.training.loop import Moment, make_batch
+from svr_nb.training.stages import Stage
+from svr_nb.training.system import BeforeEpoch, BeforeStage, Collection, System
 
 from .elsewhere import other_device
 from .systems import SYSTEMS, Entry
@@ -87,16 +90,48 @@ def test_losses_are_finite_scalars(entry):
         assert value.ndim == 0 and torch.isfinite(value), name
 
 
+def jolt(system: System) -> None:
+    """Moves all weights a little, so that nothing is at its best any more."""
+    with torch.no_grad():
+        for group in system.parameter_groups().values():
+            for number, p in enumerate(group):
+                p += 1e-2 * torch.randn(p.shape, generator=seeded(9, number))
+
+
+def begin(system: System, data: Collection, stage: Stage, number: int) -> dict:
+    """Calls the hooks that open a stage; a batch from its middle, in which every group learns."""
+    if isinstance(system, BeforeStage):
+        system.before_stage(data, stage, seeded(0, 2, number))
+    if isinstance(system, BeforeEpoch):
+        system.before_epoch(data, stage, 0, seeded(0, 3, number, 0))
+    moment = Moment(seed=0, stage=number, step=stage.steps // 2, total=9)
+    batch = make_batch(data, stage, moment, torch.device("cpu"))
+    return {**batch, "progress": 0.5, "groups": tuple(stage.weights)}
+
+
+def pull(loss: torch.Tensor, params: list) -> float:
+    """Sum of absolute values of a loss's gradient."""
+    if not loss.requires_grad:
+        return 0.0
+    grads = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
+    return sum(float(grad.abs().sum()) for grad in grads if grad is not None)
+
+
 def test_every_weighted_loss_reaches_its_group(entry):
-    system = entry.make(0)
-    stage = system.stages()[0]
-    losses = system.losses(batch_of(entry), stage)
-    for group, weights in stage.weights.items():
-        total = sum(weight * losses[name] for name, weight in weights.items())
-        grads = torch.autograd.grad(
-            total, system.parameter_groups()[group], retain_graph=True, allow_unused=True
-        )
-        assert any(g is not None and bool(g.abs().sum() > 0) for g in grads), group
+    """Each loss alone, in every stage, moves each group that the stage tells it to."""
+    system, silent = entry.make(0), []
+    for number, stage in enumerate(system.stages()):  # a stage builds on what those before it left
+        batch = begin(system, entry.data(), stage, number)
+        jolt(system)
+        losses, groups = system.losses(batch, stage), system.parameter_groups()
+        for group, weights in stage.weights.items():
+            params = [p for p in groups[group] if p.requires_grad]
+            assert params, f"{stage.name}: nothing in {group} can learn"
+            for name in weights:
+                size = pull(losses[name], params)
+                if not (0 < size < float("inf")):
+                    silent.append(f"{stage.name}: {name} pulls on {group} with {size}")
+    assert not silent, "\n".join(silent)
 
 
 def test_losses_depend_on_the_image(entry):

@@ -8,9 +8,12 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,7 +30,7 @@ from svr_nb.training.gradients import (
 from svr_nb.training.history import History, draw_history, running_mean
 from svr_nb.training.run_files import RunFolder
 from svr_nb.training.stages import Stage, constant, cosine, describe_stage, hyperbolic, ramp
-from svr_nb.training.loop import batch_indices, fit, make_batch
+from svr_nb.training.loop import Moment, batch_indices, fit, make_batch
 
 
 class Line:
@@ -84,6 +87,11 @@ class Toy(nn.Module):
 
 run = partial(fit, progress=False, device="cpu")
 same = lambda a, b: all(torch.equal(x, b.state_dict()[k]) for k, x in a.state_dict().items())
+
+
+def first_batch(stage: Stage) -> dict:
+    """What the first step of a run sees."""
+    return make_batch(Line(), stage, Moment(0, 0, 0, 0), torch.device("cpu"))
 
 
 # --- stages ---
@@ -146,7 +154,8 @@ def test_an_epoch_shows_every_sample_once():
 
 def test_batch_depends_on_the_numbers_alone():
     stage, data = Toy()._stages[0], {"a": Line(20), "b": Line(7)}
-    one, two = (make_batch(data, stage, 1, 0, 9, 9, torch.device("cpu")) for _ in range(2))
+    moment = Moment(seed=1, stage=0, step=9, total=9)
+    one, two = (make_batch(data, stage, moment, torch.device("cpu")) for _ in range(2))
     assert torch.equal(one["a"]["x"], two["a"]["x"]) and torch.equal(
         one["b"]["index"], two["b"]["index"]
     )
@@ -159,13 +168,9 @@ def test_batch_depends_on_the_numbers_alone():
 
 def test_each_group_follows_its_own_total():
     toy = Toy()
-    stage, batch = (
-        toy._stages[0],
-        make_batch(Line(), toy._stages[0], 0, 0, 0, 0, torch.device("cpu")),
-    )
-    grads, norms = group_gradients(
-        toy, toy.losses(batch, stage), stage, Optimizers(toy, stage), 0, 0
-    )
+    stage = toy._stages[0]
+    batch = first_batch(stage)
+    grads, norms = group_gradients(toy.losses(batch, stage), stage, Optimizers(toy, stage), 0, 0)
     losses = toy.losses(batch, stage)
     expected = torch.autograd.grad(-losses["pull"], toy.other, retain_graph=True)[0]
     assert torch.equal(grads["other"][0], expected) and norms["|grad| other"] == pytest.approx(
@@ -177,7 +182,7 @@ def test_each_group_follows_its_own_total():
 
 def test_probe_measures_each_loss():
     toy = Toy()
-    batch = make_batch(Line(), toy._stages[0], 0, 0, 0, 0, torch.device("cpu"))
+    batch = first_batch(toy._stages[0])
     norms = gradient_norms(toy, toy.losses(batch, toy._stages[0]), toy._stages[0])
     assert (
         set(norms["line"]) == {"fit", "pull"} and norms["line"]["fit"] > norms["line"]["pull"] > 0
@@ -200,8 +205,8 @@ def test_probing_changes_no_bit():
 def test_clip_bounds_the_gradient():
     toy = Toy(clip=1e-3)
     stage = toy._stages[0]
-    losses = toy.losses(make_batch(Line(), stage, 0, 0, 0, 0, torch.device("cpu")), stage)
-    grads, norms = group_gradients(toy, losses, stage, Optimizers(toy, stage), 0, 0)
+    losses = toy.losses(first_batch(stage), stage)
+    grads, norms = group_gradients(losses, stage, Optimizers(toy, stage), 0, 0)
     assert (
         torch.stack([g.norm() for g in grads["line"]]).norm().item()
         == pytest.approx(1e-3, rel=1e-4)
@@ -386,22 +391,43 @@ def test_empty_collection_is_refused():
         run(Toy(), Line(0))
 
 
-def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
-    toy, whole = Toy(), Toy()
-    with pytest.raises(KeyboardInterrupt):
-        run(
-            toy,
-            Line(),
-            out=tmp_path,
-            on_step=lambda step, losses: os.kill(os.getpid(), signal.SIGINT) if step == 7 else None,
-        )
-    assert (
-        RunFolder(tmp_path).latest().step == 7
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's parent ignores it
+from tests.training.test_loop import Line, Toy, run
+
+def press(step, losses):
+    if step == 7:
+        os.kill(os.getpid(), signal.SIGINT)
+
+try:
+    run(Toy(), Line(), out=sys.argv[1], on_step=press)
+except KeyboardInterrupt:
+    print("interrupted", signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+@pytest.mark.parametrize("parent", ["terminal", "background"])
+def test_ctrl_c_finishes_the_step_and_saves(tmp_path, parent):
+    """In a process of its own, also where the parent ignores Ctrl-C."""
+    ignore = (
+        (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if parent != "terminal" else None
     )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        preexec_fn=ignore,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["interrupted", "True"], done.stdout + done.stderr
+    assert RunFolder(tmp_path).latest().step == 7
+    resumed, whole = Toy(), Toy()
     run(whole, Line())
-    run(toy, Line(), out=tmp_path)
-    assert same(toy, whole)
+    history = run(resumed, Line(), out=tmp_path)
+    assert same(resumed, whole) and history.step == 30 and len(resumed.seen) == 23
 
 
 def test_interrupt_inside_a_step_does_not_save_half_of_it(tmp_path):

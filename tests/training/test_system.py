@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from svr_nb.training import system as C
+import svr_nb as svr
 from svr_nb.conventions import CheckpointError, InputError
+from svr_nb.training import system as C
+from svr_nb.training.config import ConfigBase, config_from_dict
 from svr_nb.training.run_files import RunFolder, read_tensors, write_bytes, write_tensors
 
 
@@ -29,7 +31,7 @@ class Small(C.SystemBase):
     """A system as small as can be."""
 
     @dataclasses.dataclass(frozen=True)
-    class Config(C.ConfigBase):
+    class Config(ConfigBase):
         width: int = 3
         widths: tuple[int, ...] = (4, 5)
         span: tuple[float, float] = (-1.0, 1.0)
@@ -81,16 +83,29 @@ def test_config_survives_json(width, widths, name, flag, number):
         ({"name": 5}, "name"),
         ({"inner": 3}, "inner"),
         ({"widths": [1, "x"]}, r"widths\[1\]"),
-        ({"inner": {"sizes": [[1]]}}, "sizes"),
+        ({"inner": {"sizes": [[1]]}}, r"config.inner.sizes\[0\]"),
+        ({"inner": {"size": 1}}, "config.inner.*unknown size"),
+        ({"rates": {"a": "fast"}}, r"rates\[a\]"),
+        ({"rates": [1.0]}, "rates"),
     ],
 )
 def test_wrong_config_names_the_field(values, word):
     with pytest.raises(CheckpointError, match=word):
-        C.config_from_dict(Small.Config, values)
+        config_from_dict(Small.Config, values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Needy:
+    size: int
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(CheckpointError, match="size"):
+        config_from_dict(Needy, {})
 
 
 def test_an_integer_may_stand_for_a_float():
-    assert C.config_from_dict(Small.Config, {"span": [0, 1]}).span == (0.0, 1.0)
+    assert config_from_dict(Small.Config, {"span": [0, 1]}).span == (0.0, 1.0)
 
 
 def test_wrong_kind_of_config_is_refused():
@@ -126,9 +141,15 @@ def test_loading_a_folder_needs_no_network(tmp_path, monkeypatch):
     Small.from_pretrained(str(tmp_path))
 
 
-def test_the_base_class_finds_the_right_system(tmp_path):
+def test_the_base_class_finds_the_right_system():
+    folder = C._shipped_folder() / "tars-chair"
+    assert type(C.SystemBase.from_pretrained(folder)) is svr.TARS
+
+
+def test_the_base_class_does_not_load_unknown_systems(tmp_path):
     saved(tmp_path)
-    assert type(C.SystemBase.from_pretrained(tmp_path)) is Small
+    with pytest.raises(InputError, match="one of ssl3d, umr, agt, tars, lem"):
+        C.SystemBase.from_pretrained(tmp_path)
 
 
 def test_card_says_what_it_is(tmp_path):
@@ -250,11 +271,34 @@ def test_load_lists_what_there_is():
     assert all("-" in name for name in C.shipped())
 
 
-def test_unknown_system_is_refused():
-    assert C.system_class("SMALL") is Small
-    for name in ("nosuch", "os", "../x", ""):
-        with pytest.raises(InputError, match="system"):
-            C.system_class(name)
+# --- which systems there are ---
+
+
+def test_exactly_the_five_systems_are_known():
+    assert sorted(C.SYSTEMS) == ["agt", "lem", "ssl3d", "tars", "umr"]
+    for name in C.SYSTEMS:
+        kind = C.system_class(name)
+        assert kind is getattr(svr, name.upper()) and kind is C.system_class(name.upper())
+        assert kind.__module__ == f"svr_nb.{name}.system" and issubclass(kind, C.SystemBase)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nosuch", "os", "../x", "", "small", "systembase", "portable", "_networks", "_answering"],
+)
+def test_nothing_else_is_a_system(name):
+    for known in C.SYSTEMS:
+        C.system_class(known)  # whatever their modules define beside them
+    with pytest.raises(InputError, match="system: expected one of ssl3d, umr, agt, tars, lem"):
+        C.system_class(name)
+
+
+def test_a_subclass_does_not_replace_a_system():
+    before = C.system_class("umr")
+    mine = type("UMR", (before,), {"__module__": "somewhere.else"})
+    assert mine.__name__ == "UMR" and C.system_class("umr") is before
+    tiny = type("TARS", (Small,), {"Config": Small.Config})
+    assert tiny.__name__ == "TARS" and C.system_class("tars") is svr.TARS
 
 
 # --- run folders ---
