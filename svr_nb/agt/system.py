@@ -154,14 +154,7 @@ class _Losing(_Teaching):
         """
         c, generator = self.config, batch["generator"]
         view = crop_view(
-            batch["image"],
-            batch["mask"],
-            None,
-            c.image_size,
-            c.fill,
-            jitter=c.jitter,
-            flips=c.flips,
-            generator=generator,
+            batch["image"], batch["mask"], None, c.image_size, c.fill, c.jitter, c.flips, generator
         )
         p = self.predict_view(view, int(self.active))
         seen, texels = seen_losses(self, p, view, self.variance_maps(view))

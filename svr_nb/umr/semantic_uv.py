@@ -185,7 +185,7 @@ def soft_centroids(maps: Float[Tensor, "b p h w"]) -> Float[Tensor, "b p 2"]:
 
 # %% ../../nbs/umr/601_semantic_uv.ipynb #02908b44
 def _part_weights(count: int, form: str, like: Tensor) -> Tensor:
-    """One weight per part: all 1, or in the released form 5 for the first and last and 0 between."""
+    """One weight per part: all 1; in the released form 5 for the first and last, else 0."""
     check_choice(form, "form", FORMS)
     if form == "paper":
         return torch.ones(count).to(like)
