@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -38,14 +38,12 @@ def object_position(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
     mask: silhouettes in [0, 1]; an empty one gives zeros.
     """
     mask = check_tensor(mask, "mask", "b 1 h w", low=0.0, high=1.0)
-    weight, grid = mask[:, 0, :, :, None], pixel_centers(mask.shape[2], mask.shape[3]).to(mask)
+    weight = mask[:, 0, :, :, None]
+    grid = pixel_centers(mask.shape[2], mask.shape[3]).to(mask)
     total = weight.sum((1, 2), keepdim=True)
     away = grid - (grid * weight).sum((1, 2), keepdim=True) / total.clamp(min=1)
-    spread = (
-        ((away.square() * weight).sum((1, 2), keepdim=True) / total.clamp(min=1))
-        .sqrt()
-        .clamp(min=1 / mask.shape[2])
-    )
+    variance = (away.square() * weight).sum((1, 2), keepdim=True) / total.clamp(min=1)
+    spread = variance.sqrt().clamp(min=1 / mask.shape[2])
     return torch.where(total > 0, away / spread, 0.0).permute(0, 3, 1, 2)
 
 # %% ../../nbs/umr/602_part_cues.ipynb #133b7f6c
@@ -54,27 +52,25 @@ def object_shape(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 6 h w"]:
 
     mask: silhouettes in [0, 1].
     Returns the distance to the outline in units of the root of the object's area; the share of
-    object in Gaussian
-    neighbourhoods of 2, 4 and 7 pixels (at 64); and for 3 and 6 pixels how much more of it is above
-    than below.
+    object in Gaussian neighbourhoods of 2, 4 and 7 pixels (at 64); and for 3 and 6 pixels how much
+    more of it is above than below.
     """
     mask = check_tensor(mask, "mask", "b 1 h w", low=0.0, high=1.0)
     pixel = mask.shape[2] / 64
-    near = lambda sigma: blurred(mask[:, 0], sigma * pixel)[:, None]
-    inner = (
-        4
-        * distance_field(1 - (mask > 0.5).to(mask))
-        / mask.sum((1, 2, 3), keepdim=True).clamp(min=1).sqrt()
-    )
-    higher = []
-    for sigma in (3, 6):
-        step, wide = (
-            max(1, round(sigma * pixel)),
-            F.pad(near(sigma), (0, 0, mask.shape[2], mask.shape[2]), mode="replicate"),
-        )
-        rows = torch.arange(mask.shape[2]) + mask.shape[2]
-        higher.append(wide[:, :, rows - step] - wide[:, :, rows + step])
-    return torch.cat([inner, near(2), near(4), near(7), *higher], 1)
+    size = mask.sum((1, 2, 3), keepdim=True).clamp(min=1).sqrt()
+    inner = 4 * distance_field(1 - (mask > 0.5).to(mask)) / size
+    shares = [blurred(mask[:, 0], sigma * pixel)[:, None] for sigma in (2, 4, 7)]
+    higher = [_more_above(mask, sigma * pixel) for sigma in (3, 6)]
+    return torch.cat([inner, *shares, *higher], 1)
+
+
+def _more_above(mask: Tensor, sigma: float) -> Tensor:
+    """How much more object there is sigma pixels above a place than below it (b, 1, h, w)."""
+    height, step = mask.shape[2], max(1, round(sigma))
+    near = blurred(mask[:, 0], sigma)[:, None]
+    tall = F.pad(near, (0, 0, height, height), mode="replicate")
+    rows = torch.arange(height) + height
+    return tall[:, :, rows - step] - tall[:, :, rows + step]
 
 # %% ../../nbs/umr/602_part_cues.ipynb #3ab3fbab
 def object_color(
@@ -87,27 +83,25 @@ def object_color(
     """
     image, mask = _same_size(image, mask)
     sigma = 1.2 * mask.shape[2] / 64
-    smooth = lambda x: blurred(x.flatten(0, 1), sigma).unflatten(0, x.shape[:2])
-    color, count = (
-        smooth(image * mask) / smooth(mask).clamp(min=1e-3),
-        mask.sum((2, 3), keepdim=True).clamp(min=1),
-    )
+    color = _smooth(image * mask, sigma) / _smooth(mask, sigma).clamp(min=1e-3)
+    count = mask.sum((2, 3), keepdim=True).clamp(min=1)
     away = color - (color * mask).sum((2, 3), keepdim=True) / count
-    return away / (((away.square() * mask).sum((2, 3), keepdim=True) / count).sqrt() + 0.05)
+    variance = (away.square() * mask).sum((2, 3), keepdim=True) / count
+    return away / (variance.sqrt() + 0.05)
+
+
+def _smooth(pictures: Tensor, sigma: float) -> Tensor:
+    """Every channel of a batch, blurred."""
+    return blurred(pictures.flatten(0, 1), sigma).unflatten(0, pictures.shape[:2])
 
 
 def _same_size(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Pictures and their silhouettes, checked against each other."""
-    image, mask = (
-        check_tensor(image, "image", "b 3 h w", low=0.0, high=1.0),
-        check_tensor(mask, "mask", "b 1 h w", low=0.0, high=1.0),
-    )
+    image = check_tensor(image, "image", "b 3 h w", low=0.0, high=1.0)
+    mask = check_tensor(mask, "mask", "b 1 h w", low=0.0, high=1.0)
     if image.shape[2:] != mask.shape[2:] or len(image) != len(mask):
-        raise refuse(
-            "mask",
-            f"one silhouette of {tuple(image.shape[2:])} pixels per image, {len(image)}",
-            f"shape {tuple(mask.shape)}",
-        )
+        wanted = f"one silhouette of {tuple(image.shape[2:])} pixels per image, {len(image)}"
+        raise refuse("mask", wanted, f"shape {tuple(mask.shape)}")
     return image, mask
 
 # %% ../../nbs/umr/602_part_cues.ipynb #a73d6385
@@ -124,15 +118,17 @@ def feature_maps(
     """
     image, mask = _same_size(image, mask)
     net = FeatureNet(backend)
+    lots = []
     with torch.no_grad():
-        parts = [
-            [net.maps(a * m)[level] for level in levels]
-            for a, m in zip(image.split(32), mask.split(32))
-        ]
-    maps = [torch.cat(level) for level in zip(*parts)]
-    return torch.cat(
-        [F.interpolate(x, image.shape[2:], mode="bilinear", align_corners=False) for x in maps], 1
-    )
+        for some, own_mask in zip(image.split(32), mask.split(32)):
+            every = net.maps(some * own_mask)
+            lots.append([every[level] for level in levels])
+    size = image.shape[2:]
+    wide = []
+    for level in zip(*lots):
+        maps = torch.cat(level)
+        wide.append(F.interpolate(maps, size, mode="bilinear", align_corners=False))
+    return torch.cat(wide, 1)
 
 
 def standardized(
@@ -147,7 +143,8 @@ def standardized(
     own = values.permute(0, 2, 3, 1)[mask[:, 0] > 0.5]
     if len(own) < 2:
         raise refuse("mask", "silhouettes with at least two pixels in all", f"{len(own)}")
-    mean, spread = own.mean(0)[:, None, None], own.std(0).clamp(min=1e-4)[:, None, None]
+    mean = own.mean(0)[:, None, None]
+    spread = own.std(0).clamp(min=1e-4)[:, None, None]
     values = (values - mean) / spread
     if keep is None or keep >= values.shape[1]:
         return values
@@ -191,15 +188,15 @@ class Cues:
     @classmethod
     def paper(cls) -> Cues:
         """Features of VGG-19 after relu 5_2 and 5_4 (needs its weights)."""
-        return cls(0.0, 0.0, 0.0, 0.0, 1.0, "vgg19", (4, 5), 0, True)
+        only_maps = cls(along=0.0, shape=0.0, color=0.0, backend="vgg19", levels=(4, 5))
+        return replace(only_maps, keep=0, raw=True)
 
     def __post_init__(self) -> None:
-        for name in ("across", "along", "shape", "color", "maps"):
-            check_number(getattr(self, name), name, 0.0, 100.0)
+        names = ("across", "along", "shape", "color", "maps")
+        weights = [check_number(getattr(self, name), name, 0.0, 100.0) for name in names]
         check_choice(self.backend, "backend", FEATURE_BACKENDS)
-        if not any((self.across, self.along, self.shape, self.color, self.maps)) or (
-            self.raw and not self.maps
-        ):
+        used = bool(self.maps) if self.raw else any(weights)
+        if not used:
             raise refuse("cues", "at least one with a weight above 0 (the maps, if raw)", str(self))
 
 # %% ../../nbs/umr/602_part_cues.ipynb #8f2f790b
@@ -234,11 +231,8 @@ def one_sidedness(mask: Float[Tensor, "b 1 h w"]) -> float:
     place = object_position(mask).permute(0, 2, 3, 1)
     bins = ((place + 3) / 6 * 24).long()
     inside = (mask[:, 0] > 0.5) & (bins >= 0).all(-1) & (bins < 24).all(-1)
-    heat = (
-        torch.zeros(24 * 24)
-        .index_add_(0, (bins[..., 1] * 24 + bins[..., 0])[inside], torch.ones(int(inside.sum())))
-        .reshape(24, 24)
-    )
+    cells = (bins[..., 1] * 24 + bins[..., 0])[inside]
+    heat = torch.zeros(24 * 24).index_add_(0, cells, torch.ones(len(cells))).reshape(24, 24)
     return float((heat - heat.flip(1)).abs().sum() / (2 * heat.sum().clamp(min=1)))
 
 
@@ -248,11 +242,8 @@ def choose_cues(mask: Float[Tensor, "b 1 h w"], threshold: float = 0.2) -> Cues:
     mask: silhouettes of a collection, best 50 or more.
     threshold: of `one_sidedness`.
     """
-    return (
-        Cues.one_side()
-        if one_sidedness(mask) > check_number(threshold, "threshold", 0, 1)
-        else Cues.all_sides()
-    )
+    lopsided = one_sidedness(mask) > check_number(threshold, "threshold", 0, 1)
+    return Cues.one_side() if lopsided else Cues.all_sides()
 
 # %% ../../nbs/umr/602_part_cues.ipynb #8707372a
 def cluster_centers(
@@ -260,6 +251,7 @@ def cluster_centers(
     mask: Float[Tensor, "b 1 h w"],
     count: int,
     seed: int = 0,
+    *,
     starts: int = 3,
     steps: int = 25,
     pixels: int = 6000,
@@ -268,30 +260,43 @@ def cluster_centers(
     first cue.
 
     cues: from `pixel_cues`.  mask: silhouettes.
-    count: how many centres.  seed: of chance.  starts, steps: how long to search.  pixels: how many
-        of them take part.
+    count: how many centres.  seed: of chance.
+    starts, steps: how long to search.  pixels: how many of them take part.
     """
     own = cues.permute(0, 2, 3, 1)[mask[:, 0] > 0.5]
     if len(own) < check_number(count, "count", 1, 64, integer=True):
         raise refuse("mask", f"at least {count} object pixels", f"{len(own)}")
-    generator, best, least = seeded(seed), own[:count], float("inf")
+    generator = seeded(seed)
+    best, least = own[:count], float("inf")
     own = own[torch.randperm(len(own), generator=generator)[:pixels]]
     for _ in range(starts):
-        centers = own[torch.randint(len(own), (1,), generator=generator)]
-        while len(centers) < count:
-            odds = torch.cdist(own, centers).amin(1).square() + 1e-9
-            centers = torch.cat([centers, own[torch.multinomial(odds, 1, generator=generator)]])
+        centers = _far_apart(own, count, generator)
         for _ in range(steps):
-            member = F.one_hot(torch.cdist(own, centers).argmin(1), count).to(own)
-            centers = torch.where(
-                member.sum(0)[:, None] > 0,
-                member.T @ own / member.sum(0)[:, None].clamp(min=1),
-                centers,
-            )
+            centers = _means_of_members(own, centers)
         error = float(torch.cdist(own, centers).amin(1).square().mean())
         if error < least:
             best, least = centers, error
     return best[best[:, 0].argsort()]
+
+
+def _far_apart(
+    own: Float[Tensor, "n c"], count: int, generator: torch.Generator
+) -> Float[Tensor, "p c"]:
+    """Vectors drawn one by one, each with odds that grow with its distance from those before."""
+    centers = own[torch.randint(len(own), (1,), generator=generator)]
+    while len(centers) < count:
+        odds = torch.cdist(own, centers).amin(1).square() + 1e-9
+        centers = torch.cat([centers, own[torch.multinomial(odds, 1, generator=generator)]])
+    return centers
+
+
+def _means_of_members(
+    own: Float[Tensor, "n c"], centers: Float[Tensor, "p c"]
+) -> Float[Tensor, "p c"]:
+    """One step of k-means; a centre without members stays where it is."""
+    member = F.one_hot(torch.cdist(own, centers).argmin(1), len(centers)).to(own)
+    counts = member.sum(0)[:, None]
+    return torch.where(counts > 0, member.T @ own / counts.clamp(min=1), centers)
 
 
 def nearest_center(
@@ -302,9 +307,8 @@ def nearest_center(
     cues, mask: of some pictures.  centers: from `cluster_centers`.
     """
     away = torch.cdist(cues.permute(0, 2, 3, 1).flatten(1, 2), centers[None])
-    return F.one_hot(away.argmin(2), len(centers)).permute(0, 2, 1).unflatten(2, cues.shape[2:]).to(
-        cues
-    ) * (mask > 0.5)
+    member = F.one_hot(away.argmin(2), len(centers)).permute(0, 2, 1)
+    return member.unflatten(2, cues.shape[2:]).to(cues) * (mask > 0.5)
 
 # %% ../../nbs/umr/602_part_cues.ipynb #45fd5ff8
 def part_agreement(
@@ -315,34 +319,29 @@ def part_agreement(
     maps, true: part maps; the largest channel of a pixel is its label.
     mask: silhouettes; only pixels inside them with a true label count.
     Returns the share of pixels that agree, the mean intersection over union of the true parts, and
-    for each true part
-    the number of its partner, or -1.
+    for each true part the number of its partner, or -1.
     """
     from scipy.optimize import linear_sum_assignment
 
-    maps, true = check_tensor(maps, "maps", "b p h w"), check_tensor(true, "true", "b q h w")
+    maps = check_tensor(maps, "maps", "b p h w")
+    true = check_tensor(true, "true", "b q h w")
     if maps.shape[2:] != true.shape[2:] or len(maps) != len(true):
-        raise refuse(
-            "true",
-            f"{len(maps)} maps of {tuple(maps.shape[2:])} pixels",
-            f"shape {tuple(true.shape)}",
-        )
+        wanted = f"{len(maps)} maps of {tuple(maps.shape[2:])} pixels"
+        raise refuse("true", wanted, f"shape {tuple(true.shape)}")
     valid = (mask[:, 0] > 0.5) & (true.sum(1) > 0.5)
     if not bool(valid.any()):
         raise InputError(
             "mask: expected pixels with a true label inside the silhouettes, got none."
         )
     p, q = maps.shape[1], true.shape[1]
-    table = (
-        torch.bincount((maps.argmax(1) * q + true.argmax(1))[valid], minlength=p * q)
-        .reshape(p, q)
-        .float()
-    )
+    pairs = (maps.argmax(1) * q + true.argmax(1))[valid]
+    table = torch.bincount(pairs, minlength=p * q).reshape(p, q).float()
     rows, columns = (torch.as_tensor(x) for x in linear_sum_assignment(-table.numpy()))
     partner = torch.full((q,), -1).index_put((columns,), rows)
-    union = table.sum(1)[rows] + table.sum(0)[columns] - table[rows, columns]
-    shared = torch.zeros(q).index_put((columns,), table[rows, columns] / union.clamp(min=1))
-    return float(table[rows, columns].sum() / table.sum()), float(shared.mean()), partner
+    agreed = table[rows, columns]
+    union = table.sum(1)[rows] + table.sum(0)[columns] - agreed
+    shared = torch.zeros(q).index_put((columns,), agreed / union.clamp(min=1))
+    return float(agreed.sum() / table.sum()), float(shared.mean()), partner
 
 # %% ../../nbs/umr/602_part_cues.ipynb #2e8f936e
 def reference_agreement(

@@ -28,10 +28,8 @@ def concentration_loss(maps: Float[Tensor, "b p h w"], least: float = 0.5) -> Te
     Source: SCOPS, geometric concentration.
     """
     maps = check_tensor(maps, "maps", "b p h w")
-    away = (
-        pixel_centers(maps.shape[2], maps.shape[3]).to(maps)
-        - soft_centroids(maps)[:, :, None, None]
-    )
+    grid = pixel_centers(maps.shape[2], maps.shape[3]).to(maps)
+    away = grid - soft_centroids(maps)[:, :, None, None]
     total = maps.sum((2, 3))
     variance = (maps * away.square().sum(-1)).sum((2, 3)) / total.clamp(min=1e-6)
     return (variance * (total.detach() > least)).sum(1).mean()
@@ -65,28 +63,23 @@ def semantic_loss(
     """How badly the parts' shared vectors explain the features: squared distance per pixel, summed
     over channels.
 
-    maps: part probabilities without the background.  features: non-negative, from `positive_halves`
-        or a network.
+    maps: part probabilities without the background.
+    features: non-negative, from `positive_halves` or a network.
     basis: one vector per part; its negative entries count as 0.  mask: silhouettes.
     whole: whether pixels outside count too, with features 0 there, so that parts must stay inside
-        by themselves (the
-        paper's form); else the parts are brought to add up to 1 and only the inside counts.
+        by themselves (the paper's form); else the parts are brought to add up to 1 and only the
+        inside counts.
     Source: SCOPS, semantic consistency.
     """
     if len(basis) != maps.shape[1] or basis.shape[1] != features.shape[1]:
-        raise refuse(
-            "basis",
-            f"{maps.shape[1]} vectors of {features.shape[1]} numbers",
-            f"shape {tuple(basis.shape)}",
-        )
-    explained = torch.einsum(
-        "bphw,pc->bchw", maps if whole else within(maps, (mask > 0).to(mask)), basis.clamp(min=0)
-    )
+        wanted = f"{maps.shape[1]} vectors of {features.shape[1]} numbers"
+        raise refuse("basis", wanted, f"shape {tuple(basis.shape)}")
+    parts = maps if whole else within(maps, (mask > 0).to(mask))
+    explained = torch.einsum("bphw,pc->bchw", parts, basis.clamp(min=0))
     if whole:
         return (features * mask - explained).square().sum(1).mean()
-    return ((features - explained).square().sum(1, keepdim=True) * mask).sum() / mask.sum().clamp(
-        min=1
-    )
+    square = (features - explained).square().sum(1, keepdim=True)
+    return (square * mask).sum() / mask.sum().clamp(min=1)
 
 # %% ../../nbs/umr/603_part_losses.ipynb #dc78b44e
 def orthonormal_loss(basis: Float[Tensor, "p c"]) -> Tensor:
@@ -115,24 +108,28 @@ def _bending(side: int, height: int, width: int) -> Tensor:
     """Matrix (h w, side^2): displacement of every pixel by thin-plate splines from the
     displacements of a lattice.
     """
-    knots, grid = (
-        pixel_centers(side, side).reshape(-1, 2).double(),
-        pixel_centers(height, width).reshape(-1, 2).double(),
-    )
-    kernel = lambda a: (square := torch.cdist(a, knots).square().clamp(min=1e-12)) * square.log()
-    plane = lambda a: torch.cat([torch.ones(len(a), 1), a], 1).double()
-    corner = torch.zeros(3, 3).double()
-    system = torch.cat(
-        [torch.cat([kernel(knots), plane(knots)], 1), torch.cat([plane(knots).T, corner], 1)]
-    )
-    solved = torch.linalg.inv(system)[:, : side * side]
-    return (torch.cat([kernel(grid), plane(grid)], 1) @ solved).float()
+    knots = pixel_centers(side, side).reshape(-1, 2).double()
+    grid = pixel_centers(height, width).reshape(-1, 2).double()
+    above = _spline_terms(knots, knots)
+    below = torch.cat([above[:, -3:].T, torch.zeros(3, 3).double()], 1)
+    solved = torch.linalg.inv(torch.cat([above, below]))[:, : side * side]
+    return (_spline_terms(grid, knots) @ solved).float()
+
+
+def _spline_terms(
+    places: Float[Tensor, "n 2"], knots: Float[Tensor, "k 2"]
+) -> Float[Tensor, "n k3"]:
+    """What a thin-plate spline adds up: r^2 log r^2 for every knot, then 1, u, v."""
+    square = torch.cdist(places, knots).square().clamp(min=1e-12)
+    plane = torch.cat([torch.ones(len(places), 1), places], 1).double()
+    return torch.cat([square * square.log(), plane], 1)
 
 
 def random_warps(
     count: int,
     size: int,
     generator: torch.Generator,
+    *,
     turn: float = 0.5,
     zoom: float = 1.25,
     shift: float = 0.15,
@@ -142,26 +139,26 @@ def random_warps(
     """Random warps of the image plane, as grids of places to look at.
 
     count: how many.  size: pixels along each side.  generator: where chance comes from.
-    turn: largest angle in radians.  zoom: largest factor, at least 1.  shift: largest offset in the
-        image plane.
-    bend: spread of the displacements of a lattice of 4 x 4 points.  mirror: whether every other one
-        is mirrored.
+    turn: largest angle in radians.  zoom: largest factor, at least 1.
+    shift: largest offset in the image plane.
+    bend: spread of the displacements of a lattice of 4 x 4 points.
+    mirror: whether every other one is mirrored.
     """
     check_number(zoom, "zoom", 1.0, 10.0)
-    draw = lambda *shape, reach=1.0: rand(*shape, generator=generator, low=-reach, high=reach)
-    angle, factor = draw(count, reach=turn), zoom ** draw(count)
+
+    def draw(*shape: int, reach: float = 1.0) -> Tensor:
+        return rand(*shape, generator=generator, low=-reach, high=reach)
+
+    angle = draw(count, reach=turn)
+    factor = zoom ** draw(count)
     flip = torch.where(draw(count) < 0, -1.0, 1.0) if mirror else torch.ones(count)
-    rows = [
-        torch.stack([angle.cos() * flip, -angle.sin()], -1),
-        torch.stack([angle.sin() * flip, angle.cos()], -1),
-    ]
+    first = torch.stack([angle.cos() * flip, -angle.sin()], -1)
+    second = torch.stack([angle.sin() * flip, angle.cos()], -1)
+    matrix = torch.stack([first, second], 1) * factor[:, None, None]
     lattice = bend * torch.randn(count, 16, 2, generator=generator)
-    grid = pixel_centers(size, size).reshape(-1, 2) + torch.einsum(
-        "nk,bkc->bnc", _bending(4, size, size), lattice
-    )
-    moved = grid @ (torch.stack(rows, 1) * factor[:, None, None]).transpose(1, 2) + draw(
-        count, 1, 2, reach=shift
-    )
+    bent = torch.einsum("nk,bkc->bnc", _bending(4, size, size), lattice)
+    grid = pixel_centers(size, size).reshape(-1, 2) + bent
+    moved = grid @ matrix.transpose(1, 2) + draw(count, 1, 2, reach=shift)
     return moved.unflatten(1, (size, size))
 
 
@@ -192,15 +189,13 @@ def equivariance_loss(
     Returns the divergence KL(T(R) || R') and the mean squared distance of the parts' centroids.
     Source: SCOPS, equivariance (divergence and landmarks).
     """
-    before, after = (
-        check_tensor(moved_maps, "moved_maps", "b p h w"),
-        check_tensor(maps_of_moved, "maps_of_moved", "b p h w"),
-    )
+    before = check_tensor(moved_maps, "moved_maps", "b p h w")
+    after = check_tensor(maps_of_moved, "maps_of_moved", "b p h w")
     if before.shape != after.shape:
         raise refuse("maps_of_moved", f"shape {tuple(before.shape)}", f"{tuple(after.shape)}")
     logs = before.clamp(min=1e-6).log() - after.clamp(min=1e-6).log()
     divergence = ((before * logs).sum(1, keepdim=True) * mask).sum() / mask.sum().clamp(min=1)
-    parts = [x[:, 1:] * mask for x in (before, after)]
-    there = (parts[0].detach().sum((2, 3)) > 1) & (parts[1].detach().sum((2, 3)) > 1)
-    gap = (soft_centroids(parts[0]) - soft_centroids(parts[1])).square().sum(-1)
-    return divergence, (gap * there).mean()
+    first, second = before[:, 1:] * mask, after[:, 1:] * mask
+    both = (first.detach().sum((2, 3)) > 1) & (second.detach().sum((2, 3)) > 1)
+    gap = (soft_centroids(first) - soft_centroids(second)).square().sum(-1)
+    return divergence, (gap * both).mean()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,22 +41,44 @@ from svr_nb.umr.part_losses import (
 )
 
 # %% auto #0
-__all__ = ['LOSSES', 'PartRecipe', 'SegmenterConfig', 'PartSegmenter', 'segment_parts', 'part_losses', 'start_basis',
-           'small_cues', 'fit_segmenter', 'best_share', 'refine_segmenter']
+__all__ = ['PUBLISHED', 'LOSSES', 'SegmenterConfig', 'PartSegmenter', 'segment_parts', 'part_losses', 'start_basis', 'small_cues',
+           'fit_segmenter', 'best_share', 'refine_segmenter']
 
 # %% ../../nbs/umr/604_part_segmentation.ipynb #40e23505
+PUBLISHED: dict[str, Any] = {  # the settings of the published segmenter
+    "size": 256,
+    "widths": (64, 128, 256, 512),
+    "sees_mask": False,
+    "cues": Cues.paper(),
+    "concentration": 10.0,
+    "equivariance": 1000.0,
+    "landmark": 100.0,
+    "semantic": 1e4,
+    "orthonormal": 0.1,
+    "background": 0.0,
+    "whole": True,
+    "start": "random",
+    "steps": 100_000,
+    "batch": 6,
+    "optimizer": "sgd",
+    "rate": 1e-5,
+    "basis_rate": 1e-2,
+}
+
+# %% ../../nbs/umr/604_part_segmentation.ipynb #75e40849
 @dataclass(frozen=True)
-class PartRecipe(ConfigBase):
-    """How a part segmenter is built and trained: the fields of `SegmenterConfig`.
+class SegmenterConfig(ConfigBase):
+    """How a part segmenter is built and trained.
 
     parts: without the background.  size: side of the pictures in pixels, a multiple of 8.
-    widths: channels of the four levels, multiples of 4.  sees_mask: whether silhouette and place on
-        the object are inputs.
+    widths: channels of the four levels, multiples of 4.
+    sees_mask: whether silhouette and place on the object are inputs.
     cues: what the semantic loss explains.
     concentration, equivariance, landmark, semantic, orthonormal, background: weights of the losses.
-    whole: whether the semantic loss counts pixels outside.  start: "clusters" or "random" basis.
-    turn, zoom, shift, bend, mirror: of the warps, as in `random_warps`.  tint: largest relative
-        change of a colour channel.
+    whole: whether the semantic loss counts pixels outside.
+    start: "clusters" or "random" basis.
+    turn, zoom, shift, bend, mirror: of the warps, as in `random_warps`.
+    tint: largest relative change of a colour channel.
     steps, batch, optimizer ("adam" or "sgd"), rate, basis_rate: of the training.
     """
 
@@ -84,41 +107,18 @@ class PartRecipe(ConfigBase):
     rate: float = 4e-3
     basis_rate: float = 1e-3
 
-# %% ../../nbs/umr/604_part_segmentation.ipynb #75e40849
-@dataclass(frozen=True)
-class SegmenterConfig(PartRecipe):
-    """The two presets of a part segmenter, and the checks of its fields (listed in `PartRecipe`)."""
-
     @classmethod
     def tiny(cls, parts: int = 4, **changes: Any) -> SegmenterConfig:
         """Half a minute on one core at 64 pixels; `changes` are fields. Mirrors only if no cue
         depends on left and right.
         """
-        return cls(parts=parts, **{"mirror": not changes.get("cues", Cues()).across, **changes})
+        mirror = not changes.get("cues", Cues()).across
+        return cls(parts=parts, **{"mirror": mirror, **changes})
 
     @classmethod
     def paper(cls, parts: int = 4, **changes: Any) -> SegmenterConfig:
         """The published settings; needs a GPU and the weights of VGG-19. `changes` are fields."""
-        published: dict[str, Any] = {
-            "size": 256,
-            "widths": (64, 128, 256, 512),
-            "sees_mask": False,
-            "cues": Cues.paper(),
-            "concentration": 10.0,
-            "equivariance": 1000.0,
-            "landmark": 100.0,
-            "semantic": 1e4,
-            "orthonormal": 0.1,
-            "background": 0.0,
-            "whole": True,
-            "start": "random",
-            "steps": 100_000,
-            "batch": 6,
-            "optimizer": "sgd",
-            "rate": 1e-5,
-            "basis_rate": 1e-2,
-        }
-        return cls(parts=parts, **{**published, **changes})
+        return cls(parts=parts, **{**PUBLISHED, **changes})
 
     def __post_init__(self) -> None:
         check_number(self.parts, "parts", 2, 32, integer=True)
@@ -127,20 +127,31 @@ class SegmenterConfig(PartRecipe):
         check_choice(self.start, "start", ("clusters", "random"))
         check_choice(self.optimizer, "optimizer", ("adam", "sgd"))
         if self.size % 8 or not 16 <= self.size <= 1024 or any(w % 4 for w in self.widths):
-            raise refuse(
-                "size, widths",
-                "a size of 16 to 1024 that 8 divides, and widths that 4 divides",
-                f"{self.size}, {self.widths}",
-            )
+            wanted = "a size of 16 to 1024 that 8 divides, and widths that 4 divides"
+            raise refuse("size, widths", wanted, f"{self.size}, {self.widths}")
 
-# %% ../../nbs/umr/604_part_segmentation.ipynb #87d09b8d
+    def warps(self, count: int, generator: torch.Generator) -> Float[Tensor, "b s s 2"]:
+        """Random warps of the configured strength."""
+        strength = {name: getattr(self, name) for name in ("turn", "zoom", "shift", "bend")}
+        return random_warps(count, self.size, generator, mirror=self.mirror, **strength)
+
+    def tints(self, count: int, generator: torch.Generator) -> Float[Tensor, "b 3 1 1"]:
+        """Random factors of the colour channels."""
+        return 1 + self.tint * rand(count, 3, 1, 1, generator=generator, low=-1, high=1)
+
+# %% ../../nbs/umr/604_part_segmentation.ipynb #16e32c0c
 def _block(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
     """A convolution, a normalisation that does not mix pictures, an activation."""
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, stride, 1), nn.GroupNorm(4, outside), nn.LeakyReLU(0.1)
     )
 
-# %% ../../nbs/umr/604_part_segmentation.ipynb #16e32c0c
+
+def _as_large_as(maps: Tensor, other: Tensor) -> Tensor:
+    """Maps enlarged to the size of other pictures."""
+    return F.interpolate(maps, other.shape[2:], mode="bilinear", align_corners=False)
+
+
 class PartSegmenter(Portable):
     """Image and silhouette to part probabilities; saved and loaded like a system.
 
@@ -154,24 +165,15 @@ class PartSegmenter(Portable):
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
         if not isinstance(config, SegmenterConfig):
-            raise refuse(
-                "config",
-                "a SegmenterConfig",
-                describe(config),
-                "Use SegmenterConfig.tiny() or .paper()",
-            )
+            hint = "Use SegmenterConfig.tiny() or .paper()"
+            raise refuse("config", "a SegmenterConfig", describe(config), hint)
         self.config, self.category, self.notes = config, "", ""
         self.curves: dict[str, list[float]] = {}
         self.basis: Tensor | None = None
         a, b, c, d = config.widths
-        self.down = nn.ModuleList(
-            [
-                _block(6 if config.sees_mask else 3, a),
-                _block(a, b, 2),
-                _block(b, c, 2),
-                _block(c, d, 2),
-            ]
-        )
+        inputs = 6 if config.sees_mask else 3
+        levels = [_block(inputs, a), _block(a, b, 2), _block(b, c, 2), _block(c, d, 2)]
+        self.down = nn.ModuleList(levels)
         self.up = nn.ModuleList([_block(d + c, c), _block(c + b, b)])
         self.last = nn.Conv2d(b, config.parts + 1, 1)
 
@@ -187,15 +189,7 @@ class PartSegmenter(Portable):
             x = block(x)
             maps.append(x)
         for block, finer in zip(self.up, (maps[2], maps[1])):
-            x = block(
-                torch.cat(
-                    [
-                        F.interpolate(x, finer.shape[2:], mode="bilinear", align_corners=False),
-                        finer,
-                    ],
-                    1,
-                )
-            )
+            x = block(torch.cat([_as_large_as(x, finer), finer], 1))
         return self.last(x)
 
     def forward(
@@ -203,9 +197,7 @@ class PartSegmenter(Portable):
     ) -> Float[Tensor, "b p1 s s"]:
         """Scores of the background and of each part."""
         image, mask = _checked(self.config, image, mask)
-        return F.interpolate(
-            self.coarse(image, mask), image.shape[2:], mode="bilinear", align_corners=False
-        )
+        return _as_large_as(self.coarse(image, mask), image)
 
 # %% ../../nbs/umr/604_part_segmentation.ipynb #089cabf0
 def _checked(
@@ -214,23 +206,16 @@ def _checked(
     """Pictures, and silhouettes if the network needs them, of the right size."""
     image = check_tensor(image, "image", "b 3 h w", low=0.0, high=1.0)
     if tuple(image.shape[2:]) != (config.size, config.size):
-        raise refuse(
-            "image",
-            f"{config.size} x {config.size} pixels",
-            f"{image.shape[2]} x {image.shape[3]}",
-            "Use collection.resized",
-        )
+        wanted, found = f"{config.size} x {config.size}", f"{image.shape[2]} x {image.shape[3]}"
+        raise refuse("image", f"{wanted} pixels", found, "Use collection.resized")
     if mask is None:
         if config.sees_mask:
             raise refuse("mask", "silhouettes, as in training", "none")
         return image, None
     mask = check_tensor(mask, "mask", "b 1 h w", low=0.0, high=1.0)
     if mask.shape[2:] != image.shape[2:] or len(mask) != len(image):
-        raise refuse(
-            "mask",
-            f"{len(image)} silhouettes of {config.size} pixels",
-            f"shape {tuple(mask.shape)}",
-        )
+        wanted = f"{len(image)} silhouettes of {config.size} pixels"
+        raise refuse("mask", wanted, f"shape {tuple(mask.shape)}")
     return image, mask
 
 
@@ -244,20 +229,21 @@ def segment_parts(
 
     segmenter: a trained one.
     images, masks: RGB and silhouettes in [0, 1] of the segmenter's size; None, where the network
-        does not see
-        silhouettes, takes its own background.
+        does not see silhouettes, takes its own background.
     sharpness: factor on the scores; 1 gives the network's own probabilities, which a short training
         leaves soft.
     """
     check_number(sharpness, "sharpness", 1e-3, 1e3)
-    device, found = next(segmenter.parameters()).device, []
+    device = next(segmenter.parameters()).device
     images, masks = _checked(segmenter.config, images, masks)
+    lots = []
     with torch.no_grad():
         for i in range(0, len(images), 32):
+            image = images[i : i + 32].to(device)
             mask = None if masks is None else masks[i : i + 32].to(device)
-            maps = (sharpness * segmenter(images[i : i + 32].to(device), mask)).softmax(1)[:, 1:]
-            found.append((maps if mask is None else within(maps, mask)).to(images))
-    return torch.cat(found)
+            maps = (sharpness * segmenter(image, mask)).softmax(1)[:, 1:]
+            lots.append((maps if mask is None else within(maps, mask)).to(images))
+    return torch.cat(lots)
 
 # %% ../../nbs/umr/604_part_segmentation.ipynb #da5bb241
 def part_losses(
@@ -274,31 +260,15 @@ def part_losses(
     cues: (b, c, s/2, s/2), non-negative.  basis: (p, c).  generator: chance for warps and tints.
     """
     config, b = segmenter.config, len(image)
-    grid = random_warps(
-        b,
-        config.size,
-        generator,
-        config.turn,
-        config.zoom,
-        config.shift,
-        config.bend,
-        config.mirror,
-    ).to(image)
-    tint = 1 + config.tint * rand(b, 3, 1, 1, generator=generator, low=-1, high=1).to(image)
-    moved, moved_mask = (
-        (warped(image, grid) * tint).clamp(0, 1),
-        (warped(mask, grid) > 0.5).to(mask),
-    )
+    grid = config.warps(b, generator).to(image)
+    tint = config.tints(b, generator).to(image)
+    moved = (warped(image, grid) * tint).clamp(0, 1)
+    moved_mask = (warped(mask, grid) > 0.5).to(mask)
     maps = segmenter.coarse(torch.cat([image, moved]), torch.cat([mask, moved_mask])).softmax(1)
-    small, small_moved, small_grid = (
-        F.avg_pool2d(mask, 2),
-        F.avg_pool2d(moved_mask, 2),
-        F.avg_pool2d(grid.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1),
-    )
-    own = maps[:b, 1:]
-    divergence, landmark = equivariance_loss(
-        warped(maps[:b], small_grid, border=True), maps[b:], small_moved
-    )
+    small, small_moved = F.avg_pool2d(mask, 2), F.avg_pool2d(moved_mask, 2)
+    small_grid = F.avg_pool2d(grid.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    own, carried = maps[:b, 1:], warped(maps[:b], small_grid, border=True)
+    divergence, landmark = equivariance_loss(carried, maps[b:], small_moved)
     return {
         "concentration": concentration_loss(within(own, small)),
         "equivariance": divergence,
@@ -319,18 +289,22 @@ def start_basis(
 
     cues: from `pixel_cues`.  mask: silhouettes.  config: parts, cues and start.  seed: of chance.
     """
-    halves = (lambda x: x) if config.cues.raw else positive_halves
     if config.start == "random":
-        return torch.rand(config.parts, halves(cues[:1]).shape[1], generator=seeded(seed, 1))
+        count = cues.shape[1] * (1 if config.cues.raw else 2)
+        return torch.rand(config.parts, count, generator=seeded(seed, 1))
     centers = cluster_centers(cues, mask, config.parts, seed)
     own = cues.permute(0, 2, 3, 1)[mask[:, 0] > 0.5]
     own = own[torch.randperm(len(own), generator=seeded(seed, 2))[:20_000]]
     member = F.one_hot(torch.cdist(own, centers).argmin(1), len(centers)).to(own)
-    rows = halves(own.T[None, :, :, None])[0, :, :, 0].T
+    rows = own
+    if not config.cues.raw:
+        rows = positive_halves(own.T[None, :, :, None])[0, :, :, 0].T
     return member.T @ rows / member.sum(0)[:, None].clamp(min=1)
 
 # %% ../../nbs/umr/604_part_segmentation.ipynb #a7d55fc4
-def _optimizer(segmenter: PartSegmenter, basis: Tensor, config: SegmenterConfig) -> tuple[Any, Any]:
+def _optimizer(
+    segmenter: PartSegmenter, basis: Tensor, config: SegmenterConfig
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR | None]:
     """Optimiser and schedule; Adam warms up and cools down, plain descent keeps its rates."""
     groups = [
         {"params": list(segmenter.parameters()), "lr": config.rate},
@@ -339,9 +313,9 @@ def _optimizer(segmenter: PartSegmenter, basis: Tensor, config: SegmenterConfig)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, weight_decay=5e-4), None
     adam = torch.optim.Adam(groups)
-    return adam, torch.optim.lr_scheduler.OneCycleLR(
-        adam, [config.rate, config.basis_rate], total_steps=config.steps + 1
-    )
+    rates = [config.rate, config.basis_rate]
+    cycle = torch.optim.lr_scheduler.OneCycleLR
+    return adam, cycle(adam, rates, total_steps=config.steps + 1)
 
 
 def small_cues(image: Tensor, mask: Tensor, config: SegmenterConfig) -> tuple[Tensor, Tensor]:
@@ -382,7 +356,7 @@ def fit_segmenter(
     with fresh_weights(seed):
         segmenter = PartSegmenter(config)
     segmenter.category = collection.category
-    _train(segmenter, image, mask, cues, basis, seed, progress)
+    _train(segmenter, (image, mask, cues), basis, seed, progress)
     segmenter.basis = basis.detach()
     return segmenter.eval()
 
@@ -392,25 +366,19 @@ LOSSES = ("concentration", "equivariance", "landmark", "semantic", "orthonormal"
 
 def _train(
     segmenter: PartSegmenter,
-    image: Tensor,
-    mask: Tensor,
-    cues: Tensor,
+    columns: tuple[Tensor, Tensor, Tensor],
     basis: Tensor,
     seed: int,
     progress: bool,
 ) -> None:
-    """Runs all steps and notes every loss."""
+    """Runs all steps on columns (images, masks, cues) and notes every loss."""
     config = segmenter.config
     optimizer, schedule = _optimizer(segmenter, basis, config)
-    steps: Any = range(config.steps)
-    if progress:
-        from tqdm.auto import tqdm
-
-        steps = tqdm(steps, desc="parts", unit="step", leave=False)
-    for step in steps:
+    for step in _counted(config.steps, progress):
         generator = seeded(seed, 3, step)
-        pick = torch.randint(len(image), (config.batch,), generator=generator)
-        terms = part_losses(segmenter, image[pick], mask[pick], cues[pick], basis, generator)
+        pick = torch.randint(len(columns[0]), (config.batch,), generator=generator)
+        image, mask, cues = (column[pick] for column in columns)
+        terms = part_losses(segmenter, image, mask, cues, basis, generator)
         loss = torch.stack([getattr(config, name) * terms[name] for name in LOSSES]).sum()
         optimizer.zero_grad()
         loss.backward()
@@ -420,12 +388,21 @@ def _train(
         for name, value in terms.items():
             segmenter.curves.setdefault(name, []).append(float(value.detach()))
 
+
+def _counted(steps: int, progress: bool) -> Iterable[int]:
+    """The numbers of the steps, with a bar if wanted."""
+    if not progress:
+        return range(steps)
+    from tqdm.auto import tqdm
+
+    return tqdm(range(steps), desc="parts", unit="step", leave=False)
+
 # %% ../../nbs/umr/604_part_segmentation.ipynb #bd840382
 def best_share(errors: Float[Tensor, "b"], share: float = 0.5) -> Int[Tensor, "k"]:
     """The samples with the smallest errors, best first.
 
-    errors: for example L_sp + L_sv of every sample.  share: of the samples, in (0, 1]; at least one
-        is kept.
+    errors: for example L_sp + L_sv of every sample.
+    share: of the samples, in (0, 1]; at least one is kept.
     Source: UMR, section 3.4 (the share is not given).
     """
     errors = check_tensor(errors, "errors", "b")
@@ -438,6 +415,7 @@ def refine_segmenter(
     images: Float[Tensor, "b 3 s s"],
     masks: Float[Tensor, "b 1 s s"],
     targets: Float[Tensor, "b p s s"],
+    *,
     steps: int = 150,
     seed: int = 0,
     rate: float = 1e-3,
@@ -447,30 +425,27 @@ def refine_segmenter(
 
     segmenter: stays as it is.  images, masks: as for `segment_parts`.
     targets: part maps without the background, for example rendered ones; pixels where they add up
-        to less than 1/2, and
-        pixels outside the silhouettes, do not count.
+        to less than 1/2, and pixels outside the silhouettes, do not count.
     steps, seed, rate: of the training.
     Source: UMR, section 3.4.
     """
     _checked(segmenter.config, images, masks)
     targets = check_tensor(targets, "targets", "b p h w", low=0.0, high=1.001)
-    if targets.shape != (len(images), segmenter.config.parts, *images.shape[2:]):
-        raise refuse(
-            "targets",
-            f"shape {(len(images), segmenter.config.parts, *images.shape[2:])}",
-            f"{tuple(targets.shape)}",
-        )
-    better, own = copy.deepcopy(segmenter).train(), segmenter.config
+    config = segmenter.config
+    wanted = (len(images), config.parts, *images.shape[2:])
+    if targets.shape != wanted:
+        raise refuse("targets", f"shape {wanted}", f"{tuple(targets.shape)}")
+    better = copy.deepcopy(segmenter).train()
     adam = torch.optim.Adam(better.parameters(), rate)
     for step in range(int(check_number(steps, "steps", 1, integer=True))):
         generator = seeded(seed, 4, step)
-        pick = torch.randint(len(images), (own.batch,), generator=generator)
-        grid = random_warps(
-            own.batch, own.size, generator, own.turn, own.zoom, own.shift, own.bend, own.mirror
-        )
-        tint = 1 + own.tint * rand(own.batch, 3, 1, 1, generator=generator, low=-1, high=1)
-        mask, target = (warped(masks[pick], grid) > 0.5).to(masks), warped(targets[pick], grid)
-        logs = better((warped(images[pick], grid) * tint).clamp(0, 1), mask)[:, 1:].log_softmax(1)
+        pick = torch.randint(len(images), (config.batch,), generator=generator)
+        grid = config.warps(config.batch, generator)
+        tint = config.tints(config.batch, generator)
+        image = (warped(images[pick], grid) * tint).clamp(0, 1)
+        mask = (warped(masks[pick], grid) > 0.5).to(masks)
+        target = warped(targets[pick], grid)
+        logs = better(image, mask)[:, 1:].log_softmax(1)
         counts = mask * (target.sum(1, keepdim=True) > 0.5)
         loss = -(within(target, counts) * logs).sum() / counts.sum().clamp(min=1)
         adam.zero_grad()
