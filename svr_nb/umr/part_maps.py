@@ -9,6 +9,7 @@ import io
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from .part_segmentation import PartSegmenter, fit_segmenter, segment_parts
 from .semantic_uv import soft_centroids, with_background
 
 # %% auto #0
-__all__ = ['with_parts', 'parts_of_photos', 'read_part_map', 'write_part_map', 'crop_part_map', 'paste_part_map',
+__all__ = ['with_parts', 'parts_of_photos', 'read_part_map', 'write_part_map', 'crop_part_map', 'paste_part_map', 'Prepared',
            'photos_with_parts', 'write_photo_parts', 'landmark_error', 'measure_parts']
 
 # %% ../../nbs/umr/605_part_maps.ipynb #614d54e4
@@ -45,15 +46,15 @@ def with_parts(
         raise refuse("maps", f"{len(collection)}, one per picture", f"{len(maps)}")
     words = tuple(names) or tuple(f"part {i + 1}" for i in range(maps.shape[1]))
     fields, labels = {**collection.fields, "part_map": maps}, {**collection.labels, "parts": words}
-    return Collection(
-        fields, collection.category, collection.source, collection.meshes, collection.names, labels
-    )
+    about = (collection.category, collection.source, collection.meshes, collection.names)
+    return Collection(fields, *about, labels)
 
 
 def parts_of_photos(
     folder: str | os.PathLike,
     parts: int = 4,
     size: int = 64,
+    *,
     steps: int | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -70,9 +71,8 @@ def parts_of_photos(
     """
     collection = photos(folder, segmenter.config.size if segmenter else size, **options)
     segmenter = segmenter or fit_segmenter(collection, parts, steps, seed, progress=progress)
-    return with_parts(
-        collection, segment_parts(segmenter, collection["image"], collection["mask"])
-    ), segmenter
+    maps = segment_parts(segmenter, collection["image"], collection["mask"])
+    return with_parts(collection, maps), segmenter
 
 # %% ../../nbs/umr/605_part_maps.ipynb #799419b7
 def read_part_map(path: str | os.PathLike, parts: int | None = None) -> Float[Tensor, "p h w"]:
@@ -83,46 +83,33 @@ def read_part_map(path: str | os.PathLike, parts: int | None = None) -> Float[Te
     Raises FileError if it is missing, damaged or holds something else.
     """
     check_ending(path, ("npy",))
+    values = _numbers_of(path)
+    count = "parts" if parts is None else parts
+    wanted = f"finite values of at least 0, shape (h, w, {count} + 1)"
+    channels = values.shape[2] if values.ndim == 3 else 0
+    fitting = 2 <= channels <= 65 and (parts is None or channels == parts + 1)
+    if not fitting:
+        raise refuse(str(path), wanted, f"shape {tuple(values.shape)}", "", FileError)
+    usable = values.numel() > 0 and bool(torch.isfinite(values).all()) and float(values.min()) >= 0
+    if not usable:
+        raise refuse(str(path), wanted, "NaN, infinite or negative values", "", FileError)
+    maps = values.permute(2, 0, 1)
+    return maps[1:] / maps.sum(0).clamp(min=1)
+
+
+def _numbers_of(path: str | os.PathLike) -> Tensor:
+    """The array in a .npy file; nothing in it is run."""
     try:
         array = np.load(io.BytesIO(read_file(path, 2**28)), allow_pickle=False)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"values of type {array.dtype}")
-        values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    except (
-        ValueError,
-        TypeError,
-        EOFError,
-        OSError,
-        MemoryError,
-    ) as problem:  # a header may claim any size
-        if isinstance(problem, FileError):
-            raise
-        raise refuse(
-            str(path), "an array of numbers saved by numpy", type(problem).__name__, "", FileError
-        ) from problem
-    good = (
-        values.ndim == 3
-        and 2 <= values.shape[2] <= 65
-        and (parts is None or values.shape[2] == parts + 1)
-    )
-    if (
-        not good
-        or values.numel() == 0
-        or not bool(torch.isfinite(values).all())
-        or float(values.min()) < 0
-    ):
-        wanted = (
-            f"finite values of at least 0, shape (h, w, {'parts' if parts is None else parts} + 1)"
-        )
-        raise refuse(
-            str(path),
-            wanted,
-            f"shape {tuple(values.shape)}" if not good else "NaN, infinite or negative values",
-            "",
-            FileError,
-        )
-    maps = values.permute(2, 0, 1)
-    return maps[1:] / maps.sum(0).clamp(min=1)
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    except FileError:
+        raise
+    except (ValueError, TypeError, EOFError, OSError, MemoryError) as problem:
+        # a header may claim any size
+        wanted, got = "an array of numbers saved by numpy", type(problem).__name__
+        raise refuse(str(path), wanted, got, "", FileError) from problem
 
 
 def write_part_map(path: str | os.PathLike, maps: Float[Tensor, "p h w"]) -> Path:
@@ -133,12 +120,9 @@ def write_part_map(path: str | os.PathLike, maps: Float[Tensor, "p h w"]) -> Pat
     """
     check_ending(path, ("npy",))
     maps = check_tensor(maps, "maps", "p h w", low=0.0, high=1.001).clamp(max=1)
+    values = with_background(maps[None])[0].permute(1, 2, 0).contiguous()
     buffer = io.BytesIO()
-    np.save(
-        buffer,
-        with_background(maps[None])[0].permute(1, 2, 0).contiguous().float().cpu().numpy(),
-        allow_pickle=False,
-    )
+    np.save(buffer, values.float().cpu().numpy(), allow_pickle=False)
     return write_file(path, buffer.getvalue())
 
 # %% ../../nbs/umr/605_part_maps.ipynb #3e90381a
@@ -150,14 +134,10 @@ def crop_part_map(
     maps: of the whole photograph.  box: left, top, right, bottom in its pixels; may reach outside.
     size: side of the result in pixels.
     """
-    left, top, right, bottom = (round(float(edge)) for edge in box)
-    if right <= left or bottom <= top:
-        raise refuse("box", "left < right and top < bottom", str(tuple(box)))
+    left, top, right, bottom = _edges(box)
     maps = check_tensor(maps, "maps", "p h w", low=0.0)
     cut = F.pad(maps, (-left, right - maps.shape[2], -top, bottom - maps.shape[1]))
-    return F.interpolate(
-        cut[None], (size, size), mode="bilinear", antialias=True, align_corners=False
-    )[0].clamp(0, 1)
+    return _resized(cut, size, size).clamp(0, 1)
 
 
 def paste_part_map(
@@ -167,38 +147,55 @@ def paste_part_map(
 
     maps: of the crop.  box: left, top, right, bottom in pixels.  height, width: of the photograph.
     """
+    left, top, right, bottom = _edges(box)
+    small = check_tensor(maps, "maps", "p h w")
+    large = _resized(small, bottom - top, right - left)
+    return F.pad(large, (left, width - right, top, height - bottom)).clamp(0, 1)
+
+
+def _edges(box: Sequence[float]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a box in whole pixels."""
     left, top, right, bottom = (round(float(edge)) for edge in box)
     if right <= left or bottom <= top:
         raise refuse("box", "left < right and top < bottom", str(tuple(box)))
-    small, square = check_tensor(maps, "maps", "p h w")[None], (bottom - top, right - left)
-    large = F.interpolate(small, square, mode="bilinear", antialias=True, align_corners=False)
-    return F.pad(large[0], (left, width - right, top, height - bottom)).clamp(0, 1)
+    return left, top, right, bottom
+
+
+def _resized(maps: Float[Tensor, "p h w"], height: int, width: int) -> Float[Tensor, "p h2 w2"]:
+    """Maps at another size, smoothed where they shrink."""
+    how: dict[str, Any] = {"mode": "bilinear", "antialias": True, "align_corners": False}
+    return F.interpolate(maps[None], (height, width), **how)[0]
 
 # %% ../../nbs/umr/605_part_maps.ipynb #34e0b374
 def _map_file(folder: Path, stem: str) -> Path:
     """The file of a photograph: <stem>.npy, or <stem>_<number>.npy as in the release."""
-    fitting = [
-        p
-        for p in sorted(folder.glob("*.npy"))
-        if p.stem == stem or re.fullmatch(re.escape(stem) + r"_\d+", p.stem)
-    ]
-    if not fitting:
-        raise refuse(
-            str(folder), f"a part map {stem}.npy or {stem}_<number>.npy", "none", "", FileError
-        )
-    return fitting[0]
+    named = re.compile(re.escape(stem) + r"(_\d+)?")
+    for path in sorted(folder.glob("*.npy")):
+        if named.fullmatch(path.stem):
+            return path
+    wanted = f"a part map {stem}.npy or {stem}_<number>.npy"
+    raise refuse(str(folder), wanted, "none", "", FileError)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photograph of a folder: its file, the cropped picture, and its own height and width."""
+
+    path: Path
+    photo: Photo
+    height: int
+    width: int
 
 
 def _prepared(
     folder: str | os.PathLike, size: int, limit: int | None, options: dict[str, Any]
-) -> list[tuple[Path, Photo, tuple[int, int]]]:
-    """Path, prepared photograph and (height, width) of every photograph of a folder."""
-    pairs = find_photos(folder)[:limit]
-    shapes = [tuple(load_image(path)[0].shape[1:]) for path, _ in pairs]
-    return [
-        (path, prepare_photo(path, mask, size, **options), (shape[0], shape[1]))
-        for (path, mask), shape in zip(pairs, shapes)
-    ]
+) -> list[Prepared]:
+    """Every photograph of a folder, cropped."""
+    made = []
+    for path, mask in find_photos(folder)[:limit]:
+        height, width = load_image(path)[0].shape[1:]
+        made.append(Prepared(path, prepare_photo(path, mask, size, **options), height, width))
+    return made
 
 # %% ../../nbs/umr/605_part_maps.ipynb #349a9f89
 def photos_with_parts(
@@ -212,29 +209,27 @@ def photos_with_parts(
 ) -> Collection:
     """Photographs with part maps from files, image and map cropped together.
 
-    folder: as for `svr_nb.data.photos`.  maps: folder of .npy files in full-image coordinates, of
-        the photograph's
-        proportions and any size, named like the photographs.
-    size, limit, category: of the collection.  names: of the parts.  options: as for
-        `prepare_photo`.
+    folder: as for `svr_nb.data.photos`.
+    maps: folder of .npy files in full-image coordinates, of the photograph's proportions and any
+        size, named like the photographs.
+    size, limit, category: of the collection.  names: of the parts.
+    options: as for `prepare_photo`.
     Raises FileError if a map is missing or damaged.
     """
-    made, found = _prepared(folder, size, limit, options), []
-    for path, item, (height, width) in made:
-        full = read_part_map(_map_file(Path(maps), path.stem))
-        scale = (full.shape[2] / width, full.shape[1] / height) * 2
-        found.append(
-            crop_part_map(full, [edge * s for edge, s in zip(item.box, scale)], size) * item.mask
-        )
+    made = _prepared(folder, size, limit, options)
+    cropped = []
+    for item in made:
+        full = read_part_map(_map_file(Path(maps), item.path.stem))
+        scale = (full.shape[2] / item.width, full.shape[1] / item.height) * 2
+        box = [edge * factor for edge, factor in zip(item.photo.box, scale)]
+        cropped.append(crop_part_map(full, box, size) * item.photo.mask)
     fields = {
-        "image": torch.stack([p.image for _, p, _ in made]),
-        "mask": torch.stack([p.mask for _, p, _ in made]),
+        "image": torch.stack([item.photo.image for item in made]),
+        "mask": torch.stack([item.photo.mask for item in made]),
     }
-    return with_parts(
-        Collection(fields, category, str(folder), (), [path.stem for path, _, _ in made]),
-        torch.stack(found),
-        names,
-    )
+    stems = [item.path.stem for item in made]
+    plain = Collection(fields, category, str(folder), (), stems)
+    return with_parts(plain, torch.stack(cropped), names)
 
 
 def write_photo_parts(
@@ -255,23 +250,23 @@ def write_photo_parts(
     if len(made) != len(maps):
         raise refuse("maps", f"{len(made)}, one per photograph", f"{len(maps)}")
     Path(out).mkdir(parents=True, exist_ok=True)
-    return [
-        write_part_map(Path(out) / f"{path.stem}.npy", paste_part_map(one, item.box, height, width))
-        for one, (path, item, (height, width)) in zip(maps, made)
-    ]
+    written = []
+    for one, item in zip(maps, made):
+        full = paste_part_map(one, item.photo.box, item.height, item.width)
+        written.append(write_part_map(Path(out) / f"{item.path.stem}.npy", full))
+    return written
 
 # %% ../../nbs/umr/605_part_maps.ipynb #0fa120a2
 def _silhouette_numbers(mask: Tensor) -> Tensor:
     """Centroid, spread and box of every silhouette, (b, 8)."""
     grid = pixel_centers(mask.shape[2], mask.shape[3]).to(mask)
+    weight = mask[:, 0, :, :, None]
     center = soft_centroids(mask)[:, 0]
-    spread = ((grid - center[:, None, None]).square() * mask[:, 0, :, :, None]).sum(
-        (1, 2)
-    ) / mask.sum((1, 2, 3))[:, None].clamp(min=1)
-    far = torch.where(mask[:, 0, :, :, None] > 0.5, grid, torch.nan).flatten(1, 2)
-    return torch.cat(
-        [center, spread.sqrt(), far.nan_to_num(9).amin(1), far.nan_to_num(-9).amax(1)], 1
-    )
+    away = (grid - center[:, None, None]).square() * weight
+    variance = away.sum((1, 2)) / mask.sum((1, 2, 3))[:, None].clamp(min=1)
+    own = torch.where(weight > 0.5, grid, torch.nan).flatten(1, 2)
+    low, high = own.nan_to_num(9).amin(1), own.nan_to_num(-9).amax(1)
+    return torch.cat([center, variance.sqrt(), low, high], 1)
 
 
 def landmark_error(
@@ -284,25 +279,24 @@ def landmark_error(
     """How well key points follow linearly from the parts' centroids, on pictures that were not
     fitted.
 
-    maps: part maps.  points: key points in the image plane.  visible: 1 where they count.  mask:
-        silhouettes, not empty.
+    maps: part maps.  points: key points in the image plane.  visible: 1 where they count.
+    mask: silhouettes, not empty.
     ridge: weight of the squared coefficients, per picture.
     Returns the mean error in units of the box's longer side, from "parts" and from "silhouette"
     alone.
     Source: SCOPS evaluates its parts by such a regression.
     """
-    points, visible = (
-        check_tensor(points, "points", "b k 2"),
-        check_tensor(visible, "visible", "b k", low=0.0, high=1.0),
-    )
-    if not len(maps) == len(points) == len(visible) == len(mask) or len(maps) < 8:
-        counts = ", ".join(str(len(x)) for x in (maps, points, visible, mask))
-        raise refuse(
-            "maps", "at least 8 pictures with maps, points, visibility and mask each", counts
-        )
+    points = check_tensor(points, "points", "b k 2")
+    visible = check_tensor(visible, "visible", "b k", low=0.0, high=1.0)
+    counts = [len(x) for x in (maps, points, visible, mask)]
+    if min(counts) != max(counts) or min(counts) < 8:
+        wanted = "at least 8 pictures with maps, points, visibility and mask each"
+        raise refuse("maps", wanted, ", ".join(map(str, counts)))
+    check_number(ridge, "ridge", 1e-9)
     plain = _silhouette_numbers(mask)
     there = (maps.sum((2, 3)) > 1).to(maps)
-    parts = torch.cat([(soft_centroids(maps) * there[..., None]).flatten(1), there, plain], 1)
+    centroids = (soft_centroids(maps) * there[..., None]).flatten(1)
+    parts = torch.cat([centroids, there, plain], 1)
     side = (plain[:, 6:] - plain[:, 4:6]).amax(1)
     return {
         name: _held_out_error(x, points, visible, side, ridge)
@@ -314,18 +308,19 @@ def _held_out_error(
     x: Tensor, points: Tensor, visible: Tensor, side: Tensor, ridge: float
 ) -> float:
     """Error on every second picture of a ridge regression on the others."""
-    x = torch.cat([(x - x.mean(0)) / x.std(0).clamp(min=1e-3), torch.ones(len(x), 1)], 1).double()
-    fit, errors = torch.arange(len(x)) % 2 == 0, []
+    standard = (x - x.mean(0)) / x.std(0).clamp(min=1e-3)
+    inputs = torch.cat([standard, torch.ones(len(x), 1)], 1).double()
+    even = torch.arange(len(x)) % 2 == 0
+    errors = []
     for k in range(points.shape[1]):
-        rows, test = fit & (visible[:, k] > 0.5), ~fit & (visible[:, k] > 0.5)
-        if int(rows.sum()) < 4 or not bool(test.any()):
+        seen = visible[:, k] > 0.5
+        fit, test = even & seen, ~even & seen
+        if int(fit.sum()) < 4 or not bool(test.any()):
             continue
-        a = x[rows]
-        damped = (
-            a.T @ a + check_number(ridge, "ridge", 1e-9) * len(a) * torch.eye(a.shape[1]).double()
-        )
-        solved = torch.linalg.solve(damped, a.T @ points[rows, k].double())
-        errors.append((x[test] @ solved - points[test, k]).norm(dim=1) / side[test])
+        rows = inputs[fit]
+        damping = ridge * len(rows) * torch.eye(rows.shape[1]).double()
+        solved = torch.linalg.solve(rows.T @ rows + damping, rows.T @ points[fit, k].double())
+        errors.append((inputs[test] @ solved - points[test, k]).norm(dim=1) / side[test])
     if not errors:
         raise refuse("visible", "a key point that is visible in several pictures", "none")
     return float(torch.cat(errors).mean())
@@ -335,6 +330,7 @@ def measure_parts(
     category: str,
     parts: int,
     seed: int = 0,
+    *,
     train: int = 200,
     test: int = 80,
     size: int = 64,
@@ -344,22 +340,19 @@ def measure_parts(
     """Scores of a segmenter trained on samples of a category, on shapes it has not seen.
 
     category, parts: what, and in how many parts.  seed: of samples, weights and chance.
-    train, test: how many pictures.  size: of the pictures.  steps: of the training.  options: of
-        `samples`.
+    train, test: how many pictures.  size: of the pictures.  steps: of the training.
+    options: of `samples`.
     Returns "agreement" and "iou" (mean over true parts) after the best assignment, the agreements
-    "random" and "position",
-    and the landmark errors "landmarks" (from the parts) and "landmarks_silhouette".
+    "random" and "position", and the landmark errors "landmarks" (from the parts) and
+    "landmarks_silhouette".
     """
     from svr_nb.data.sample_items import samples
 
     made = {"size": size, "points": 0, "part_map": True, "seed": seed, "progress": False, **options}
     segmenter = fit_segmenter(samples(category, "train", train, **made), parts, steps, seed)
     unseen = samples(category, "test", test, **made)
-    maps, true, mask = (
-        segment_parts(segmenter, unseen["image"], unseen["mask"]),
-        unseen["part_map"],
-        unseen["mask"],
-    )
+    true, mask = unseen["part_map"], unseen["mask"]
+    maps = segment_parts(segmenter, unseen["image"], mask)
     agreement, iou, _ = part_agreement(maps, true, mask)
     marks = landmark_error(maps, unseen["keypoints_uv"], unseen["keypoints_visible"], mask)
     return {
