@@ -124,7 +124,7 @@ class SurfaceModel(Protocol):
     def sphere(self) -> SymmetricSphere: ...
 
     @property
-    def perceptual(self) -> Callable[..., Any]: ...
+    def perceptual(self) -> Callable[..., Tensor]: ...
 
     def predict_view(self, view: View, cameras: int) -> Prediction: ...
 
@@ -202,8 +202,14 @@ def hypothesis_costs(
     if parts and "sp" in wanted:
         features = _one_hot_parts(model, model.face_labels, p.verts).expand(len(camera), -1, -1)
     uvz = camera.project(_each(p.verts, k))
-    look: dict[str, Any] = {"perspective": False, "gamma": c.gamma}
-    drawn = soft_rasterize(uvz, model.faces, c.image_size, face_features=features, **look)
+    drawn = soft_rasterize(
+        uvz,
+        model.faces,
+        c.image_size,
+        face_features=features,
+        perspective=False,
+        gamma=c.gamma,
+    )
     costs = {"mask": 1 - soft_iou(drawn.alpha, _each(view.mask, k))}
     if features is not None:
         costs["sp"] = _part_map_costs(model, drawn.rgb, view, k)
@@ -211,7 +217,7 @@ def hypothesis_costs(
         costs["sv"] = part_vertex_costs(model, view, camera, k, generator)
     return {name: cost.unflatten(0, (-1, k)) for name, cost in costs.items()}
 
-
+# %% ../../nbs/umr/611_expectation.ipynb #a6110007
 @torch.no_grad()
 def quick_costs(
     model: SurfaceModel,
@@ -272,8 +278,14 @@ def draw_texture(
     with torch.no_grad():
         uvz = camera.project(verts)
     c = model.config
-    look: dict[str, Any] = {"perspective": False, "gamma": c.gamma}
-    return soft_rasterize(uvz, model.faces, c.image_size, face_features=texels, **look)
+    return soft_rasterize(
+        uvz,
+        model.faces,
+        c.image_size,
+        face_features=texels,
+        perspective=False,
+        gamma=c.gamma,
+    )
 
 
 def texture_losses(
@@ -337,8 +349,14 @@ def unseen_view_loss(
         fake = soft_rasterize(uvz, model.faces, c.image_size, perspective=False).alpha
         return model.critic_loss("outline", view.mask, fake)
     texels = texture_from_flow(view.image, model.face_flow(p.flow))
-    look: dict[str, Any] = {"perspective": False, "gamma": c.gamma}
-    drawn = soft_rasterize(uvz, model.faces, c.image_size, face_features=texels, **look)
+    drawn = soft_rasterize(
+        uvz,
+        model.faces,
+        c.image_size,
+        face_features=texels,
+        perspective=False,
+        gamma=c.gamma,
+    )
     real = (view.image * view.mask).roll(1, 0)  # nobody is compared with its own photograph
     return model.critic_loss("picture", real, drawn.rgb * drawn.alpha)
 
@@ -388,9 +406,9 @@ def judge_hypotheses(
     return Judged(every, costs, weights, weights)
 
 # %% ../../nbs/umr/611_expectation.ipynb #8aec737b
-def _training_view(config: Any, batch: Mapping[str, Any]) -> View:
+def _training_view(model: SurfaceModel, batch: Mapping[str, Any]) -> View:
     """Shaken crops of a batch; its part maps, if it has any, must be as many as configured."""
-    maps = None
+    config, maps = model.config, None
     if "part_map" in batch:
         maps = check_tensor(batch["part_map"], "part_map", "b p h w", low=0.0)
         if maps.shape[1] != config.parts:
@@ -419,7 +437,7 @@ def batch_losses(
     textured: what the adversary looks at.
     """
     generator = batch["generator"]
-    view = _training_view(model.config, batch)
+    view = _training_view(model, batch)
     every = model.predict_view(view, cameras)
     draw = model.config.draw and cameras > 1
     judged = judge_hypotheses(model, every, view, wanted, generator, draw)

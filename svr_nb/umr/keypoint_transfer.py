@@ -488,12 +488,21 @@ def reference_levels(
     shapes = torch.stack([mesh.verts for mesh in collection.meshes])
     flow = exact_face_flow(shapes, template.faces, cameras)
 
-    def scores(held: AnyOf, **more: Tensor) -> dict[str, TransferScore]:
-        given: dict[str, Any] = {"verts": template.verts, "cameras": held, "alpha": alpha, **more}
-        return transfer_scores(truth, pairs, **given)
+    def scores(
+        held: AnyOf, faces: Tensor | None = None, face_flow: Tensor | None = None
+    ) -> dict[str, TransferScore]:
+        return transfer_scores(
+            truth,
+            pairs,
+            verts=template.verts,
+            cameras=held,
+            faces=faces,
+            face_flow=face_flow,
+            alpha=alpha,
+        )
 
-    oracle = scores(cameras, faces=template.faces, face_flow=flow)
-    flipped = scores(depth_flipped(cameras), faces=template.faces)
+    oracle = scores(cameras, template.faces, flow)
+    flipped = scores(depth_flipped(cameras), template.faces)
     shuffled = scores(cameras[torch.randperm(count, generator=seeded(0, count))])
     levels = {f"oracle {name}": score for name, score in oracle.items()}
     levels |= {f"flipped {name}": score for name, score in flipped.items()}

@@ -298,7 +298,7 @@ def _means_of_members(
     counts = member.sum(0)[:, None]
     return torch.where(counts > 0, member.T @ own / counts.clamp(min=1), centers)
 
-
+# %% ../../nbs/umr/602_part_cues.ipynb #a6020004
 def nearest_center(
     cues: Float[Tensor, "b c h w"], centers: Float[Tensor, "p c"], mask: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, "b p h w"]:

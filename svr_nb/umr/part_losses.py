@@ -124,7 +124,7 @@ def _spline_terms(
     plane = torch.cat([torch.ones(len(places), 1), places], 1).double()
     return torch.cat([square * square.log(), plane], 1)
 
-
+# %% ../../nbs/umr/603_part_losses.ipynb #a6030004
 def random_warps(
     count: int,
     size: int,

@@ -163,8 +163,8 @@ def _edges(box: Sequence[float]) -> tuple[int, int, int, int]:
 
 def _resized(maps: Float[Tensor, "p h w"], height: int, width: int) -> Float[Tensor, "p h2 w2"]:
     """Maps at another size, smoothed where they shrink."""
-    how: dict[str, Any] = {"mode": "bilinear", "antialias": True, "align_corners": False}
-    return F.interpolate(maps[None], (height, width), **how)[0]
+    size = (height, width)
+    return F.interpolate(maps[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
 
 # %% ../../nbs/umr/605_part_maps.ipynb #34e0b374
 def _map_file(folder: Path, stem: str) -> Path:

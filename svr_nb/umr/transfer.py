@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -122,13 +121,19 @@ def surface_reconstruction(
     )
 
 # %% ../../nbs/umr/610_transfer.ipynb #b0a0a8d7
-def _with_mesh(result: Reconstruction, mesh: Mesh, **changes: Any) -> Reconstruction:
-    """The same reconstruction with another mesh."""
-    kept = {
-        name: getattr(result, name)
-        for name in ("camera", "image", "mask", "correspondence", "system", "category")
-    }
-    return Reconstruction(mesh=mesh, **{**kept, **changes})
+def _with_mesh(
+    result: Reconstruction, mesh: Mesh, worn: SurfaceMap | None = None
+) -> Reconstruction:
+    """The same reconstruction with another mesh, and with another surface map if one is given."""
+    return Reconstruction(
+        mesh=mesh,
+        camera=result.camera,
+        image=result.image,
+        mask=result.mask,
+        correspondence=worn or result.correspondence,
+        system=result.system,
+        category=result.category,
+    )
 
 
 def part_view(result: Reconstruction, parts: Sequence[int] | None = None) -> Reconstruction:
@@ -198,7 +203,7 @@ def transfer_texture(
     colors, shape = surface_map(source, "source"), surface_map(target, "target")
     _check_same(colors, shape)
     worn = replace(shape, texels=colors.texels)
-    return _with_mesh(target, with_texels(target.mesh, colors.texels, scale), correspondence=worn)
+    return _with_mesh(target, with_texels(target.mesh, colors.texels, scale), worn)
 
 
 def _check_same(source: SurfaceMap, target: SurfaceMap) -> None:
