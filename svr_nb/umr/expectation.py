@@ -414,11 +414,9 @@ def _training_view(model: SurfaceModel, batch: Mapping[str, Any]) -> View:
         if maps.shape[1] != config.parts:
             wanted = f"{config.parts} parts, as configured"
             raise refuse("part_map", wanted, f"{maps.shape[1]}", "Set config.parts")
-    chance = {"flips": config.flips, "generator": batch["generator"]}
+    chance = {"jitter": config.jitter, "flips": config.flips, "generator": batch["generator"]}
     size, fill = config.image_size, config.fill
-    return crop_view(
-        batch["image"], batch["mask"], maps, size, fill, jitter=config.jitter, **chance
-    )
+    return crop_view(batch["image"], batch["mask"], maps, size, fill, **chance)
 
 
 def batch_losses(
