@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..cameras.projections import WeakPerspective, hypothesis_offsets
+from ..cameras.rotations import quaternion_multiply
 from ..conventions import check_choice, check_number, check_tensor, refuse
 from ..scores.metrics import circular_variance
-from ..cameras.rotations import quaternion_multiply
 
 # %% auto #0
 __all__ = ['HEADS', 'NUMBERS', 'CHOICES', 'angles_to_quaternion', 'Hypotheses', 'flip_depth', 'with_twins', 'decode_cameras',
@@ -79,22 +79,16 @@ class Hypotheses:
 
     def pick(self, index: Int[Tensor, "b"] | None = None) -> WeakPerspective:
         """One camera per picture: hypothesis `index` (b,) of each, or the most likely."""
-        row, index = (
-            torch.arange(len(self.logits), device=self.logits.device),
-            self.best if index is None else index,
-        )
-        return WeakPerspective(
-            self.scale[row, index], self.translation[row, index], self.quaternion[row, index]
-        )
+        return self.only(self.best if index is None else index).cameras()
 
     def only(self, index: Int[Tensor, "b"]) -> Hypotheses:
         """The same with one hypothesis per picture, number `index` (b,) of each."""
         row = torch.arange(len(self.logits), device=self.logits.device)
         return Hypotheses(
-            *(
-                x[row, index][:, None]
-                for x in (self.scale, self.translation, self.quaternion, self.logits)
-            )
+            self.scale[row, index][:, None],
+            self.translation[row, index][:, None],
+            self.quaternion[row, index][:, None],
+            self.logits[row, index][:, None],
         )
 
 # %% ../../nbs/umr/608_camera_hypotheses.ipynb #37192f68
@@ -104,11 +98,10 @@ def flip_depth(quaternion: Float[Tensor, "... 4"]) -> Float[Tensor, "... 4"]:
 
     quaternion: from the object frame to the camera frame.
     """
-    halves = torch.eye(4).to(quaternion)
-    return quaternion_multiply(
-        quaternion_multiply(halves[3].expand_as(quaternion), quaternion),
-        halves[1].expand_as(quaternion),
-    )
+    half_turns = torch.eye(4).to(quaternion)
+    about_x = half_turns[1].expand_as(quaternion)
+    about_z = half_turns[3].expand_as(quaternion)
+    return quaternion_multiply(quaternion_multiply(about_z, quaternion), about_x)
 
 
 def with_twins(found: Hypotheses, logits: Float[Tensor, "b k"]) -> Hypotheses:
@@ -117,15 +110,25 @@ def with_twins(found: Hypotheses, logits: Float[Tensor, "b k"]) -> Hypotheses:
     found: k hypotheses per picture.
     logits: scores of the flipped ones.
     """
-    twice = lambda x: torch.cat([x, x], 1)
     return Hypotheses(
-        twice(found.scale),
-        twice(found.translation),
+        torch.cat([found.scale, found.scale], 1),
+        torch.cat([found.translation, found.translation], 1),
         torch.cat([found.quaternion, flip_depth(found.quaternion)], 1),
         torch.cat([found.logits, logits], 1),
     )
 
 # %% ../../nbs/umr/608_camera_hypotheses.ipynb #5439b4b0
+def _in_sectors(pose: Float[Tensor, "b k 4"], base: float) -> Float[Tensor, "b k 4"]:
+    """Rotations whose azimuth stays within each hypothesis's own sector, elevation and roll within
+    limits.
+    """
+    count = pose.shape[1]
+    sector = 2 * math.pi / count
+    azimuth = torch.arange(count).to(pose) * sector + sector * torch.tanh(pose[..., 0])
+    elevation = math.radians(base) + 0.5 * torch.tanh(pose[..., 1])
+    return angles_to_quaternion(azimuth, elevation, 0.4 * torch.tanh(pose[..., 2]))
+
+
 def decode_cameras(
     raw: Float[Tensor, "b k 9"],
     head: str = "quaternion",
@@ -145,21 +148,18 @@ def decode_cameras(
     offsets: False leaves the offsets of the "quaternion" head out, as the released code does.
     base: elevation of the offsets in degrees.
     twins: whether every hypothesis brings its depth flip along; there are 2 k of them then.
-    Source: UMR, section 3.4; the twins are this library's.
+    Source: UMR, section 6.2; the twins are this library's.
     """
     raw = check_tensor(raw, "raw", f"b k {NUMBERS}")
-    count, pose = raw.shape[1], raw[..., 3:7]
+    pose = raw[..., 3:7]
     scale = usual_scale * torch.exp(math.log(3) * torch.tanh(raw[..., 0] / 2))
     shift = 0.5 * torch.tanh(raw[..., 1:3])
     if check_choice(head, "head", HEADS) == "angles":
-        middle = torch.arange(count).to(raw) * (2 * math.pi / count)
-        azimuth = middle + (2 * math.pi / count) * torch.tanh(pose[..., 0])
-        elevation = math.radians(base) + 0.5 * torch.tanh(pose[..., 1])
-        quaternion = angles_to_quaternion(azimuth, elevation, 0.4 * torch.tanh(pose[..., 2]))
+        quaternion = _in_sectors(pose, base)
     else:
         free = F.normalize(pose + torch.tensor([1.0, 0, 0, 0]).to(raw), dim=-1)
-        start = hypothesis_offsets(count if offsets else 1, base).to(raw).expand(len(raw), count, 4)
-        quaternion = quaternion_multiply(start, free)
+        start = hypothesis_offsets(raw.shape[1] if offsets else 1, base).to(raw)
+        quaternion = quaternion_multiply(start.expand_as(free), free)
     found = Hypotheses(scale, shift, quaternion, raw[..., 7])
     return with_twins(found, raw[..., 8]) if twins else found
 
@@ -178,11 +178,11 @@ def hypothesis_weights(
 
     cost: total loss of each hypothesis; no gradient goes there.
     logits: the network's own scores.
-    choice: "expected", the network's probabilities (the paper; gradients flow into them); or
+    choice: "expected", the network's probabilities (the released code; gradients reach them); or
         "winner", mostly the cheapest.
     temperature: of the softmax over costs ("winner"); the smaller, the harder.
     spare: share that is spread evenly over all, so that losers stay alive ("winner").
-    Source: UMR, section 3.4 ("expected").
+    Source: UMR, section 6.2 (eight hypotheses); "expected" is the released code's.
     """
     cost, logits = check_tensor(cost, "cost", "b k"), check_tensor(logits, "logits", "b k")
     if cost.shape != logits.shape:
@@ -202,9 +202,8 @@ def draw_hypotheses(weights: Float[Tensor, "b k"], generator: torch.Generator) -
     generator: where chance comes from.
     """
     weights = check_tensor(weights, "weights", "b k", low=0)
-    return torch.multinomial(weights.detach().cpu(), 1, generator=generator)[:, 0].to(
-        weights.device
-    )
+    index = torch.multinomial(weights.detach().cpu(), 1, generator=generator)
+    return index[:, 0].to(weights.device)
 
 # %% ../../nbs/umr/608_camera_hypotheses.ipynb #d2dbcb4c
 def choice_loss(logits: Float[Tensor, "b k"], weights: Float[Tensor, "b k"]) -> Tensor:
@@ -236,9 +235,8 @@ def camera_spread(
     opposite ones), and the
     share of the most used hypothesis.
     """
-    used = torch.bincount(
-        check_tensor(chosen, "chosen", "n", integer=True, low=0, high=count - 1), minlength=count
-    )
+    chosen = check_tensor(chosen, "chosen", "n", integer=True, low=0, high=count - 1)
+    used = torch.bincount(chosen, minlength=count)
     return {
         "spread": circular_variance(azimuth),
         "spread of doubles": circular_variance(2 * azimuth),

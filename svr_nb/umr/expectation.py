@@ -5,22 +5,23 @@
 # %% ../../nbs/umr/611_expectation.ipynb #b84b9396
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..cameras.projections import WeakPerspective
+from ..cameras.rotations import quaternion_multiply
 from ..conventions import check_tensor, refuse
 from ..data.framing import Windows, cut_window, object_windows
 from ..losses.smoothness import edge_length_loss, flatten_loss
 from ..losses.silhouettes import soft_iou
 from ..render.fast_mesh import nearest_faces
 from ..render.soft_mesh import SoftRender, soft_rasterize
-from ..cameras.rotations import quaternion_multiply
+from ..shapes.uv import SymmetricSphere
 from svr_nb.umr.camera_hypotheses import (
     Hypotheses,
     choice_loss,
@@ -32,8 +33,9 @@ from .semantic_uv import part_map_loss, part_pixels, part_vertex_loss
 from .texture_cycle import barrier_loss, cycle_gap, silhouette_barrier, texture_from_flow
 
 # %% auto #0
-__all__ = ['View', 'crop_view', 'Prediction', 'part_vertex_costs', 'has_parts', 'hypothesis_costs', 'quick_costs', 'shape_losses',
-           'draw_texture', 'texture_losses', 'turned_camera', 'adversarial_loss', 'batch_losses']
+__all__ = ['View', 'crop_view', 'Prediction', 'SurfaceModel', 'part_vertex_costs', 'has_parts', 'hypothesis_costs', 'quick_costs',
+           'shape_losses', 'draw_texture', 'texture_losses', 'turned_camera', 'unseen_view_loss', 'Judged',
+           'judge_hypotheses', 'batch_losses']
 
 # %% ../../nbs/umr/611_expectation.ipynb #5a4b0365
 @dataclass(frozen=True, eq=False)
@@ -47,9 +49,9 @@ class View:
 
     image: Float[Tensor, "b 3 s s"]
     mask: Float[Tensor, "b 1 s s"]
-    maps: Any
+    maps: Float[Tensor, "b p s s"] | None
     windows: Windows
-    flip: Tensor
+    flip: Bool[Tensor, "b"]
 
 
 def crop_view(
@@ -58,6 +60,7 @@ def crop_view(
     maps: Float[Tensor, "b p h w"] | None,
     size: int,
     fill: float = 0.9,
+    *,
     jitter: float = 0.0,
     flips: bool = False,
     generator: torch.Generator | None = None,
@@ -67,28 +70,23 @@ def crop_view(
     image, mask, maps: of a batch; maps may be missing.
     size: pixels along each side of the crops.
     fill: share of a crop's side that the object takes.
-    jitter: largest change of the crop's size and place, as a share of it; flips: whether to mirror
-        half of the pictures.
+    jitter: largest change of the crop's size and place, as a share of it.
+    flips: whether to mirror half of the pictures.
     generator: where jitter and flips come from; None for neither.
     """
-    windows, flip = (
-        object_windows(mask, fill),
-        torch.zeros(len(mask), dtype=torch.bool, device=mask.device),
-    )
+    windows = object_windows(mask, fill)
+    flip = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
     if generator is not None:
         noise = (2 * torch.rand(len(mask), 4, generator=generator) - 1).to(mask)
         half = windows.half * (1 + jitter * noise[:, 0])
         windows = Windows(windows.center + jitter * noise[:, 1:3] * half[:, None], half)
         flip = (noise[:, 3] > 0) & flips
-    layers = [image * mask, mask] + ([] if maps is None else [maps * mask])
+    layers = [image * mask, mask]
+    if maps is not None:
+        layers.append(maps * mask)
     cut = cut_window(torch.cat(layers, 1), windows, size, flip)
-    return View(
-        cut[:, :3],
-        (cut[:, 3:4] > 0.5).to(mask),
-        None if maps is None else cut[:, 4:],
-        windows,
-        flip,
-    )
+    cut_maps = None if maps is None else cut[:, 4:]
+    return View(cut[:, :3], (cut[:, 3:4] > 0.5).to(mask), cut_maps, windows, flip)
 
 # %% ../../nbs/umr/611_expectation.ipynb #0c026657
 @dataclass(frozen=True, eq=False)
@@ -105,14 +103,48 @@ class Prediction:
     hypotheses: Hypotheses
     flow: Float[Tensor, "b 2 hu wu"]
 
-# %% ../../nbs/umr/611_expectation.ipynb #97eea2e0
+
+class SurfaceModel(Protocol):
+    """What the E-step and the M-step need of a system.
+
+    config: its settings.  sphere, faces, laplacian: the surface that it bends.
+    template, face_labels, vert_labels: what the M-step renews; labels are 0 for no part.
+    perceptual: distance of pictures, one value each.
+    """
+
+    faces: Tensor
+    laplacian: Tensor
+    template: Tensor
+    face_labels: Tensor
+    vert_labels: Tensor
+
+    @property
+    def config(self) -> Any: ...
+
+    @property
+    def sphere(self) -> SymmetricSphere: ...
+
+    @property
+    def perceptual(self) -> Callable[..., Tensor]: ...
+
+    def predict_view(self, view: View, cameras: int) -> Prediction: ...
+
+    def face_flow(self, flow: Tensor) -> Tensor: ...
+
+    def critic_loss(self, which: str, real: Tensor, fake: Tensor) -> Tensor: ...
+
+# %% ../../nbs/umr/611_expectation.ipynb #9904d408
 def _each(values: Tensor, count: int) -> Tensor:
     """Every row `count` times, one after the other."""
     return values.repeat_interleave(count, 0)
 
-# %% ../../nbs/umr/611_expectation.ipynb #9904d408
+
 def part_vertex_costs(
-    model: Any, view: View, camera: WeakPerspective, count: int, generator: torch.Generator
+    model: SurfaceModel,
+    view: View,
+    camera: WeakPerspective,
+    count: int,
+    generator: torch.Generator,
 ) -> Tensor:
     """Eq. 3 for every hypothesis of every picture (b * k,).
 
@@ -122,27 +154,40 @@ def part_vertex_costs(
     count: k.
     generator: draws the part pixels.
     """
-    pixels, there = part_pixels(view.maps.clamp(min=0), model.config.part_draws, generator)
-    at = camera.project(model.template.expand(len(camera), -1, -1))[..., :2]
-    return part_vertex_loss(
-        at,
-        model.vert_labels,
-        _each(pixels, count),
-        _each(there, count),
-        model.config.form,
-        per_sample=True,
-    )
+    assert view.maps is not None
+    c = model.config
+    pixels, there = part_pixels(view.maps.clamp(min=0), c.part_draws, generator)
+    uv = camera.project(model.template.expand(len(camera), -1, -1))[..., :2]
+    pixels, there = _each(pixels, count), _each(there, count)
+    return part_vertex_loss(uv, model.vert_labels, pixels, there, c.form, per_sample=True)
 
 
-def has_parts(model: Any, view: View) -> bool:
+def has_parts(model: SurfaceModel, view: View) -> bool:
     """Whether the part constraints have something to say: maps on the one side, labels on the
     other.
     """
     return view.maps is not None and bool(model.face_labels.any())
 
 # %% ../../nbs/umr/611_expectation.ipynb #4c96d31f
+def _part_map_costs(model: SurfaceModel, drawn: Tensor, view: View, count: int) -> Tensor:
+    """Eq. 2 for every hypothesis of every picture (b * k,), from drawn parts (b * k, p, s, s)."""
+    assert view.maps is not None
+    maps, mask = _each(view.maps, count), _each(view.mask, count)
+    return part_map_loss(drawn, maps, mask, model.config.form, per_sample=True)
+
+
+def _one_hot_parts(model: SurfaceModel, labels: Int[Tensor, "..."], like: Tensor) -> Tensor:
+    """Labels as numbers per part (..., p), without the background."""
+    hot = torch.nn.functional.one_hot(labels, model.config.parts + 1)
+    return hot[..., 1:].to(like)
+
+
 def hypothesis_costs(
-    model: Any, p: Prediction, view: View, wanted: Mapping[str, float], generator: torch.Generator
+    model: SurfaceModel,
+    p: Prediction,
+    view: View,
+    wanted: Mapping[str, float],
+    generator: torch.Generator,
 ) -> dict[str, Tensor]:
     """What each hypothesis costs in each of the losses that judge a camera: (b, k) by name.
 
@@ -151,17 +196,15 @@ def hypothesis_costs(
     wanted: names of the losses; "mask" always counts.
     generator: draws the part pixels.
     """
-    c, k, camera = model.config, p.hypotheses.logits.shape[1], p.hypotheses.cameras()
+    c, camera = model.config, p.hypotheses.cameras()
+    k = p.hypotheses.logits.shape[1]
     parts = has_parts(model, view)
     features = None
     if parts and "sp" in wanted:
-        features = (
-            torch.nn.functional.one_hot(model.face_labels, c.parts + 1)[:, 1:]
-            .to(p.verts)
-            .expand(len(camera), -1, -1)
-        )
+        features = _one_hot_parts(model, model.face_labels, p.verts).expand(len(camera), -1, -1)
+    uvz = camera.project(_each(p.verts, k))
     drawn = soft_rasterize(
-        camera.project(_each(p.verts, k)),
+        uvz,
         model.faces,
         c.image_size,
         face_features=features,
@@ -170,54 +213,49 @@ def hypothesis_costs(
     )
     costs = {"mask": 1 - soft_iou(drawn.alpha, _each(view.mask, k))}
     if features is not None:
-        costs["sp"] = part_map_loss(
-            drawn.rgb, _each(view.maps, k), _each(view.mask, k), c.form, per_sample=True
-        )
+        costs["sp"] = _part_map_costs(model, drawn.rgb, view, k)
     if parts and "sv" in wanted:
         costs["sv"] = part_vertex_costs(model, view, camera, k, generator)
     return {name: cost.unflatten(0, (-1, k)) for name, cost in costs.items()}
 
-
+# %% ../../nbs/umr/611_expectation.ipynb #a6110007
 @torch.no_grad()
 def quick_costs(
-    model: Any, p: Prediction, view: View, wanted: Mapping[str, float], generator: torch.Generator
+    model: SurfaceModel,
+    p: Prediction,
+    view: View,
+    wanted: Mapping[str, float],
+    generator: torch.Generator,
 ) -> Tensor:
     """The weighted total of what can be told of each hypothesis without soft drawing: (b, k).
 
     model, p, view, wanted, generator: as in `hypothesis_costs`. Hard silhouettes, hard part maps
         and the template's part vertices.
     """
-    k, camera = p.hypotheses.logits.shape[1], p.hypotheses.cameras()
-    face = nearest_faces(
-        camera.project(_each(p.verts, k)), model.faces, model.config.image_size, perspective=False
-    )[0]
-    total = wanted.get("mask", 0.0) * (
-        1 - soft_iou((face >= 0)[:, None].to(p.verts), _each(view.mask, k))
-    )
+    camera, k = p.hypotheses.cameras(), p.hypotheses.logits.shape[1]
+    uvz = camera.project(_each(p.verts, k))
+    face = nearest_faces(uvz, model.faces, model.config.image_size, perspective=False)[0]
+    outline = (face >= 0)[:, None].to(p.verts)
+    total = wanted.get("mask", 0.0) * (1 - soft_iou(outline, _each(view.mask, k)))
     if has_parts(model, view):
         if "sp" in wanted:
             label = torch.where(face >= 0, model.face_labels[face.clamp(min=0)], 0)
-            shown = (
-                torch.nn.functional.one_hot(label, model.config.parts + 1)[..., 1:]
-                .permute(0, 3, 1, 2)
-                .to(p.verts)
-            )
-            total = total + wanted["sp"] * part_map_loss(
-                shown, _each(view.maps, k), _each(view.mask, k), model.config.form, per_sample=True
-            )
+            drawn = _one_hot_parts(model, label, p.verts).permute(0, 3, 1, 2)
+            total = total + wanted["sp"] * _part_map_costs(model, drawn, view, k)
         if "sv" in wanted:
             total = total + wanted["sv"] * part_vertex_costs(model, view, camera, k, generator)
     return total.unflatten(0, (-1, k))
 
 # %% ../../nbs/umr/611_expectation.ipynb #3725eb61
-def shape_losses(model: Any, p: Prediction) -> dict[str, Tensor]:
+def shape_losses(model: SurfaceModel, p: Prediction) -> dict[str, Tensor]:
     """Losses of the shapes alone, whatever the cameras.
 
     model: has the template and the faces.
     p: prediction.
     """
     offsets = p.verts - model.template
-    rough = torch.stack([torch.sparse.mm(model.laplacian.to(o), o) for o in offsets])
+    laplacian = model.laplacian.to(offsets)
+    rough = torch.stack([torch.sparse.mm(laplacian, one) for one in offsets])
     return {
         "lap": rough.square().sum(-1).sum(1).mean(),
         "flat": flatten_loss(p.verts, model.faces),
@@ -228,36 +266,42 @@ def shape_losses(model: Any, p: Prediction) -> dict[str, Tensor]:
 
 # %% ../../nbs/umr/611_expectation.ipynb #c51c3671
 def draw_texture(
-    model: Any, verts: Tensor, camera: WeakPerspective, texels: Float[Tensor, "b f t t 3"]
+    model: SurfaceModel,
+    verts: Float[Tensor, "b v 3"],
+    camera: WeakPerspective,
+    texels: Float[Tensor, "b f t t 3"],
 ) -> SoftRender:
     """Textured shapes under cameras; the gradient reaches the texture alone.
 
     model: has the faces and the configuration.
-    verts: (b, v, 3).  camera: one per shape.  texels: from `texture_from_flow`.
+    verts: object frame.  camera: one per shape.  texels: from `texture_from_flow`.
     """
     with torch.no_grad():
         uvz = camera.project(verts)
+    c = model.config
     return soft_rasterize(
         uvz,
         model.faces,
-        model.config.image_size,
+        c.image_size,
         face_features=texels,
         perspective=False,
-        gamma=model.config.gamma,
+        gamma=c.gamma,
     )
 
 
-def texture_losses(model: Any, p: Prediction, view: View, weights: Tensor) -> dict[str, Tensor]:
+def texture_losses(
+    model: SurfaceModel, p: Prediction, view: View, weights: Float[Tensor, "b k"]
+) -> dict[str, Tensor]:
     """Losses of the texture flow.
 
     model, p, view: as above.
-    weights: (b, k) of the hypotheses; no gradient goes there.
+    weights: of the hypotheses; no gradient goes there.
     """
     weights, k = weights.detach(), weights.shape[1]
     face_flow = model.face_flow(p.flow)
-    texels, best = texture_from_flow(view.image, face_flow), weights.argmax(1)
-    drawn = draw_texture(model, p.verts, p.hypotheses.pick(best), texels)
-    found = {
+    texels = texture_from_flow(view.image, face_flow)
+    drawn = draw_texture(model, p.verts, p.hypotheses.pick(weights.argmax(1)), texels)
+    losses = {
         "cyc": cycle_gap(face_flow, drawn).loss,
         "dt": barrier_loss(face_flow, silhouette_barrier(view.mask)),
     }
@@ -265,8 +309,10 @@ def texture_losses(model: Any, p: Prediction, view: View, weights: Tensor) -> di
     if model.config.texture_views == "all":
         every = draw_texture(model, _each(p.verts, k), p.hypotheses.cameras(), _each(texels, k))
         unlike = model.perceptual(every.rgb * every.alpha, _each(goal, k)).unflatten(0, (-1, k))
-        return found | {"tex": (weights * unlike).sum(1).mean()}
-    return found | {"tex": model.perceptual(drawn.rgb * drawn.alpha, goal).mean()}
+        losses["tex"] = (weights * unlike).sum(1).mean()
+    else:
+        losses["tex"] = model.perceptual(drawn.rgb * drawn.alpha, goal).mean()
+    return losses
 
 # %% ../../nbs/umr/611_expectation.ipynb #6177f5cf
 def turned_camera(camera: WeakPerspective, generator: torch.Generator) -> WeakPerspective:
@@ -277,55 +323,105 @@ def turned_camera(camera: WeakPerspective, generator: torch.Generator) -> WeakPe
     """
     angle = torch.rand(len(camera), generator=generator).to(camera.scale) * torch.pi
     turn = torch.stack([(angle / 2).cos(), angle * 0, (angle / 2).sin(), angle * 0], -1)
-    return WeakPerspective(
-        camera.scale, camera.translation, quaternion_multiply(camera.quaternion, turn)
-    )
+    quaternion = quaternion_multiply(camera.quaternion, turn)
+    return WeakPerspective(camera.scale, camera.translation, quaternion)
 
 
-def adversarial_loss(
-    model: Any, p: Prediction, view: View, index: Tensor, generator: torch.Generator, textured: bool
+def unseen_view_loss(
+    model: SurfaceModel,
+    p: Prediction,
+    view: View,
+    index: Int[Tensor, "b"],
+    generator: torch.Generator,
+    textured: bool,
 ) -> Tensor:
     """How well the critics tell unseen views of reconstructions from photographs; the networks get
     the opposite gradient.
 
     model, p, view: as above.
-    index: (b,) which hypothesis.
+    index: which hypothesis of each picture.
+    generator: where the angles come from.
     textured: masked colour pictures, or silhouettes alone (first round).
-    Source: UMR, section 3.3.
+    Source: UMR, equation 7 (section 6.2).
     """
-    camera = turned_camera(p.hypotheses.pick(index), generator)
-    uvz = camera.project(p.verts)
+    c = model.config
+    uvz = turned_camera(p.hypotheses.pick(index), generator).project(p.verts)
     if not textured:
-        fake = soft_rasterize(uvz, model.faces, model.config.image_size, perspective=False).alpha
+        fake = soft_rasterize(uvz, model.faces, c.image_size, perspective=False).alpha
         return model.critic_loss("outline", view.mask, fake)
     texels = texture_from_flow(view.image, model.face_flow(p.flow))
     drawn = soft_rasterize(
         uvz,
         model.faces,
-        model.config.image_size,
+        c.image_size,
         face_features=texels,
         perspective=False,
-        gamma=model.config.gamma,
+        gamma=c.gamma,
     )
-    return model.critic_loss(
-        "picture", (view.image * view.mask).roll(1, 0), drawn.rgb * drawn.alpha
-    )
+    real = (view.image * view.mask).roll(1, 0)  # nobody is compared with its own photograph
+    return model.critic_loss("picture", real, drawn.rgb * drawn.alpha)
 
 # %% ../../nbs/umr/611_expectation.ipynb #13d111ad
-def _maps(batch: Mapping[str, Any], parts: int) -> Tensor | None:
-    """The part maps of a batch, if it has any; their number must be the configured one."""
-    if "part_map" not in batch:
-        return None
-    maps = check_tensor(batch["part_map"], "part_map", "b p h w", low=0.0)
-    if maps.shape[1] != parts:
-        raise refuse(
-            "part_map", f"{parts} parts, as configured", f"{maps.shape[1]}", "Set config.parts"
-        )
-    return maps
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Which hypotheses of a batch are trained, and how much each counts.
+
+    prediction: with the hypotheses that are trained, all k or the one that was drawn.
+    costs: of these, (b, k) by name.
+    weights: of these, (b, k).
+    odds: of all hypotheses; what the scores learn.
+    """
+
+    prediction: Prediction
+    costs: dict[str, Tensor]
+    weights: Tensor
+    odds: Tensor
+
+
+def judge_hypotheses(
+    model: SurfaceModel,
+    every: Prediction,
+    view: View,
+    wanted: Mapping[str, float],
+    generator: torch.Generator,
+    draw: bool,
+) -> Judged:
+    """Works out what the hypotheses cost, and decides which of them teach.
+
+    model, view, wanted, generator: as in `hypothesis_costs`.
+    every: prediction with all hypotheses.
+    draw: whether one per picture is drawn by its quick cost; else all take part.
+    """
+    c, logits = model.config, every.hypotheses.logits
+    rule = (c.choice, c.temperature, c.spare)
+    if draw:
+        quick = quick_costs(model, every, view, wanted, generator)
+        odds = hypothesis_weights(quick, logits, *rule)
+        one = every.hypotheses.only(draw_hypotheses(odds, generator))
+        drawn = replace(every, hypotheses=one)
+        costs = hypothesis_costs(model, drawn, view, wanted, generator)
+        return Judged(drawn, costs, torch.ones_like(one.logits), odds)
+    costs = hypothesis_costs(model, every, view, wanted, generator)
+    total = torch.stack([wanted.get(name, 0.0) * cost for name, cost in costs.items()]).sum(0)
+    weights = hypothesis_weights(total, logits, *rule)
+    return Judged(every, costs, weights, weights)
 
 # %% ../../nbs/umr/611_expectation.ipynb #8aec737b
+def _training_view(model: SurfaceModel, batch: Mapping[str, Any]) -> View:
+    """Shaken crops of a batch; its part maps, if it has any, must be as many as configured."""
+    config, maps = model.config, None
+    if "part_map" in batch:
+        maps = check_tensor(batch["part_map"], "part_map", "b p h w", low=0.0)
+        if maps.shape[1] != config.parts:
+            wanted = f"{config.parts} parts, as configured"
+            raise refuse("part_map", wanted, f"{maps.shape[1]}", "Set config.parts")
+    chance = {"jitter": config.jitter, "flips": config.flips, "generator": batch["generator"]}
+    size, fill = config.image_size, config.fill
+    return crop_view(batch["image"], batch["mask"], maps, size, fill, **chance)
+
+
 def batch_losses(
-    model: Any,
+    model: SurfaceModel,
     batch: Mapping[str, Any],
     wanted: Mapping[str, float],
     cameras: int,
@@ -339,44 +435,25 @@ def batch_losses(
     cameras: how many hypotheses to use.
     textured: what the adversary looks at.
     """
-    c, generator = model.config, batch["generator"]
-    view = crop_view(
-        batch["image"],
-        batch["mask"],
-        _maps(batch, c.parts),
-        c.image_size,
-        c.fill,
-        c.jitter,
-        c.flips,
-        generator,
-    )
-    whole = model.predict_view(view, cameras)
-    p, logits = whole, whole.hypotheses.logits
-    if c.draw and cameras > 1:
-        judged = hypothesis_weights(
-            quick_costs(model, whole, view, wanted, generator),
-            logits,
-            c.choice,
-            c.temperature,
-            c.spare,
-        )
-        p = replace(whole, hypotheses=whole.hypotheses.only(draw_hypotheses(judged, generator)))
-        weights = torch.ones_like(p.hypotheses.logits)
-        costs = hypothesis_costs(model, p, view, wanted, generator)
-    else:
-        costs = hypothesis_costs(model, p, view, wanted, generator)
-        total = torch.stack([wanted.get(name, 0.0) * cost for name, cost in costs.items()]).sum(0)
-        judged = weights = hypothesis_weights(total, logits, c.choice, c.temperature, c.spare)
-    found = {
-        name: ((weights if name == "mask" else weights.detach()) * cost).sum(1).mean()
-        for name, cost in costs.items()
-    }
-    found |= {
-        name: p.verts.sum() * 0 for name in ("sp", "sv") if name in wanted and name not in found
-    }
-    found |= shape_losses(model, p) | {"pick": choice_loss(logits, judged), "ent": entropy(logits)}
+    generator = batch["generator"]
+    view = _training_view(model, batch)
+    every = model.predict_view(view, cameras)
+    draw = model.config.draw and cameras > 1
+    judged = judge_hypotheses(model, every, view, wanted, generator, draw)
+    p, weights = judged.prediction, judged.weights
+    losses = {}
+    for name, cost in judged.costs.items():  # the scores learn from the silhouette alone
+        counts = weights if name == "mask" else weights.detach()
+        losses[name] = (counts * cost).sum(1).mean()
+    for name in ("sp", "sv"):
+        if name in wanted and name not in losses:
+            losses[name] = p.verts.sum() * 0
+    losses |= shape_losses(model, p)
+    losses["pick"] = choice_loss(every.hypotheses.logits, judged.odds)
+    losses["ent"] = entropy(every.hypotheses.logits)
     if {"tex", "dt", "cyc"} & set(wanted):
-        found |= texture_losses(model, p, view, weights)
+        losses |= texture_losses(model, p, view, weights)
     if "adv" in wanted:
-        found["adv"] = adversarial_loss(model, p, view, weights.argmax(1), generator, textured)
-    return found
+        index = weights.argmax(1)
+        losses["adv"] = unseen_view_loss(model, p, view, index, generator, textured)
+    return losses

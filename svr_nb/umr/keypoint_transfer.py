@@ -15,9 +15,17 @@ from torch import Tensor
 
 from ..cameras.projections import Orthographic, Pinhole, WeakPerspective
 from ..cameras.rotations import matrix_to_quaternion
-from ..conventions import check_number, check_tensor, pixel_centers, refuse, seeded
+from svr_nb.conventions import (
+    check_choice,
+    check_number,
+    check_tensor,
+    pixel_centers,
+    refuse,
+    seeded,
+)
+from ..data.collection import Collection
+from ..render.fast_mesh import nearest_faces
 from ..scores.metrics import apk, pck
-from ..render.hard_mesh import hard_rasterize
 from ..shapes.mesh import Mesh
 from .semantic_uv import AnyCamera
 from .texture_cycle import SAMPLES, flow_centers, inside_lattice, lattice_weights
@@ -27,7 +35,7 @@ SIGMA = 3 * 2 / 256  # 3 pixels of a picture of 256, in image-plane units
 
 # %% auto #0
 __all__ = ['AnyOf', 'SIGMA', 'padded_side', 'box_sides', 'Keypoints', 'keypoints_of', 'mean_mesh', 'Transfer', 'nearest_vertices',
-           'transfer_by_camera', 'visible_vertices', 'visible_faces_of', 'exact_face_flow', 'hottest_faces',
+           'transfer_by_camera', 'visible_verts', 'visible_faces_of', 'exact_face_flow', 'hottest_faces',
            'transfer_by_flow', 'sample_pairs', 'TransferScore', 'score_transfer', 'transfer_scores', 'depth_flipped',
            'reference_levels']
 
@@ -48,13 +56,16 @@ def box_sides(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b"]:
     mask: silhouettes; a pixel above .5 is inside.
     """
     inside = check_tensor(mask, "mask", "b 1 h w")[:, 0] > 0.5
-    extents = []
-    for axis in (1, 2):
-        there = inside.any(axis).to(torch.int64)  # whether a column, or a row, holds the object
-        extents.append(
-            2.0 * (there.shape[1] - there.argmax(1) - there.flip(1).argmax(1)) / there.shape[1]
-        )
-    return torch.maximum(*extents).to(torch.float32)
+    across, down = (_extent(inside.any(axis)) for axis in (1, 2))
+    return torch.maximum(across, down).to(torch.float32)
+
+
+def _extent(held: Tensor) -> Tensor:
+    """From the first to the last column (or row) that holds the object (b, n): a share of 2."""
+    marks = held.to(torch.int64)
+    count = marks.shape[1]
+    before, after = marks.argmax(1), marks.flip(1).argmax(1)
+    return 2.0 * (count - before - after) / count
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #730a76b4
 @dataclass(frozen=True, eq=False)
@@ -76,18 +87,15 @@ class Keypoints:
         return len(self.place)
 
 
-def keypoints_of(collection: Any) -> Keypoints:
+def keypoints_of(collection: Collection) -> Keypoints:
     """The keypoints of a collection of samples, with boxes measured on its masks.
 
     collection: with the fields keypoints_uv, keypoints_visible and mask.
     Raises InputError if a field is missing.
     """
-    place, visible, mask = (
-        collection[name] for name in ("keypoints_uv", "keypoints_visible", "mask")
-    )
-    return Keypoints(
-        place, visible > 0.5, box_sides(mask), tuple(collection.labels.get("keypoints", ()))
-    )
+    visible = collection["keypoints_visible"] > 0.5
+    names = tuple(collection.labels.get("keypoints", ()))
+    return Keypoints(collection["keypoints_uv"], visible, box_sides(collection["mask"]), names)
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #17924da7
 def mean_mesh(meshes: Sequence[Mesh]) -> Mesh:
@@ -99,10 +107,7 @@ def mean_mesh(meshes: Sequence[Mesh]) -> Mesh:
     """
     if not len(meshes):
         raise refuse("meshes", "at least one mesh", "none")
-    if any(
-        mesh.faces.shape != meshes[0].faces.shape or bool((mesh.faces != meshes[0].faces).any())
-        for mesh in meshes
-    ):
+    if not all(torch.equal(mesh.faces, meshes[0].faces) for mesh in meshes):
         raise refuse(
             "meshes",
             "meshes with the same faces",
@@ -131,22 +136,20 @@ class Transfer:
 
         mask: of the targets; an empty one moves nothing.
         """
-        return replace(
-            self, place=_snapped(self.place, check_tensor(mask, "mask", f"{len(self.place)} 1 h w"))
-        )
+        mask = check_tensor(mask, "mask", f"{len(self.place)} 1 h w")
+        return replace(self, place=_snapped(self.place, mask))
 
 
 def _snapped(place: Tensor, mask: Tensor) -> Tensor:
     """Places (n, k, 2) moved to the nearest pixel centre of their masks, a few photographs at a
     time.
     """
-    grid, moved = (
-        pixel_centers(mask.shape[2], mask.shape[3], place.device).to(place).view(-1, 2),
-        [],
-    )
-    for at, inside in zip(place.split(64), (mask > 0.5).flatten(1).split(64)):
-        gap = torch.cdist(at, grid.expand(len(at), -1, -1)).masked_fill(~inside[:, None], torch.inf)
-        moved.append(torch.where(inside.any(1)[:, None, None], grid[gap.argmin(-1)], at))
+    grid = pixel_centers(mask.shape[2], mask.shape[3], place.device).to(place).view(-1, 2)
+    moved = []
+    for some, inside in zip(place.split(64), (mask > 0.5).flatten(1).split(64)):
+        gap = torch.cdist(some, grid.expand(len(some), -1, -1))
+        nearest = grid[gap.masked_fill(~inside[:, None], torch.inf).argmin(-1)]
+        moved.append(torch.where(inside.any(1)[:, None, None], nearest, some))
     return torch.cat(moved)
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #45509a0b
@@ -161,10 +164,8 @@ def nearest_vertices(
     keypoints: image-plane coordinates.
     visible: which vertices may be chosen; a photograph where none is visible may choose any.
     """
-    seen, keypoints = (
-        check_tensor(seen, "seen", "b v 2"),
-        check_tensor(keypoints, "keypoints", f"{len(seen)} k 2"),
-    )
+    seen = check_tensor(seen, "seen", "b v 2")
+    keypoints = check_tensor(keypoints, "keypoints", f"{len(seen)} k 2")
     gap = torch.cdist(keypoints, seen, compute_mode="donot_use_mm_for_euclid_dist")
     allowed = gap if visible is None else gap + 1e4 * ~visible[:, None]
     via = allowed.argmin(-1)
@@ -199,47 +200,39 @@ def transfer_by_camera(
         in the paper.
     Source: UMR, section 4.3.
     """
-    keypoints, start = (
-        check_tensor(keypoints, "keypoints", f"{len(source)} k 2"),
-        source.project(_batched(verts)),
-    )
-    end = target.project(_batched(verts if target_verts is None else target_verts, "target_verts"))[
-        ..., :2
-    ]
+    keypoints = check_tensor(keypoints, "keypoints", f"{len(source)} k 2")
+    start = source.project(_batched(verts))
+    arriving = verts if target_verts is None else target_verts
+    end = target.project(_batched(arriving, "target_verts"))[..., :2]
     if len(end) != len(start) or end.shape[1] != start.shape[1]:
         raise refuse(
             "target",
             f"{len(start)} cameras and {start.shape[1]} vertices",
             f"{len(end)} and {end.shape[1]}",
         )
-    visible = (
-        None
-        if faces is None
-        else visible_vertices(start, faces, perspective=isinstance(source, Pinhole))
-    )
+    visible = None
+    if faces is not None:
+        shown = visible_faces_of(start, faces, perspective=isinstance(source, Pinhole))
+        visible = visible_verts(shown, faces, start.shape[1])
     via, gap = nearest_vertices(start[..., :2], keypoints, visible)
     place = end.gather(1, via[..., None].expand(-1, -1, 2))
-    found = Transfer(place, via, torch.exp(-gap.square() / (2 * SIGMA**2)))
-    return found if snap is None else found.snapped(snap)
+    transfer = Transfer(place, via, torch.exp(-gap.square() / (2 * SIGMA**2)))
+    return transfer if snap is None else transfer.snapped(snap)
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #9e8266b0
-def visible_vertices(
-    uvz: Float[Tensor, "b v 3"],
-    faces: Int[Tensor, "f 3"],
-    size: int = 128,
-    perspective: bool = False,
+def visible_verts(
+    face_visible: Bool[Tensor, "b f"], faces: Int[Tensor, "f 3"], count: int
 ) -> Bool[Tensor, "b v"]:
-    """Which vertices belong to a face that owns a pixel.
+    """Vertices of which at least one face is visible.
 
-    uvz: projected vertices.
+    face_visible: from `visible_faces_of`, or `visible_faces` of a soft rendering.
     faces: vertex indices.
-    size: pixels along each side of the z-buffer.
-    perspective: whether depths are those of a pinhole camera.
+    count: number of vertices.
     """
-    seen = visible_faces_of(uvz, faces, size, perspective).repeat_interleave(3, 1)
-    votes = torch.zeros(uvz.shape[:2], device=uvz.device).index_add(
-        1, faces.reshape(-1).to(uvz.device), seen.float()
-    )
+    votes = face_visible.new_zeros(len(face_visible), count, dtype=torch.float32)
+    shown = face_visible.float()
+    for corner in faces.to(face_visible.device).unbind(1):
+        votes.index_add_(1, corner, shown)
     return votes > 0
 
 
@@ -251,23 +244,14 @@ def visible_faces_of(
 ) -> Bool[Tensor, "b f"]:
     """Which faces own a pixel of the z-buffer.
 
-    uvz, faces, size, perspective: as in `visible_vertices`.
+    uvz: projected vertices.
+    faces: vertex indices.
+    size: pixels along each side of the z-buffer.
+    perspective: whether depths are those of a pinhole camera.
     """
-    owner = _owners(uvz, faces, size, perspective).flatten(1)
-    seen = torch.zeros(len(uvz), len(faces) + 1, dtype=torch.bool, device=uvz.device)
-    return seen.scatter_(1, owner + 1, True)[:, 1:]
-
-
-def _owners(uvz: Tensor, faces: Tensor, size: int, perspective: bool) -> Tensor:
-    """The nearest face at every pixel, by the compiled loops where they run."""
-    if uvz.device.type == "cpu":
-        from svr_nb.render.mesh_loops import compiled_runs
-
-        if compiled_runs():
-            from svr_nb.render.fast_mesh import nearest_compiled
-
-            return nearest_compiled(uvz, faces, size, perspective)[0]
-    return hard_rasterize(uvz, faces, size, perspective)[0]
+    owner = nearest_faces(uvz, faces, size, perspective)[0].flatten(1)
+    shown = torch.zeros(len(uvz), len(faces) + 1, dtype=torch.bool, device=uvz.device)
+    return shown.scatter_(1, owner + 1, True)[:, 1:]
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #e0404237
 def exact_face_flow(
@@ -281,10 +265,10 @@ def exact_face_flow(
     camera: b cameras.
     side: samples along one edge.
     """
-    points = torch.einsum(
-        "ijk,bfkc->bfijc", lattice_weights(side).to(verts), _batched(verts)[:, faces]
-    )
-    return camera.project(points.flatten(1, 3))[..., :2].unflatten(1, tuple(points.shape[1:4]))
+    weights = lattice_weights(side).to(verts)
+    points = torch.einsum("ijk,bfkc->bfijc", weights, _batched(verts)[:, faces])
+    uv = camera.project(points.flatten(1, 3))[..., :2]
+    return uv.unflatten(1, tuple(points.shape[1:4]))
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #2ee3cec9
 def hottest_faces(
@@ -303,27 +287,29 @@ def hottest_faces(
     which: "inside" or "all" samples of a face, as in `flow_centers`.
     visible: which faces may be chosen; None takes all, as in the paper.
     """
-    at = check_tensor(face_flow, "face_flow", "b f t t 2")
-    keypoints = check_tensor(keypoints, "keypoints", f"{len(at)} k 2")
-    if which not in SAMPLES:
-        raise refuse("which", f"one of {', '.join(SAMPLES)}", repr(which))
-    at = (
-        at[:, :, inside_lattice(at.shape[2]).to(at.device)]
-        if which == "inside"
-        else at.flatten(2, 3)
-    )
+    places = check_tensor(face_flow, "face_flow", "b f t t 2")
+    keypoints = check_tensor(keypoints, "keypoints", f"{len(places)} k 2")
+    check_number(sigma, "sigma", 1e-9)
+    if check_choice(which, "which", SAMPLES) == "inside":
+        places = places[:, :, inside_lattice(places.shape[2]).to(places.device)]
+    else:
+        places = places.flatten(2, 3)
     faces, heats = [], []
-    for i in range(len(at)):  # one photograph at a time: k x f x samples distances
-        square = torch.cdist(
-            keypoints[i], at[i].flatten(0, 1), compute_mode="donot_use_mm_for_euclid_dist"
-        ).square()
-        heat = torch.logsumexp(
-            -square.unflatten(1, at.shape[1:3]) / (2 * check_number(sigma, "sigma", 1e-9) ** 2), -1
-        )
+    for i in range(len(places)):  # one photograph at a time: k x f x samples distances
+        heat = _log_heat(places[i], keypoints[i], sigma)
         best = (heat if visible is None else heat - 1e9 * ~visible[i]).argmax(-1)
         faces.append(best)
-        heats.append(heat.gather(1, best[:, None])[:, 0].exp() / at.shape[2])
+        heats.append(heat.gather(1, best[:, None])[:, 0].exp() / places.shape[2])
     return torch.stack(faces), torch.stack(heats)
+
+
+def _log_heat(places: Tensor, keypoints: Tensor, sigma: float) -> Tensor:
+    """Logarithm of the summed heat (k, f) that faces with samples (f, m, 2) read around keypoints
+    (k, 2).
+    """
+    gap = torch.cdist(keypoints, places.flatten(0, 1), compute_mode="donot_use_mm_for_euclid_dist")
+    square = gap.square().unflatten(1, places.shape[:2])
+    return torch.logsumexp(-square / (2 * sigma**2), -1)
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #08565051
 def transfer_by_flow(
@@ -345,15 +331,11 @@ def transfer_by_flow(
     Source: UMR, section 4.3.
     """
     source_flow = check_tensor(source_flow, "source_flow", "n f t t 2")
-    ends = flow_centers(
-        check_tensor(
-            target_flow, "target_flow", f"{len(source_flow)} {source_flow.shape[1]} t t 2"
-        ),
-        which,
-    )
+    wanted = f"{len(source_flow)} {source_flow.shape[1]} t t 2"
+    ends = flow_centers(check_tensor(target_flow, "target_flow", wanted), which)
     via, heat = hottest_faces(source_flow, keypoints, sigma=sigma, which=which, visible=visible)
-    found = Transfer(ends.gather(1, via[..., None].expand(-1, -1, 2)), via, heat)
-    return found if snap is None else found.snapped(snap)
+    transfer = Transfer(ends.gather(1, via[..., None].expand(-1, -1, 2)), via, heat)
+    return transfer if snap is None else transfer.snapped(snap)
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #0dd1dd5f
 def sample_pairs(images: int, count: int = 10_000, seed: int = 0) -> Int[Tensor, "m 2"]:
@@ -364,14 +346,13 @@ def sample_pairs(images: int, count: int = 10_000, seed: int = 0) -> Int[Tensor,
     count: pairs before turning round; the same pair may come up more than once.
     seed: of the draw.
     """
-    images, count = (
-        int(check_number(images, "images", 2, integer=True)),
-        int(check_number(count, "count", 1, integer=True)),
-    )
+    images = int(check_number(images, "images", 2, integer=True))
+    count = int(check_number(count, "count", 1, integer=True))
     generator = seeded(seed, images)
     first = torch.randint(images, (count,), generator=generator)
     second = (first + torch.randint(1, images, (count,), generator=generator)) % images
-    return torch.cat([torch.stack([first, second], 1), torch.stack([second, first], 1)])
+    forth = torch.stack([first, second], 1)
+    return torch.cat([forth, forth.flip(1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,17 +389,17 @@ def score_transfer(
     source, target = pairs.unbind(1)
     true, side, seen = truth.place[target], truth.side[target], truth.visible[source]
     both = seen & truth.visible[target]
-    each = [
-        pck(place[:, j : j + 1], true[:, j : j + 1], both[:, j : j + 1], side, alpha)
-        if bool(both[:, j].any())
-        else torch.nan
-        for j in range(place.shape[1])
-    ]
+    each = []
+    for j in range(place.shape[1]):
+        one = slice(j, j + 1)
+        ever = bool(both[:, j].any())
+        each.append(
+            pck(place[:, one], true[:, one], both[:, one], side, alpha) if ever else torch.nan
+        )
     area = apk(place, true, both, side, found.confidence, alpha, tried=seen)
     error = ((place - true).norm(dim=-1) / side[:, None])[both].mean()
-    return TransferScore(
-        pck(place, true, both, side, alpha), area, float(error), torch.tensor(each), int(both.sum())
-    )
+    hits = pck(place, true, both, side, alpha)
+    return TransferScore(hits, area, float(error), torch.tensor(each), int(both.sum()))
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #376babb3
 def _along(ends: Tensor, via: Tensor, confidence: Tensor, pairs: Tensor) -> Transfer:
@@ -452,21 +433,16 @@ def transfer_scores(
     """
     found: dict[str, Transfer] = {}
     if verts is not None and cameras is not None:
-        for name in ["camera"] + ["camera vis"] * (faces is not None):
-            once = transfer_by_camera(
-                verts, cameras, cameras, truth.place, faces=faces if name == "camera vis" else None
-            )
-            found[name] = _along(
-                cameras.project(_batched(verts))[..., :2], once.via, once.confidence, pairs
-            )
+        ends = cameras.project(_batched(verts))[..., :2]
+        ways = {"camera": None} if faces is None else {"camera": None, "camera vis": faces}
+        for name, chosen in ways.items():
+            once = transfer_by_camera(verts, cameras, cameras, truth.place, faces=chosen)
+            found[name] = _along(ends, once.via, once.confidence, pairs)
         if snap is not None:
             found["camera snap"] = found["camera"].snapped(snap[pairs[:, 1]])
     if face_flow is not None:
-        found["flow"] = _along(
-            flow_centers(face_flow, which),
-            *hottest_faces(face_flow, truth.place, which=which),
-            pairs,
-        )
+        via, heat = hottest_faces(face_flow, truth.place, which=which)
+        found["flow"] = _along(flow_centers(face_flow, which), via, heat, pairs)
     if not found:
         raise refuse("verts, cameras, face_flow", "a template with cameras, or a flow", "neither")
     return {name: score_transfer(transfer, truth, pairs, alpha) for name, transfer in found.items()}
@@ -479,19 +455,19 @@ def depth_flipped(camera: AnyCamera, axis: int = 0) -> AnyCamera:
     camera: any of the three kinds.
     axis: coordinate that the shape's mirror flips.
     """
-    depth, side = torch.ones(3).to(camera.rotation), torch.ones(3).to(camera.rotation)
-    depth[2], side[int(check_number(axis, "axis", 0, 2, integer=True))] = -1, -1
+    depth = torch.ones(3).to(camera.rotation)
+    depth[2] = -1
+    side = torch.ones(3).to(camera.rotation)
+    side[int(check_number(axis, "axis", 0, 2, integer=True))] = -1
     turned: Tensor = depth[:, None] * camera.rotation * side
-    change: dict[str, Any] = (
-        {"quaternion": matrix_to_quaternion(turned)}
-        if isinstance(camera, WeakPerspective)
-        else {"rotation": turned}
-    )
+    change: dict[str, Any] = {"rotation": turned}
+    if isinstance(camera, WeakPerspective):
+        change = {"quaternion": matrix_to_quaternion(turned)}
     return replace(camera, **change)
 
 # %% ../../nbs/umr/609_keypoint_transfer.ipynb #9c3695f3
 def reference_levels(
-    collection: Any, pairs: Int[Tensor, "m 2"] | None = None, alpha: float = 0.1
+    collection: Collection, pairs: Int[Tensor, "m 2"] | None = None, alpha: float = 0.1
 ) -> dict[str, TransferScore]:
     """What keypoint transfer can be at best and at worst on samples: the numbers to print beside
     every result.
@@ -505,36 +481,29 @@ def reference_levels(
     one's).
     Raises InputError for a collection without such meshes.
     """
-    template, truth, count = mean_mesh(collection.meshes), keypoints_of(collection), len(collection)
-    pairs, cameras = (
-        sample_pairs(count) if pairs is None else pairs,
-        collection.camera(torch.arange(count)),
-    )
-    flow = exact_face_flow(
-        torch.stack([mesh.verts for mesh in collection.meshes]), template.faces, cameras
-    )
-    found = transfer_scores(
-        truth,
-        pairs,
-        verts=template.verts,
-        cameras=cameras,
-        faces=template.faces,
-        face_flow=flow,
-        alpha=alpha,
-    )
-    levels = {f"oracle {name}": score for name, score in found.items()}
-    found = transfer_scores(
-        truth,
-        pairs,
-        verts=template.verts,
-        cameras=depth_flipped(cameras),
-        faces=template.faces,
-        alpha=alpha,
-    )
-    levels |= {f"flipped {name}": score for name, score in found.items()}
-    shuffled = cameras[torch.randperm(count, generator=seeded(0, count))]
-    return levels | {
-        "shuffled camera": transfer_scores(
-            truth, pairs, verts=template.verts, cameras=shuffled, alpha=alpha
-        )["camera"]
-    }
+    count, truth = len(collection), keypoints_of(collection)
+    template = mean_mesh(collection.meshes)
+    cameras = collection.camera(torch.arange(count))
+    pairs = sample_pairs(count) if pairs is None else pairs
+    shapes = torch.stack([mesh.verts for mesh in collection.meshes])
+    flow = exact_face_flow(shapes, template.faces, cameras)
+
+    def scores(
+        held: AnyOf, faces: Tensor | None = None, face_flow: Tensor | None = None
+    ) -> dict[str, TransferScore]:
+        return transfer_scores(
+            truth,
+            pairs,
+            verts=template.verts,
+            cameras=held,
+            faces=faces,
+            face_flow=face_flow,
+            alpha=alpha,
+        )
+
+    oracle = scores(cameras, template.faces, flow)
+    flipped = scores(depth_flipped(cameras), template.faces)
+    shuffled = scores(cameras[torch.randperm(count, generator=seeded(0, count))])
+    levels = {f"oracle {name}": score for name, score in oracle.items()}
+    levels |= {f"flipped {name}": score for name, score in flipped.items()}
+    return levels | {"shuffled camera": shuffled["camera"]}

@@ -5,8 +5,9 @@
 # %% ../../nbs/umr/612_maximisation.ipynb #135d8511
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from ..cameras.projections import WeakPerspective
 from ..conventions import pixel_centers, refuse
+from ..data.collection import Collection
 from ..data.framing import Windows
 from ..losses.silhouettes import soft_iou
 from ..render.soft_mesh import soft_rasterize, visible_faces
@@ -25,13 +27,15 @@ from svr_nb.shapes.uv import (
     uv_to_sphere,
     vertex_labels_from_faces,
 )
-from .expectation import crop_view
+from .expectation import SurfaceModel, crop_view
+from .keypoint_transfer import visible_verts
 from .semantic_uv import carry_maps, choose_samples, radial_hits, with_background
 from .template import choose_consistent
 
 # %% auto #0
-__all__ = ['Survey', 'visible_verts', 'survey', 'labels_seen', 'mirror_index', 'average_labels', 'agreeing_pictures',
-           'ChartWeights', 'label_surface', 'canonical_chart', 'label_confidence', 'template_subset', 'maximise']
+__all__ = ['Survey', 'join_surveys', 'survey', 'labels_seen', 'mirror_index', 'average_labels', 'agreeing_pictures',
+           'ChartWeights', 'label_surface', 'CategoryModel', 'canonical_chart', 'label_confidence', 'template_subset',
+           'maximise']
 
 # %% ../../nbs/umr/612_maximisation.ipynb #7725a046
 @dataclass(frozen=True, eq=False)
@@ -58,24 +62,58 @@ class Survey:
     windows: Windows
 
 
-def visible_verts(
-    face_visible: Bool[Tensor, "b f"], faces: Int[Tensor, "f 3"], count: int
-) -> Bool[Tensor, "b v"]:
-    """Vertices of which at least one face is visible.
+def join_surveys(parts: Sequence[Survey]) -> Survey:
+    """The surveys of several lots of pictures as one.
 
-    face_visible: from `visible_faces`.
-    faces: vertex indices.
-    count: number of vertices.
+    parts: in the order of the pictures; all with part maps, or none.
     """
-    seen = face_visible.new_zeros(len(face_visible), count, dtype=torch.float32)
-    shown = face_visible.float()
-    for corner in faces.unbind(1):
-        seen.index_add_(1, corner, shown)
-    return seen > 0
+    cameras, windows = [part.camera for part in parts], [part.windows for part in parts]
+    maps = [part.maps for part in parts if part.maps is not None]
+    return Survey(
+        codes=torch.cat([part.codes for part in parts]),
+        verts=torch.cat([part.verts for part in parts]),
+        flow=torch.cat([part.flow for part in parts]),
+        camera=WeakPerspective(
+            torch.cat([camera.scale for camera in cameras]),
+            torch.cat([camera.translation for camera in cameras]),
+            torch.cat([camera.quaternion for camera in cameras]),
+        ),
+        chosen=torch.cat([part.chosen for part in parts]),
+        mask=torch.cat([part.mask for part in parts]),
+        outline=torch.cat([part.outline for part in parts]),
+        maps=torch.cat(maps) if maps else None,
+        seen=torch.cat([part.seen for part in parts]),
+        windows=Windows(
+            torch.cat([window.center for window in windows]),
+            torch.cat([window.half for window in windows]),
+        ),
+    )
 
 # %% ../../nbs/umr/612_maximisation.ipynb #9ecc95e7
+def _survey_lot(model: SurfaceModel, batch: Mapping[str, Tensor], cameras: int) -> Survey:
+    """The survey of one lot of pictures."""
+    c = model.config
+    view = crop_view(batch["image"], batch["mask"], batch.get("part_map"), c.image_size, c.fill)
+    p = model.predict_view(view, cameras)
+    camera = p.hypotheses.pick()
+    uvz = camera.project(p.verts)
+    drawn = soft_rasterize(uvz, model.faces, c.image_size, perspective=False)
+    return Survey(
+        codes=p.code,
+        verts=p.verts,
+        flow=p.flow,
+        camera=camera,
+        chosen=p.hypotheses.best,
+        mask=view.mask,
+        outline=drawn.alpha,
+        maps=view.maps,
+        seen=visible_verts(visible_faces(drawn), model.faces, p.verts.shape[1]),
+        windows=view.windows,
+    )
+
+
 @torch.no_grad()
-def survey(model: Any, data: Any, cameras: int, chunk: int = 64) -> Survey:
+def survey(model: SurfaceModel, data: Collection, cameras: int, chunk: int = 64) -> Survey:
     """Looks at every picture of a collection once.
 
     model: the system.
@@ -83,54 +121,13 @@ def survey(model: Any, data: Any, cameras: int, chunk: int = 64) -> Survey:
     cameras: how many hypotheses to use.
     chunk: pictures at a time.
     """
-    c = model.config
-    rows: list[Any] = []
+    device, wanted = model.template.device, ("image", "mask", "part_map")
+    lots = []
     for index in torch.arange(len(data)).split(chunk):
-        batch = {
-            name: x.to(model.device)
-            for name, x in data.batch(index).items()
-            if name in ("image", "mask", "part_map")
-        }
-        view = crop_view(batch["image"], batch["mask"], batch.get("part_map"), c.image_size, c.fill)
-        p = model.predict_view(view, cameras)
-        camera = p.hypotheses.pick()
-        drawn = soft_rasterize(
-            camera.project(p.verts), model.faces, c.image_size, perspective=False
-        )
-        seen = visible_verts(visible_faces(drawn), model.faces, p.verts.shape[1])
-        rows.append(
-            (
-                p.code,
-                p.verts,
-                p.flow,
-                camera.scale,
-                camera.translation,
-                camera.quaternion,
-                p.hypotheses.best,
-                view.mask,
-                drawn.alpha,
-                view.maps,
-                seen,
-                view.windows.center,
-                view.windows.half,
-            )
-        )
-    columns: list[Any] = [None if part[0] is None else torch.cat(part) for part in zip(*rows)]
-    codes, verts, flow, scale, shift, turn, chosen, mask, outline, maps, seen, center, half = (
-        columns
-    )
-    return Survey(
-        codes,
-        verts,
-        flow,
-        WeakPerspective(scale, shift, turn),
-        chosen,
-        mask,
-        outline,
-        maps,
-        seen,
-        Windows(center, half),
-    )
+        values = {name: x for name, x in data.batch(index).items() if name in wanted}
+        lot = {name: x.to(device) for name, x in values.items()}
+        lots.append(_survey_lot(model, lot, cameras))
+    return join_surveys(lots)
 
 # %% ../../nbs/umr/612_maximisation.ipynb #1af432b6
 @torch.no_grad()
@@ -150,12 +147,13 @@ def labels_seen(
     sphere: knows which vertices are mirror images.
     Returns probabilities, the background first, and which vertices are known from which picture.
     """
-    found = sample_texture(
-        with_background(maps.clamp(0, 1)), camera.project(verts)[..., :2], wrap=False
-    )
-    other, there = mirror_index(sphere).to(found.device), seen.to(found)[:, None]
-    total, times = found * there, there + there[..., other]
-    return (total + total[..., other]) / times.clamp(min=1), times[:, 0] > 0
+    uv = camera.project(verts)[..., :2]
+    labels = sample_texture(with_background(maps.clamp(0, 1)), uv, wrap=False)
+    mirrored = mirror_index(sphere).to(labels.device)
+    visible = seen.to(labels)[:, None]
+    total = labels * visible
+    times = visible + visible[..., mirrored]
+    return (total + total[..., mirrored]) / times.clamp(min=1), times[:, 0] > 0
 
 
 def mirror_index(sphere: SymmetricSphere) -> Int[Tensor, "v"]:
@@ -164,29 +162,28 @@ def mirror_index(sphere: SymmetricSphere) -> Int[Tensor, "v"]:
     sphere: vertices on the plane first, then one side, then the other in the same order.
     """
     plane, side = sphere.plane_verts, sphere.side_verts
-    return torch.cat(
-        [torch.arange(plane), torch.arange(side) + plane + side, torch.arange(side) + plane]
-    )
+    one_side = torch.arange(side) + plane
+    return torch.cat([torch.arange(plane), one_side + side, one_side])
 
 # %% ../../nbs/umr/612_maximisation.ipynb #a668021f
 def average_labels(
-    found: Float[Tensor, "n p1 v"], known: Bool[Tensor, "n v"], chosen: Int[Tensor, "k"]
-) -> tuple[Tensor, Tensor]:
-    """Mean label probabilities (v, p + 1) over a choice of pictures, and which vertices any of them
-    shows.
+    labels: Float[Tensor, "n p1 v"], known: Bool[Tensor, "n v"], chosen: Int[Tensor, "k"]
+) -> tuple[Float[Tensor, "v p1"], Bool[Tensor, "v"]]:
+    """Mean label probabilities over a choice of pictures, and which vertices any of them shows.
 
-    found, known: from `labels_seen`.
+    labels, known: from `labels_seen`.
     chosen: which pictures count. A vertex that none of them shows gets the background.
     """
-    some = known[chosen].any(0)
-    mean = (found[chosen] * known[chosen][:, None]).sum(0) / known[chosen].sum(0).clamp(min=1)
+    shown = known[chosen].any(0)
+    total = (labels[chosen] * known[chosen][:, None]).sum(0)
+    mean = total / known[chosen].sum(0).clamp(min=1)
     nothing = torch.zeros_like(mean)
     nothing[0] = 1.0
-    return torch.where(some, mean, nothing).T, some
+    return torch.where(shown, mean, nothing).T, shown
 
 
 def agreeing_pictures(
-    found: Float[Tensor, "n p1 v"],
+    labels: Float[Tensor, "n p1 v"],
     known: Bool[Tensor, "n v"],
     error: Float[Tensor, "n"],
     share: float = 1 / 3,
@@ -195,17 +192,20 @@ def agreeing_pictures(
     """The pictures whose parts lie on the surface as the exemplar's do; then those that lie as the
     average of these, and so on.
 
-    found, known: from `labels_seen`.
+    labels, known: from `labels_seen`.
     error: how badly each picture is reconstructed; the smallest one is the exemplar.
     share: of the pictures to keep.  repeats: how often the average takes the exemplar's place.
     Source: UMR, section 6.1, where labels are carried by the flow and the exemplar is asked once.
     """
-    count, chosen = max(1, round(len(found) * share)), error.argmin()[None]
+    count = max(1, round(len(labels) * share))
+    chosen = error.argmin()[None]
     for _ in range(repeats):
-        mean, some = average_labels(found, known, chosen)
-        both = (known & some).to(found)
-        gap = ((found - mean.T).square().sum(1) * both).sum(1) / both.sum(1).clamp(min=1)
-        chosen = torch.where(both.sum(1) > 0, gap, torch.inf).argsort(stable=True)[:count]
+        mean, shown = average_labels(labels, known, chosen)
+        both = (known & shown).to(labels)
+        square = (labels - mean.T).square().sum(1)
+        gap = (square * both).sum(1) / both.sum(1).clamp(min=1)
+        comparable = both.sum(1) > 0
+        chosen = torch.where(comparable, gap, torch.inf).argsort(stable=True)[:count]
     return chosen
 
 # %% ../../nbs/umr/612_maximisation.ipynb #e22d6935
@@ -219,7 +219,8 @@ class ChartWeights:
     def __init__(self, sphere: Mesh, height: int) -> None:
         rays = uv_to_sphere(pixel_centers(height, 2 * height).reshape(-1, 2))
         _, self.face, self.weights = radial_hits(sphere, rays)
-        self.faces, self.shape = sphere.faces, (height, 2 * height)
+        self.faces = sphere.faces
+        self.shape = (height, 2 * height)
 
     def chart(self, values: Float[Tensor, "v c"]) -> Float[Tensor, "c hu wu"]:
         """Values at vertices as a chart picture.
@@ -227,9 +228,8 @@ class ChartWeights:
         values: one row per vertex.
         """
         corners = values.cpu()[self.faces[self.face]]
-        return torch.einsum("nk,nkc->cn", self.weights.to(corners), corners).unflatten(
-            1, self.shape
-        )
+        pixels = torch.einsum("nk,nkc->cn", self.weights.to(corners), corners)
+        return pixels.unflatten(1, self.shape)
 
 
 def label_surface(
@@ -245,12 +245,23 @@ def label_surface(
     parts = chart[1:].cpu()
     if balance:
         parts = parts / parts.amax((1, 2), keepdim=True).clamp(min=0.05)
-    faces = face_labels_from_map(torch.cat([torch.full_like(parts[:1], -1.0), parts]), sphere)
+    never = torch.full_like(parts[:1], -1.0)
+    faces = face_labels_from_map(torch.cat([never, parts]), sphere)
     return faces, vertex_labels_from_faces(faces, sphere.faces, len(sphere.verts))
 
 # %% ../../nbs/umr/612_maximisation.ipynb #270a71b8
+class CategoryModel(SurfaceModel, Protocol):
+    """A system with the chart of its category; what the M-step renews it renews in place."""
+
+    chart_weights: ChartWeights
+
+    def relabel(self, chart: Tensor) -> dict[str, float]: ...
+
+    def move_template(self, code: Tensor) -> float: ...
+
+
 def canonical_chart(
-    model: Any, found: Survey
+    model: CategoryModel, found: Survey
 ) -> tuple[Float[Tensor, "p1 hu wu"], Int[Tensor, "k"]]:
     """Eq. 1: the canonical semantic map of a collection, carried by the flow or by projection, and
     the pictures it was made of.
@@ -267,16 +278,16 @@ def canonical_chart(
             "Make part maps first, see umr.part_segmentation",
         )
     error = 1 - soft_iou(found.outline, found.mask)
-    everybody = torch.arange(len(error), device=error.device)
+    chosen = torch.arange(len(error), device=error.device)
     if c.labels == "projection":
-        seen, known = labels_seen(found.verts, found.camera, found.maps, found.seen, model.sphere)
-        chosen = (
-            agreeing_pictures(seen, known, error, c.share) if c.subset == "chosen" else everybody
-        )
-        return model.chart_weights.chart(average_labels(seen, known, chosen)[0]), chosen
+        labels, known = labels_seen(found.verts, found.camera, found.maps, found.seen, model.sphere)
+        if c.subset == "chosen":
+            chosen = agreeing_pictures(labels, known, error, c.share)
+        return model.chart_weights.chart(average_labels(labels, known, chosen)[0]), chosen
     carried = carry_maps(with_background(found.maps.clamp(0, 1)), found.flow)
-    count = max(min(len(error), 32), round(len(error) * c.share))
-    chosen = choose_samples(carried, error, count) if c.subset == "chosen" else everybody
+    if c.subset == "chosen":
+        count = max(min(len(error), 32), round(len(error) * c.share))
+        chosen = choose_samples(carried, error, count)
     chart = carried[chosen].mean(0)
     return ((chart + chart.flip(-1)) / 2).cpu(), chosen
 
@@ -287,12 +298,14 @@ def label_confidence(chart: Float[Tensor, "p1 hu wu"]) -> float:
     chart: from `canonical_chart`. The rows near the poles, which are small on the sphere, count
         less.
     """
-    rows = torch.sin((torch.arange(chart.shape[1]) + 0.5) / chart.shape[1] * torch.pi)
-    return float((chart[1:].amax(0).cpu() * rows[:, None]).sum() / (rows.sum() * chart.shape[2]))
+    height, width = chart.shape[1:]
+    rows = torch.sin((torch.arange(height) + 0.5) / height * torch.pi)
+    decided = chart[1:].amax(0).cpu()
+    return float((decided * rows[:, None]).sum() / (rows.sum() * width))
 
 # %% ../../nbs/umr/612_maximisation.ipynb #8722574a
 def template_subset(
-    model: Any, found: Survey, agreeing: Int[Tensor, "k"] | None
+    model: SurfaceModel, found: Survey, agreeing: Int[Tensor, "k"] | None
 ) -> Int[Tensor, "k"]:
     """The pictures that the template is averaged over.
 
@@ -308,7 +321,9 @@ def template_subset(
 
 
 @torch.no_grad()
-def maximise(model: Any, data: Any, cameras: int, labels: bool = True) -> dict[str, float]:
+def maximise(
+    model: CategoryModel, data: Collection, cameras: int, labels: bool = True
+) -> dict[str, float]:
     """One M-step: a new canonical map (Eq. 1) and a new template (Eq. 4), in place.
 
     model: the system; its labels, its template and the bias of its shape decoder change.
@@ -318,10 +333,12 @@ def maximise(model: Any, data: Any, cameras: int, labels: bool = True) -> dict[s
     Returns how far the template moved on average, how many vertices changed their part, and the
     confidence of the map.
     """
-    found, agreeing = survey(model, data, cameras), None
+    found = survey(model, data, cameras)
+    agreeing = None
     report: dict[str, float] = {}
     if labels and found.maps is not None:
         chart, agreeing = canonical_chart(model, found)
         report |= model.relabel(chart)
     chosen = template_subset(model, found, agreeing)
-    return report | {"moved": model.move_template(found.codes[chosen].mean(0, keepdim=True))}
+    report["moved"] = model.move_template(found.codes[chosen].mean(0, keepdim=True))
+    return report

@@ -33,20 +33,16 @@ def choose_consistent(
         fewer).
     Source: UMR, section 6.1.
     """
-    rendered, mask = (
-        check_tensor(rendered, "rendered", "b 1 h w"),
-        check_tensor(mask, "mask", "b 1 h w"),
-    )
+    rendered = check_tensor(rendered, "rendered", "b 1 h w")
+    mask = check_tensor(mask, "mask", "b 1 h w")
     if rendered.shape != mask.shape:
         raise refuse(
             "mask", f"shape {tuple(rendered.shape)}, that of rendered", f"{tuple(mask.shape)}"
         )
     total = len(rendered)
-    wanted = (
-        min(total, max(32, round(0.05 * total)))
-        if count is None
-        else int(check_number(count, "count", 1, total, integer=True))
-    )
+    if count is None:
+        count = min(total, max(32, round(0.05 * total)))
+    wanted = int(check_number(count, "count", 1, total, integer=True))
     exemplar = soft_iou(rendered, mask).argmax()
     likeness = soft_iou(rendered, rendered[exemplar].expand_as(rendered))
     likeness[exemplar] = torch.inf
@@ -70,9 +66,8 @@ def template_update(
     codes = check_tensor(codes, "codes", "b c")
     chosen = check_tensor(chosen, "chosen", "k", integer=True, low=0, high=len(codes) - 1)
     with torch.no_grad():
-        offsets = check_tensor(decode(codes[chosen].mean(0, keepdim=True)), "decode(...)", "1 v 3")[
-            0
-        ].clone()
+        answer = decode(codes[chosen].mean(0, keepdim=True))
+        offsets = check_tensor(answer, "decode(...)", "1 v 3")[0].clone()
     length = float(offsets.norm(dim=-1).mean())
     limit = length if cap is None else check_number(cap, "cap", 1e-9)
     return offsets * min(1.0, limit / max(length, 1e-12))
@@ -116,9 +111,8 @@ class Template:
 
 def _vertex_labels(part_map: Tensor, sphere: Mesh) -> Tensor:
     """Part labels of the sphere's vertices."""
-    return vertex_labels_from_faces(
-        face_labels_from_map(part_map, sphere), sphere.faces, len(sphere.verts)
-    )
+    faces = face_labels_from_map(part_map, sphere)
+    return vertex_labels_from_faces(faces, sphere.faces, len(sphere.verts))
 
 # %% ../../nbs/umr/606_template.ipynb #8dbe00f6
 def _template(sphere: Mesh, verts: Tensor, labels: Tensor, updates: int) -> Template:
@@ -142,6 +136,5 @@ def first_template(sphere: Mesh, radius: float = 0.25) -> Template:
     radius: of the template, object units.
     """
     verts = sphere.verts * check_number(radius, "radius", 1e-3, 10.0)
-    return _template(
-        sphere, verts, torch.zeros(len(verts), dtype=torch.long, device=verts.device), 0
-    )
+    no_part = torch.zeros(len(verts), dtype=torch.long, device=verts.device)
+    return _template(sphere, verts, no_part, 0)

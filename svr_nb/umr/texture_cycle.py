@@ -57,18 +57,15 @@ def flow_on_faces(
     side: samples along one edge.
     """
     flow = check_tensor(flow, "flow", "b 2 h w")
-    mesh, half = (
-        (sphere.mesh, sphere.half_faces)
-        if isinstance(sphere, SymmetricSphere)
-        else (sphere, len(sphere.faces))
-    )
-    points = torch.einsum(
-        "ijk,fkc->fijc", lattice_weights(side).to(mesh.verts), mesh.verts[mesh.faces[:half]]
-    )
-    found = sample_texture(flow, sphere_uv(points.flatten(0, 2)).to(flow)).permute(0, 2, 1)
-    on_half = found.reshape(len(flow), half, side * side, 2)
-    whole = sphere.full_texels(on_half) if isinstance(sphere, SymmetricSphere) else on_half
-    return whole.unflatten(2, (side, side))
+    mesh = sphere.mesh if isinstance(sphere, SymmetricSphere) else sphere
+    faces = mesh.faces[: sphere.half_faces] if isinstance(sphere, SymmetricSphere) else mesh.faces
+    weights = lattice_weights(side).to(mesh.verts)
+    points = torch.einsum("ijk,fkc->fijc", weights, mesh.verts[faces])
+    read = sample_texture(flow, sphere_uv(points.flatten(0, 2)).to(flow)).permute(0, 2, 1)
+    texels = read.reshape(len(flow), len(faces), side * side, 2)
+    if isinstance(sphere, SymmetricSphere):
+        texels = sphere.full_texels(texels)
+    return texels.unflatten(2, (side, side))
 
 
 def texture_from_flow(
@@ -79,16 +76,13 @@ def texture_from_flow(
     image: one per flow; beyond its border the border's colour counts.
     face_flow: from `flow_on_faces`.
     """
-    image, at = (
-        check_tensor(image, "image", "b c h w"),
-        check_tensor(face_flow, "face_flow", "b f t t 2"),
-    )
-    if len(image) != len(at):
-        raise refuse("face_flow", f"one flow per image, {len(image)}", f"{len(at)}")
-    colors = F.grid_sample(
-        image, at.flatten(1, 3)[:, None], padding_mode="border", align_corners=False
-    )[:, :, 0]
-    return colors.permute(0, 2, 1).unflatten(1, tuple(at.shape[1:4]))
+    image = check_tensor(image, "image", "b c h w")
+    places = check_tensor(face_flow, "face_flow", "b f t t 2")
+    if len(image) != len(places):
+        raise refuse("face_flow", f"one flow per image, {len(image)}", f"{len(places)}")
+    row = places.flatten(1, 3)[:, None]
+    colors = F.grid_sample(image, row, padding_mode="border", align_corners=False)[:, :, 0]
+    return colors.permute(0, 2, 1).unflatten(1, tuple(places.shape[1:4]))
 
 # %% ../../nbs/umr/607_texture_cycle.ipynb #4ea986c8
 def flow_centers(
@@ -101,10 +95,10 @@ def flow_centers(
         released code does.
     Source: UMR, equation 5 (C_in).
     """
-    at = check_tensor(face_flow, "face_flow", "b f t t 2")
+    places = check_tensor(face_flow, "face_flow", "b f t t 2")
     if check_choice(which, "which", SAMPLES) == "all":
-        return at.mean((2, 3))
-    return at[:, :, inside_lattice(at.shape[2]).to(at.device)].mean(2)
+        return places.mean((2, 3))
+    return places[:, :, inside_lattice(places.shape[2]).to(places.device)].mean(2)
 
 # %% ../../nbs/umr/607_texture_cycle.ipynb #461ea434
 @dataclass(frozen=True, eq=False)
@@ -140,7 +134,8 @@ def cycle_gap(
     Source: UMR, equations 5 and 6.
     """
     looked = flow_centers(face_flow, which)
-    seen, visible = face_centroids(render)[0].detach(), visible_faces(render)
+    seen = face_centroids(render)[0].detach()
+    visible = visible_faces(render)
     if looked.shape != seen.shape:
         raise refuse(
             "face_flow",
@@ -148,9 +143,8 @@ def cycle_gap(
             f"{looked.shape[0]} x {looked.shape[1]}",
         )
     square = (looked - seen).square().sum(-1)
-    return CycleGap(
-        torch.where(visible, square, 0.0).sum() / visible.sum().clamp(min=1), looked, seen, visible
-    )
+    loss = torch.where(visible, square, 0.0).sum() / visible.sum().clamp(min=1)
+    return CycleGap(loss, looked, seen, visible)
 
 # %% ../../nbs/umr/607_texture_cycle.ipynb #9c5f4a0a
 def silhouette_barrier(
@@ -174,8 +168,9 @@ def barrier_loss(flow: Float[Tensor, "b ... 2"], barrier: Float[Tensor, "b 1 h w
     flow: image-plane coordinates, on faces or anywhere.
     barrier: from `silhouette_barrier`.
     """
-    flow, barrier = check_tensor(flow, "flow", "... 2"), check_tensor(barrier, "barrier", "b 1 h w")
+    flow = check_tensor(flow, "flow", "... 2")
+    barrier = check_tensor(barrier, "barrier", "b 1 h w")
     if flow.dim() < 2 or len(flow) != len(barrier):
         raise refuse("flow", f"one flow per barrier, {len(barrier)}", f"shape {tuple(flow.shape)}")
-    at = flow.reshape(len(flow), 1, -1, 2)
-    return F.grid_sample(barrier, at, padding_mode="border", align_corners=False).mean()
+    places = flow.reshape(len(flow), 1, -1, 2)
+    return F.grid_sample(barrier, places, padding_mode="border", align_corners=False).mean()

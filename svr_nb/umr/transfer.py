@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -101,19 +100,16 @@ def surface_reconstruction(
     scale: pixels of the saved texture per texel step, as in `texture_atlas`.
     Raises InputError for things that do not belong together.
     """
-    image, at = (
-        check_tensor(image, "image", "3 h w", low=0.0, high=1.0),
-        check_tensor(face_flow, "face_flow", f"{len(sphere.faces)} t t 2"),
-    )
+    image = check_tensor(image, "image", "3 h w", low=0.0, high=1.0)
+    places = check_tensor(face_flow, "face_flow", f"{len(sphere.faces)} t t 2")
     if len(camera) != 1:
         raise refuse("camera", "one camera", f"{len(camera)} of them")
     check_tensor(template, "template", f"{len(sphere.verts)} 3")
-    texels = texture_from_flow(image[None], at[None])[0].clamp(0, 1).detach()
+    texels = texture_from_flow(image[None], places[None])[0].clamp(0, 1).detach()
     shape = check_tensor(verts, "verts", f"{len(sphere.verts)} 3").detach()
-    mesh = with_texels(
-        Mesh(shape, sphere.faces, face_labels=face_labels, name=category), texels, scale
-    )
-    known = SurfaceMap(sphere, template.detach(), at.detach(), texels, tuple(part_names))
+    bare = Mesh(shape, sphere.faces, face_labels=face_labels, name=category)
+    mesh = with_texels(bare, texels, scale)
+    known = SurfaceMap(sphere, template.detach(), places.detach(), texels, tuple(part_names))
     return Reconstruction(
         mesh=mesh,
         camera=camera,
@@ -125,13 +121,19 @@ def surface_reconstruction(
     )
 
 # %% ../../nbs/umr/610_transfer.ipynb #b0a0a8d7
-def _with_mesh(result: Reconstruction, mesh: Mesh, **changes: Any) -> Reconstruction:
-    """The same reconstruction with another mesh."""
-    kept = {
-        name: getattr(result, name)
-        for name in ("camera", "image", "mask", "correspondence", "system", "category")
-    }
-    return Reconstruction(mesh=mesh, **{**kept, **changes})
+def _with_mesh(
+    result: Reconstruction, mesh: Mesh, worn: SurfaceMap | None = None
+) -> Reconstruction:
+    """The same reconstruction with another mesh, and with another surface map if one is given."""
+    return Reconstruction(
+        mesh=mesh,
+        camera=result.camera,
+        image=result.image,
+        mask=result.mask,
+        correspondence=worn or result.correspondence,
+        system=result.system,
+        category=result.category,
+    )
 
 
 def part_view(result: Reconstruction, parts: Sequence[int] | None = None) -> Reconstruction:
@@ -158,11 +160,10 @@ def part_view(result: Reconstruction, parts: Sequence[int] | None = None) -> Rec
         )
     colors = PALETTE.clone()
     colors[0] = 0.85
-    shown = (
-        labels
-        if parts is None
-        else torch.where(torch.isin(labels, torch.tensor(list(parts), dtype=torch.long)), labels, 0)
-    )
+    shown = labels
+    if parts is not None:
+        wanted = torch.tensor(list(parts), dtype=torch.long)
+        shown = torch.where(torch.isin(labels, wanted), labels, 0)
     return _with_mesh(result, with_texels(result.mesh, colors[shown][:, None, None], pad=1))
 
 # %% ../../nbs/umr/610_transfer.ipynb #a271cf6d
@@ -179,14 +180,12 @@ def canonical_places(
     """
     sphere = surface_map(result).sphere
     uvz = result.camera.project(result.mesh.verts[None])
-    face, weights, _ = (
-        x[0]
-        for x in hard_rasterize(uvz, result.mesh.faces, size, isinstance(result.camera, Pinhole))
-    )
+    perspective = isinstance(result.camera, Pinhole)
+    faces, bary, _ = hard_rasterize(uvz, result.mesh.faces, size, perspective)
+    face, weights = faces[0], bary[0]
     hit = face >= 0
-    points = torch.einsum(
-        "nk,nkc->nc", weights[hit], sphere.verts[sphere.faces[face[hit]]].to(weights)
-    )
+    corners = sphere.verts[sphere.faces[face[hit]]].to(weights)
+    points = torch.einsum("nk,nkc->nc", weights[hit], corners)
     places = weights.new_zeros(size, size, 2)
     places[hit] = sphere_uv(points)
     return places, face
@@ -203,17 +202,13 @@ def transfer_texture(
     """
     colors, shape = surface_map(source, "source"), surface_map(target, "target")
     _check_same(colors, shape)
-    worn = SurfaceMap(
-        shape.sphere, shape.template, shape.face_flow, colors.texels, shape.part_names
-    )
-    return _with_mesh(target, with_texels(target.mesh, colors.texels, scale), correspondence=worn)
+    worn = replace(shape, texels=colors.texels)
+    return _with_mesh(target, with_texels(target.mesh, colors.texels, scale), worn)
 
 
 def _check_same(source: SurfaceMap, target: SurfaceMap) -> None:
     """Refuses two surfaces that are not the same sphere."""
-    if source.sphere.faces.shape != target.sphere.faces.shape or bool(
-        (source.sphere.faces != target.sphere.faces).any()
-    ):
+    if not torch.equal(source.sphere.faces, target.sphere.faces):
         wanted = f"a surface of the source's {len(source.sphere.faces)} faces"
         raise refuse(
             "target",
@@ -243,15 +238,14 @@ def transfer_keypoints(
     """
     here, there = surface_map(source, "source"), surface_map(target, "target")
     _check_same(here, there)
-    at, faces = check_tensor(points, "points", "k 2")[None], here.sphere.faces
+    start = check_tensor(points, "points", "k 2")[None]
+    faces = here.sphere.faces
     if check_choice(way, "way", WAYS) == "camera":
-        return transfer_by_camera(
-            here.template, source.camera, target.camera, at, faces=faces if seen else None
-        )
-    uvz = source.camera.project(source.mesh.verts[None])
-    visible = (
-        visible_faces_of(uvz, faces, perspective=isinstance(source.camera, Pinhole))
-        if seen
-        else None
-    )
-    return transfer_by_flow(here.face_flow[None], there.face_flow[None], at, visible=visible)
+        allowed = faces if seen else None
+        pair = (source.camera, target.camera)
+        return transfer_by_camera(here.template, *pair, start, faces=allowed)
+    visible = None
+    if seen:
+        uvz = source.camera.project(source.mesh.verts[None])
+        visible = visible_faces_of(uvz, faces, perspective=isinstance(source.camera, Pinhole))
+    return transfer_by_flow(here.face_flow[None], there.face_flow[None], start, visible=visible)

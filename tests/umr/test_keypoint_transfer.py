@@ -131,11 +131,12 @@ def test_visible_vertices_and_faces_agree_with_the_rasteriser():
     cube = box(0.8)
     uvz = orbit(0.0, 0.0).project(cube.verts[None])
     seen = K.visible_faces_of(uvz, cube.faces, 64, True)
-    assert int(seen.sum()) == 2 and int(K.visible_vertices(uvz, cube.faces, 64, True).sum()) == 4
+    assert int(seen.sum()) == 2 and int(K.visible_verts(seen, cube.faces, 8).sum()) == 4
     uvz = weak(2, 5).project(BALL.verts.expand(2, -1, -1))
     drawn = soft_rasterize(uvz, BALL.faces, 64, perspective=False)
     assert torch.equal(K.visible_faces_of(uvz, BALL.faces, 64), visible_faces(drawn))
-    assert not bool(K.visible_vertices(uvz + 9, BALL.faces).any())
+    nothing = K.visible_faces_of(uvz + 9, BALL.faces)
+    assert not bool(K.visible_verts(nothing, BALL.faces, len(BALL.verts)).any())
 
 
 def test_nothing_visible_falls_back_to_all():

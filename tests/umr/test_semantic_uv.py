@@ -331,10 +331,10 @@ def losses_at(azimuth: float, form: str = "paper") -> dict[str, torch.Tensor]:
         weak(1, azimuth),
         SPHERE,
         sphere_parts(),
-        halves(),
-        mask,
-        seeded(1),
-        form,
+        maps=halves(),
+        mask=mask,
+        generator=seeded(1),
+        form=form,
     )
 
 
@@ -352,7 +352,15 @@ def test_who_trains_whom(form: str):
     scale = torch.tensor([0.5], requires_grad=True)
     camera, mask = replace(weak(), scale=scale), halves().sum(1, keepdim=True)
     found = semantic_losses(
-        verts, template, camera, SPHERE, sphere_parts(), halves(), mask, seeded(1), form
+        verts,
+        template,
+        camera,
+        SPHERE,
+        sphere_parts(),
+        maps=halves(),
+        mask=mask,
+        generator=seeded(1),
+        form=form,
     )
     grads = {
         name: torch.autograd.grad(x, (verts, template, scale), retain_graph=True, allow_unused=True)
@@ -373,7 +381,14 @@ def test_camera_recovers_by_descent():
             quaternion=torch.stack([(azimuth / 2).cos(), zero, (azimuth / 2).sin(), zero])[None],
         )
         loss = semantic_losses(
-            SPHERE.verts[None], SPHERE.verts, camera, SPHERE, parts, halves(), mask, seeded(step)
+            SPHERE.verts[None],
+            SPHERE.verts,
+            camera,
+            SPHERE,
+            parts,
+            maps=halves(),
+            mask=mask,
+            generator=seeded(step),
         )["sv"]
         adam.zero_grad()
         loss.backward()

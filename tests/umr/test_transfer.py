@@ -100,7 +100,7 @@ def test_hidden_surface_is_only_chosen_on_request():
     assert not set(T.transfer_keypoints(one, two, center[far]).via[0].tolist()) & set(far.tolist())
 
 
-def test_camera_way_is_notebook_116():
+def test_camera_way_is_that_of_keypoint_transfer():
     one, two, points = made(0), made(1), rand(6, 2, generator=seeded(3)) - 0.5
     for faces, seen in ((None, False), (BALL.faces, True)):
         mine = T.transfer_keypoints(one, two, points, "camera", seen)
