@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, strategies as st
 
 from svr_nb.conventions import InputError, seeded
-from svr_nb.losses.pictures import affinity_pixels, affinity_points, chamfer_loss, mask_bce
+from svr_nb.losses.silhouettes import affinity_pixels, affinity_points, mask_bce
+from svr_nb.losses.clouds import chamfer_loss
 from svr_nb.render.soft_points import splat_mask
 from svr_nb.shapes.points import nearest
 from svr_nb.ssl3d.cycle_consistency import (

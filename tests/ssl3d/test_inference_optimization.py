@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from svr_nb.conventions import InputError, seeded
-from svr_nb.losses.pictures import chamfer_loss
+from svr_nb.losses.clouds import chamfer_loss
 from svr_nb.ssl3d.inference_optimization import leash, optimize_inference
 from svr_nb.ssl3d.config import SSL3DConfig
 from svr_nb.ssl3d.system import SSL3D

@@ -37,8 +37,8 @@ from svr_nb.umr.maximisation import (
     maximise,
     mirror_index,
     survey,
-    visible_verts,
 )
+from svr_nb.umr.keypoint_transfer import visible_verts
 from svr_nb.umr.networks import CameraHeads, FlowHead, ResidualTrunk, ShapeHead, SmallTrunk
 from svr_nb.umr.scores import fit_camera_frame, survey_scores
 from svr_nb.umr.config import UMRConfig, current_weights, loss_weights, rounds
@@ -87,9 +87,9 @@ def view_of(system, generator=None):
         birds()["part_map"],
         c.image_size,
         c.fill,
-        0.05,
-        True,
-        generator,
+        jitter=0.05,
+        flips=True,
+        generator=generator,
     )
 
 
