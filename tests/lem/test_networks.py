@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from svr_nb.conventions import CheckpointError, InputError, SvrError, rand, seeded
-from svr_nb.lem.networks import ImageEncoder, ResNet50, SmallTrunk, load_imagenet, make_trunk
+from svr_nb.lem.networks import ImageEncoder, ResNet50, TappedTrunk, load_imagenet, make_trunk
 from svr_nb.networks.encoders import fresh_weights
 
 
@@ -65,7 +65,7 @@ def test_without_torchvision_the_way_out_is_named(resnet, monkeypatch):
 )
 def test_small_trunk_sizes(strides, sides):
     with fresh_weights(0):
-        trunk = SmallTrunk((8, 8, 16, 16), strides)
+        trunk = TappedTrunk((8, 8, 16, 16), strides)
     maps = trunk(torch.zeros(1, 3, 48, 48))
     assert [m.shape[-1] for m in maps] == sides and [m.shape[1] for m in maps] == list(
         trunk.channels
@@ -74,7 +74,7 @@ def test_small_trunk_sizes(strides, sides):
 
 def test_small_trunk_treats_every_picture_alone():
     with fresh_weights(0):
-        encoder = ImageEncoder(SmallTrunk((8, 8, 16, 16)), 6, attention=False)
+        encoder = ImageEncoder(TappedTrunk((8, 8, 16, 16)), 6, attention=False)
     images = rand(3, 3, 32, 32, generator=seeded(0))
     torch.testing.assert_close(encoder(images)[1:2], encoder(images[1:2]), atol=1e-5, rtol=1e-4)
 
@@ -84,7 +84,7 @@ def test_small_trunk_treats_every_picture_alone():
 def test_look_and_call_agree_and_gradients_flow(source, pool):
     with fresh_weights(0):
         encoder = ImageEncoder(
-            SmallTrunk((8, 8, 16, 16)),
+            TappedTrunk((8, 8, 16, 16)),
             6,
             source=source,
             inner=4,
@@ -106,7 +106,7 @@ def test_look_and_call_agree_and_gradients_flow(source, pool):
 def test_fresh_attention_changes_nothing_else():
     """Its output starts at zero, so the first half of the concatenation is zero."""
     with fresh_weights(0):
-        encoder = ImageEncoder(SmallTrunk((8, 8, 16, 16)), 6, inner=4, scales=(1,))
+        encoder = ImageEncoder(TappedTrunk((8, 8, 16, 16)), 6, inner=4, scales=(1,))
     maps = encoder.trunk(torch.zeros(1, 3, 32, 32))
     assert encoder.attention(maps[4], maps[3])[0][:, :16].abs().sum() == 0
 
@@ -114,10 +114,10 @@ def test_fresh_attention_changes_nothing_else():
 @pytest.mark.parametrize(
     "call,word",
     [
-        (lambda: ImageEncoder(SmallTrunk(), source=0), "source"),
+        (lambda: ImageEncoder(TappedTrunk(), source=0), "source"),
         (lambda: make_trunk("vgg"), "trunk"),
-        (lambda: SmallTrunk((8, 8)), "widths"),
-        (lambda: ImageEncoder(SmallTrunk()).look(torch.zeros(3, 8, 8)), "image"),
+        (lambda: TappedTrunk((8, 8)), "widths"),
+        (lambda: ImageEncoder(TappedTrunk()).look(torch.zeros(3, 8, 8)), "image"),
     ],
 )
 def test_refusals(call, word):

@@ -9,16 +9,8 @@ import pytest
 import torch
 
 from svr_nb.conventions import InputError, rand, seeded
-from svr_nb.lem.scores import (
-    as_picture,
-    calibrated,
-    centered,
-    item_scores,
-    level_scores,
-    protocol_grid,
-    surface_distance,
-    surface_points,
-)
+from svr_nb.lem.networks import as_picture
+from svr_nb.lem.scores import calibrated, centered, item_scores, level_scores, protocol_grid, surface_distance, surface_points
 from svr_nb.scores.metrics import best_threshold
 
 

@@ -17,7 +17,8 @@ from svr_nb.lem.config import (
     photographs,
     two_domains,
 )
-from svr_nb.lem.system import LEM, moved
+from svr_nb.lem.system import LEM
+from svr_nb.lem.losses import moved
 from svr_nb.training.loop import fit
 
 SMALL = replace(
