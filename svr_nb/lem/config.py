@@ -298,12 +298,14 @@ def two_domains(
     loose: shapes that are never drawn.
     category: one kind or several.
     """
-    same: dict[str, Any] = {"seed": seed, "size": size, "voxels": voxels, "category": category}
-    return {
-        "synthetic": drawings(count=count, views=views, **same),
-        "natural": photographs(count=2 * count, gap=gap, **same),
-        "shapes": loose_shapes(loose, seed, voxels, category),
-    }
+    drawn = drawings(
+        count=count, seed=seed, views=views, size=size, voxels=voxels, category=category
+    )
+    seen = photographs(
+        count=2 * count, seed=seed, size=size, voxels=voxels, gap=gap, category=category
+    )
+    loose_ones = loose_shapes(loose, seed, voxels, category)
+    return {"synthetic": drawn, "natural": seen, "shapes": loose_ones}
 
 # %% ../../nbs/lem/920_config.ipynb #a1075b04
 def lem_samples(

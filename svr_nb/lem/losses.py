@@ -23,10 +23,13 @@ from ..networks.adversaries import beta_ramp
 from ..training.stages import Stage
 
 # %% auto #0
-__all__ = ['NEED_PHOTOGRAPHS', 'Batch', 'as_grids', 'sorted_batch', 'moved', 'Networks', 'shape_loss', 'image_codes',
+__all__ = ['RawBatch', 'NEED_PHOTOGRAPHS', 'Batch', 'as_grids', 'sorted_batch', 'moved', 'Networks', 'shape_loss', 'image_codes',
            'main_losses', 'mapping_loss', 'stage_losses', 'lem_losses']
 
 # %% ../../nbs/lem/922_losses.ipynb #9220aa06
+RawBatch = Mapping[str, Any]  # as the training loop makes it: tensors, perhaps nested
+
+
 @dataclass(frozen=True)
 class Batch:
     """One batch, sorted by what is known.
@@ -61,7 +64,7 @@ def as_grids(fields: Mapping[str, Tensor]) -> Float[Tensor, "b 1 d d d"]:
     return fields["voxels"][:, None].float()
 
 # %% ../../nbs/lem/922_losses.ipynb #9220aa07
-def sorted_batch(batch: Mapping[str, Any]) -> Batch:
+def sorted_batch(batch: RawBatch) -> Batch:
     """A batch as the training loop makes it, sorted by what is known.
 
     batch: {"synthetic": {"image", "voxels"}, "natural": {"image"}, "shapes": {"voxels"}}, of which
@@ -194,7 +197,7 @@ def stage_losses(stage: Stage) -> set[str]:
 
 
 def lem_losses(
-    networks: Networks, batch: Mapping[str, Any], wanted: set[str] | None = None
+    networks: Networks, batch: RawBatch, wanted: set[str] | None = None
 ) -> dict[str, Tensor]:
     """Named, unweighted losses of one batch.
 

@@ -236,7 +236,7 @@ class ImageEncoder(nn.Module):
         top, weights = self._attend(maps, weights=True)
         return self._read(top), weights, maps
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b code"]:
         """Codes (b, code) of images; RGB in [0, 1]."""
         return self._read(self._attend(self.trunk(standardize(image)), weights=False)[0])
 
@@ -292,18 +292,29 @@ def make_auto_encoder(config: LEMConfig) -> tuple[VoxelEncoder, VoxelDecoder]:
     config: all settings.
     """
     c = config
-    sizes: dict[str, Any] = {
-        "widths": c.shape_widths,
-        "patch": c.shape_patch,
-        "channels": c.shape_channels,
-    }
-    down = VoxelEncoder(c.voxels, c.code, c.shape_form, sphere=c.sphere, **sizes)
-    up = VoxelDecoder(c.voxels, c.code, c.shape_form, hidden=c.shape_hidden, **sizes)
+    down = VoxelEncoder(
+        c.voxels,
+        c.code,
+        c.shape_form,
+        widths=c.shape_widths,
+        patch=c.shape_patch,
+        channels=c.shape_channels,
+        sphere=c.sphere,
+    )
+    up = VoxelDecoder(
+        c.voxels,
+        c.code,
+        c.shape_form,
+        widths=c.shape_widths,
+        hidden=c.shape_hidden,
+        patch=c.shape_patch,
+        channels=c.shape_channels,
+    )
     return down, up
 
 # %% ../../nbs/lem/921_networks.ipynb #7e868a85
 def as_picture(
-    image: Any, mask: Any, size: int, behind: float = 0.92
+    image: object, mask: object, size: int, behind: float = 0.92
 ) -> tuple[Float[Tensor, "b 3 s s"], bool]:
     """Pictures of the wanted size with their own background, and whether it was a single one.
 
