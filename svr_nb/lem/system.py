@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,7 +16,7 @@ from ..data.collection import Collection
 from .config import LEMConfig, lem_samples, lem_stages
 from .contrastive_mapping import PairScore
 from .domain_adversaries import DomainAdversaries
-from .losses import as_grids, lem_losses, stage_losses
+from .losses import RawBatch, as_grids, lem_losses, stage_losses
 from .networks import as_picture, make_auto_encoder, make_encoder
 from .scores import calibrated, item_scores, level_scores
 from .shape_manifold import start_dense
@@ -106,7 +105,7 @@ class LEM(SystemBase):
         """Algorithm 1."""
         return lem_stages(self.config)
 
-    def losses(self, batch: Mapping[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+    def losses(self, batch: RawBatch, stage: Stage | None = None) -> dict[str, Tensor]:
         """Named, unweighted losses of one batch; see `lem_losses`.
 
         batch: as for `sorted_batch`.
@@ -146,7 +145,9 @@ class LEM(SystemBase):
         parts = [part[:, None].to(self.device).float() for part in voxels.split(64)]
         return torch.cat([self.voxel_encoder(part) for part in parts])
 
-    def reconstruct(self, image: Any, mask: Any = None) -> Reconstruction | list[Reconstruction]:
+    def reconstruct(
+        self, image: object, mask: object = None
+    ) -> Reconstruction | list[Reconstruction]:
         """The shape of one object, or of a batch, upright and facing the front.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w). The background
