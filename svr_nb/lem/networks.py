@@ -285,7 +285,7 @@ def make_encoder(config: LEMConfig) -> ImageEncoder:
         separate_value=c.separate_value,
     )
 
-
+# %% ../../nbs/lem/921_networks.ipynb #a1065b04
 def make_auto_encoder(config: LEMConfig) -> tuple[VoxelEncoder, VoxelDecoder]:
     """E_v and D_v as the settings say.
 
