@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/lem/900_lem.ipynb #1b306e0e
 from .contrastive_mapping import PairScore, contrastive_loss, pseudo_labels
 from .domain_adversaries import DomainAdversaries
-from .networks import ImageEncoder, ResNet50, SmallTrunk, load_imagenet
+from .networks import ImageEncoder, ResNet50, TappedTrunk, load_imagenet
 from .config import LEMConfig, drawings, loose_shapes, photographs, two_domains
 from .shape_manifold import VoxelDecoder, VoxelEncoder
 from .spatial_attention import SpatialAttention

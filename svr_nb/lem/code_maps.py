@@ -27,68 +27,62 @@ __all__ = ['Plane', 'fit_plane', 'neighbor_shares', 'tsne', 'domain_mixing', 'cl
 class Plane:
     """The plane in which codes vary most.
 
-    mean: (d,) of the codes it was fitted to.
-    axes: (d, 2), of length 1 and at right angles; each axis has its largest entry positive, so that
+    mean: (c,) of the codes it was fitted to.
+    axes: (c, 2), of length 1 and at right angles; each axis has its largest entry positive, so that
         the picture does not flip.
     kept: the share of the codes' variance that the plane shows.
     """
 
-    mean: Float[Tensor, "d"]
-    axes: Float[Tensor, "d 2"]
+    mean: Float[Tensor, "c"]
+    axes: Float[Tensor, "c 2"]
     kept: float
 
-    def __call__(self, codes: Float[Tensor, "... d"]) -> Float[Tensor, "... 2"]:
-        """Codes, or anything else that lives among them, as places in the plane: (..., d) -> (...,
+    def __call__(self, codes: Float[Tensor, "... c"]) -> Float[Tensor, "... 2"]:
+        """Codes, or anything else that lives among them, as places in the plane: (..., c) -> (...,
         2).
         """
         return (codes.detach() - self.mean) @ self.axes
 
-    def direction(self, steps: Float[Tensor, "... d"]) -> Float[Tensor, "... 2"]:
-        """Differences of codes, such as gradients, as arrows in the plane: (..., d) -> (..., 2)."""
+    def direction(self, steps: Float[Tensor, "... c"]) -> Float[Tensor, "... 2"]:
+        """Differences of codes, such as gradients, as arrows in the plane: (..., c) -> (..., 2)."""
         return steps.detach() @ self.axes
 
 
-def fit_plane(codes: Float[Tensor, "n d"]) -> Plane:
+def fit_plane(codes: Float[Tensor, "n c"]) -> Plane:
     """Principal components: the plane through the mean of the codes in which they vary most.
 
-    codes: (n, d), at least 2 of size at least 2.
+    codes: (n, c), at least 2 of size at least 2.
     Raises InputError for fewer.
     """
-    codes = check_tensor(codes, "codes", "n d").detach()
+    codes = check_tensor(codes, "codes", "n c").detach()
     if min(codes.shape) < 2:
         raise refuse("codes", "at least 2 codes of size at least 2", str(tuple(codes.shape)))
     mean = codes.mean(0)
     _, lengths, directions = torch.linalg.svd(codes - mean, full_matrices=False)
     axes = directions[:2].T
     sign = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-    return Plane(
-        mean,
-        axes * sign,
-        float(lengths[:2].square().sum() / lengths.square().sum().clamp(min=1e-12)),
-    )
+    power = lengths.square()
+    return Plane(mean, axes * sign, float(power[:2].sum() / power.sum().clamp(min=1e-12)))
 
 # %% ../../nbs/lem/905_code_maps.ipynb #3394c977
-def neighbor_shares(codes: Float[Tensor, "n d"], perplexity: float = 30.0) -> Float[Tensor, "n n"]:
+def neighbor_shares(codes: Float[Tensor, "n c"], perplexity: float = 30.0) -> Float[Tensor, "n n"]:
     """How much every pair of codes are neighbours: symmetric, 0 on the diagonal, summing to 1 over
     all pairs.
 
-    codes: (n, d).
+    codes: (n, c).
     perplexity: how many neighbours each code should have, in the sense of the entropy; below n - 1.
     Raises InputError.
     Source: van der Maaten and Hinton, Visualizing Data using t-SNE (2008), equations 1 and 12.
     """
-    codes = check_tensor(codes, "codes", "n d").detach()
+    codes = check_tensor(codes, "codes", "n c").detach()
     if len(codes) < 4:
         raise refuse("codes", "at least 4 codes", str(len(codes)))
     wanted = math.log(check_number(perplexity, "perplexity", 1.0, len(codes) - 1.5))
     squared = torch.cdist(codes, codes).square().fill_diagonal_(torch.inf)
-    squared = squared - squared.amin(
-        1, keepdim=True
-    )  # the nearest weighs 1, so that nothing vanishes
-    low, high = (
-        torch.full((len(codes), 1), -40.0).to(codes),
-        torch.full((len(codes), 1), 40.0).to(codes),
-    )
+    # The nearest then weighs 1, so that nothing vanishes.
+    squared = squared - squared.amin(1, keepdim=True)
+    low = torch.full((len(codes), 1), -40.0).to(codes)
+    high = torch.full((len(codes), 1), 40.0).to(codes)
     for _ in range(50):  # bisection of the logarithm of the inverse variance
         middle = (low + high) / 2
         shares = torch.softmax(-squared * middle.exp(), dim=1)
@@ -98,7 +92,7 @@ def neighbor_shares(codes: Float[Tensor, "n d"], perplexity: float = 30.0) -> Fl
 
 # %% ../../nbs/lem/905_code_maps.ipynb #2ba3b7b0
 def _descend(places: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient of the divergence with respect to the places, and the shares that the places imply."""
+    """Gradient of the divergence with respect to the places, and the shares that they imply."""
     near = 1 / (1 + torch.cdist(places, places).square())
     near.fill_diagonal_(0.0)
     implied = near / near.sum()
@@ -107,7 +101,7 @@ def _descend(places: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
 
 # %% ../../nbs/lem/905_code_maps.ipynb #ba793254
 def tsne(
-    codes: Float[Tensor, "n d"],
+    codes: Float[Tensor, "n c"],
     perplexity: float = 30.0,
     steps: int = 400,
     generator: torch.Generator | None = None,
@@ -115,7 +109,7 @@ def tsne(
     """Places in the plane that keep near codes near: t-SNE, written out. Takes time and memory of
     order n * n; meant for n up to 2000.
 
-    codes: (n, d).
+    codes: (n, c).
     perplexity: how many neighbours each code should have.
     steps: of gradient descent; for the first quarter the attraction is four-fold.
     generator: draws a little noise for the start, which is the principal plane; seed 0 if None.
@@ -128,17 +122,13 @@ def tsne(
     start = fit_plane(codes)(codes)
     noise = torch.randn(start.shape, generator=generator or seeded(0)).to(start)
     places = 1e-2 * (start / start.std(0).clamp(min=1e-12) + 1e-1 * noise)
-    speed, gains, rate = (
-        torch.zeros_like(places),
-        torch.ones_like(places),
-        max(len(places) / 16, 10.0),
-    )
+    speed, gains = torch.zeros_like(places), torch.ones_like(places)
+    rate = max(len(places) / 16, 10.0)
     for step in range(steps):
         early = step < steps // 4
         gradient, _ = _descend(places, shares * (4 if early else 1))
-        gains = torch.where(gradient.sign() == speed.sign(), gains * 0.8, gains + 0.2).clamp(
-            min=0.01
-        )
+        onward = gradient.sign() == speed.sign()
+        gains = torch.where(onward, gains * 0.8, gains + 0.2).clamp(min=0.01)
         speed = (0.5 if early else 0.8) * speed - rate * gains * gradient
         places = places + speed
     return places - places.mean(0)
@@ -151,46 +141,41 @@ def _nearest_others(codes: Tensor, count: int) -> Tensor:
 
 
 def domain_mixing(
-    first: Float[Tensor, "n d"], second: Float[Tensor, "m d"], count: int = 10
+    first: Float[Tensor, "n c"], second: Float[Tensor, "m c"], count: int = 10
 ) -> float:
     """How well two sets of codes are mixed: how often a near neighbour is of the other set, over
     how often a random one would be.
 
-    first, second: (n, d) and (m, d).
+    first, second: (n, c) and (m, c).
     count: neighbours per code.
     Returns 0 for sets that lie apart, about 1 for sets that are mixed.
     """
-    first, second = (
-        check_tensor(first, "first", "n d").detach(),
-        check_tensor(second, "second", "m d").detach(),
-    )
+    first = check_tensor(first, "first", "n c").detach()
+    second = check_tensor(second, "second", "m c").detach()
     if first.shape[1] != second.shape[1]:
-        raise refuse(
-            "second", f"codes of size {first.shape[1]}, that of first", str(tuple(second.shape))
-        )
+        expected = f"codes of size {first.shape[1]}, that of first"
+        raise refuse("second", expected, str(tuple(second.shape)))
     side = torch.arange(len(first) + len(second)) < len(first)
     other = side[_nearest_others(torch.cat([first, second]).cpu(), count)] != side[:, None]
-    expected = torch.where(side, len(second), len(first)).float().mean() / (len(side) - 1)
-    return float(other.float().mean() / expected)
+    expected_count = torch.where(side, len(second), len(first)).float().mean()
+    return float(other.float().mean() / (expected_count / (len(side) - 1)))
 
 
-def class_purity(codes: Float[Tensor, "n d"], classes: Int[Tensor, "n"], count: int = 10) -> float:
+def class_purity(codes: Float[Tensor, "n c"], classes: Int[Tensor, "n"], count: int = 10) -> float:
     """How often a near neighbour is of the same class.
 
-    codes: (n, d).  classes: (n,).
+    codes: (n, c).  classes: (n,).
     count: neighbours per code.
     """
-    codes, classes = (
-        check_tensor(codes, "codes", "n d").detach().cpu(),
-        check_tensor(classes, "classes", "n", integer=True).cpu(),
-    )
+    codes = check_tensor(codes, "codes", "n c").detach().cpu()
+    classes = check_tensor(classes, "classes", "n", integer=True).cpu()
     if len(classes) != len(codes):
         raise refuse("classes", f"one per code, {len(codes)}", str(len(classes)))
     return float((classes[_nearest_others(codes, count)] == classes[:, None]).float().mean())
 
 # %% ../../nbs/lem/905_code_maps.ipynb #91f409ca
 def code_places(
-    groups: Mapping[str, Float[Tensor, "n d"]],
+    groups: Mapping[str, Float[Tensor, "n c"]],
     method: str = "tsne",
     perplexity: float = 30.0,
     steps: int = 400,
@@ -198,21 +183,17 @@ def code_places(
 ) -> dict[str, Float[Tensor, "n 2"]]:
     """Several sets of codes laid out in one plane.
 
-    groups: name -> codes (n, d), all of one size d.
+    groups: name -> codes (n, c), all of one size c.
     method: "tsne", or "pca" for the principal plane of all codes together.
     perplexity, steps: of t-SNE.
     seed: of its start.
     Raises InputError.
     """
     if not groups or len({codes.shape[-1] for codes in groups.values()}) != 1:
-        raise refuse(
-            "groups",
-            "one or more sets of codes of one size",
-            str({name: tuple(c.shape) for name, c in groups.items()}),
-        )
-    together = torch.cat(
-        [check_tensor(codes, name, "n d").detach().cpu() for name, codes in groups.items()]
-    )
+        shapes = {name: tuple(codes.shape) for name, codes in groups.items()}
+        raise refuse("groups", "one or more sets of codes of one size", str(shapes))
+    checked = [check_tensor(codes, name, "n c") for name, codes in groups.items()]
+    together = torch.cat([codes.detach().cpu() for codes in checked])
     if check_choice(method, "method", ("tsne", "pca")) == "pca":
         places = fit_plane(together)(together)
     else:
@@ -221,36 +202,41 @@ def code_places(
 
 # %% ../../nbs/lem/905_code_maps.ipynb #29ac04b8
 def draw_code_map(
-    groups: Mapping[str, Float[Tensor, "n d"]],
+    groups: Mapping[str, Float[Tensor, "n c"]],
     classes: Mapping[str, Int[Tensor, "n"]] | None = None,
     names: Sequence[str] = (),
     method: str = "tsne",
-    **options: float,
+    *,
+    perplexity: float = 30.0,
+    steps: int = 400,
+    seed: int = 0,
 ) -> Figure:
     """Codes in a plane, once coloured by the set they come from and, if classes are given, once by
     class.
 
-    groups: name -> codes (n, d); each set has its own marker.
+    groups: name -> codes (n, c); each set has its own marker.
     classes: name -> true classes (n,), of the same sets.
     names: of the classes, for the legend.
-    method, options: as in `code_places`.
+    method, perplexity, steps, seed: as in `code_places`.
     Source: LEM, figures 4 (renderings and photographs) and 5 (images and shapes).
     """
     from matplotlib.figure import Figure
 
-    places = code_places(groups, method, **options)  # type: ignore[arg-type]
-    figure = Figure(figsize=(4.2 * (1 + bool(classes)), 3.6))
-    axes = figure.subplots(1, 1 + bool(classes), squeeze=False)[0]
+    places = code_places(groups, method, perplexity, steps, seed)
+    count = 2 if classes else 1
+    figure = Figure(figsize=(4.4 * count, 3.8))
+    axes = figure.subplots(1, count, squeeze=False)[0]
     for number, (name, place) in enumerate(places.items()):
-        style = {"s": 12, "marker": "o^sDv"[number % 5], "alpha": 0.65, "linewidths": 0}
-        axes[0].scatter(*place.T.tolist(), color=f"C{number}", label=name, **style)
+        dots = {"s": 14, "marker": "o^sDv"[number % 5], "alpha": 0.65, "linewidths": 0}
+        axes[0].scatter(*place.T.tolist(), color=f"C{number}", label=name, **dots)
         if classes:
-            axes[1].scatter(*place.T.tolist(), color=[f"C{int(c)}" for c in classes[name]], **style)
+            colors = [f"C{kind}" for kind in classes[name].tolist()]
+            axes[1].scatter(*place.T.tolist(), color=colors, **dots)
     _legends(axes, classes, names)
     figure.tight_layout()
     return figure
 
-# %% ../../nbs/lem/905_code_maps.ipynb #070fe525
+
 def _legends(axes: Sequence, classes: Mapping[str, Tensor] | None, names: Sequence[str]) -> None:
     """Titles and legends of a code map."""
     axes[0].set_title("by set", fontsize=10)
@@ -258,11 +244,10 @@ def _legends(axes: Sequence, classes: Mapping[str, Tensor] | None, names: Sequen
     for axis in axes:
         axis.set_xticks([])
         axis.set_yticks([])
-    if classes:
-        axes[1].set_title("by class", fontsize=10)
-        found = sorted({int(c) for group in classes.values() for c in group})
-        for c in found:
-            axes[1].scatter(
-                [], [], color=f"C{c}", s=12, label=names[c] if c < len(names) else f"class {c}"
-            )
-        axes[1].legend(fontsize=8)
+    if not classes:
+        return
+    axes[1].set_title("by class", fontsize=10)
+    for kind in torch.cat([group.cpu() for group in classes.values()]).unique().tolist():
+        label = names[kind] if kind < len(names) else f"class {kind}"
+        axes[1].scatter([], [], color=f"C{kind}", s=14, label=label)
+    axes[1].legend(fontsize=8)

@@ -5,7 +5,7 @@
 # %% ../../nbs/lem/920_config.ipynb #ae27f319
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,17 +19,20 @@ from ..data.sample_items import samples
 from ..data.sample_shapes import sample_shape
 from .contrastive_mapping import LABEL_FORMS, SCORE_FORMS
 from .domain_adversaries import ADVERSARIES
-from .networks import TRUNKS
 from .shape_manifold import FORMS
-from ..training.stages import Stage, constant, cosine
+from ..training.stages import Stage, Weight, constant, cosine
 
 # %% auto #0
-__all__ = ['KINDS', 'SHARES', 'REACH', 'LEMConfig', 'lem_stages', 'drawings', 'photographs', 'loose_shapes', 'two_domains']
+__all__ = ['TRUNKS', 'TINY', 'KINDS', 'SHARES', 'REACH', 'LEMConfig', 'lem_stages', 'drawings', 'photographs', 'loose_shapes',
+           'two_domains', 'lem_samples']
 
 # %% ../../nbs/lem/920_config.ipynb #cb2dab47
+TRUNKS = ("resnet50", "small")
+
+
 @dataclass(frozen=True)
-class _Networks(ConfigBase):
-    """Sizes of the networks.
+class LEMConfig(ConfigBase):
+    """Everything that can be set.
 
     image_size, voxels, code: pixels, cells along a side, numbers in a code.
     sphere: whether codes are put on a sphere.
@@ -39,6 +42,20 @@ class _Networks(ConfigBase):
         SSA.
     adversary_hidden, adversaries, natural_too: of the classifiers; adversaries may be empty.
     score: form of the pair score.  pair_inner, pair_hidden: its sizes.
+    beta: strength of the reversed gradient.  ramp: whether it grows from 0.
+    csm: weight lambda of the contrastive loss; 0 leaves it out.  csm_start: share of the main stage
+        after which it sets in.
+    labels, quantile, tau: of the pseudo-labels and the loss.
+    positive: weight of full cells.  code_noise: on shape codes while the auto-encoder learns.
+    flip, jitter: whether natural images are mirrored at random, and by how many pixels they are
+        moved.
+    drawings_too: whether drawings are, too; only for kinds of things that are their own mirror
+        image, since their shapes stay.
+    oracle: weight of the true shapes of natural images: a reference level, never part of the
+        method.
+    shape_steps, shape_lr, shape_batch: of the auto-encoder's stage.
+    steps, lr, batch, decay: of the main stage; decay is "constant" or "cosine".
+    Raises InputError.
     """
 
     image_size: int = 224
@@ -67,26 +84,6 @@ class _Networks(ConfigBase):
     pair_inner: int = 128
     pair_hidden: int = 256
 
-# %% ../../nbs/lem/920_config.ipynb #6254447f
-@dataclass(frozen=True)
-class _Training(_Networks):
-    """The networks, and how they are trained.
-
-    beta: strength of the reversed gradient.  ramp: whether it grows from 0.
-    csm: weight lambda of the contrastive loss; 0 leaves it out.  csm_start: share of the main stage
-        after which it sets in.
-    labels, quantile, tau: of the pseudo-labels and the loss.
-    positive: weight of full cells.  code_noise: on shape codes while the auto-encoder learns.
-    flip, jitter: whether natural images are mirrored at random, and by how many pixels they are
-        moved.
-    drawings_too: whether drawings are, too; only for kinds of things that are their own mirror
-        image, since their shapes stay.
-    oracle: weight of the true shapes of natural images: a reference level, never part of the
-        method.
-    shape_steps, shape_lr, shape_batch: of the auto-encoder's stage.
-    steps, lr, batch, decay: of the main stage; decay is "constant" or "cosine".
-    """
-
     beta: float = 0.01
     ramp: bool = True
     csm: float = 0.001
@@ -108,27 +105,8 @@ class _Training(_Networks):
     batch: int = 32
     decay: str = "constant"
 
-# %% ../../nbs/lem/920_config.ipynb #5fff91dd
-@dataclass(frozen=True)
-class LEMConfig(_Training):
-    """Everything that can be set: the fields of `_Networks` and of `_Training`."""
-
     def __post_init__(self) -> None:
-        choices = {
-            "shape_form": FORMS,
-            "trunk": TRUNKS,
-            "score": SCORE_FORMS,
-            "labels": LABEL_FORMS,
-            "decay": ("constant", "cosine"),
-        }
-        for name, allowed in choices.items():
-            check_choice(getattr(self, name), name, allowed)
-        for name in self.adversaries:
-            check_choice(name, "adversaries", ADVERSARIES)
-        for name in ("beta", "csm", "oracle", "code_noise", "jitter"):
-            check_number(getattr(self, name), name, 0)
-        for name in ("csm_start", "quantile"):
-            check_number(getattr(self, name), name, 0, 1)
+        _check_config(self)
 
     @classmethod
     def paper(cls) -> LEMConfig:
@@ -138,35 +116,52 @@ class LEMConfig(_Training):
     @classmethod
     def tiny(cls) -> LEMConfig:
         """Two minutes on one CPU core, 48 pixels, 16 cells."""
-        return cls(
-            image_size=48,
-            voxels=16,
-            code=64,
-            sphere=True,
-            shape_form="dense",
-            trunk="small",
-            inner=32,
-            scales=(2, 3, 6),
-            attention=False,
-            adversary_hidden=(128, 128),
-            pair_inner=64,
-            pair_hidden=128,
-            beta=0.02,
-            csm=0.0,
-            code_noise=0.4,
-            jitter=3,
-            drawings_too=True,
-            strides=(2, 2, 1, 1),
-            pool=3,
-            shape_channels=32,
-            shape_steps=300,
-            shape_lr=1e-3,
-            shape_batch=16,
-            batch=32,
-            steps=900,
-            lr=1e-3,
-            decay="cosine",
-        )
+        return cls(**TINY)
+
+# %% ../../nbs/lem/920_config.ipynb #5fff91dd
+TINY: Mapping[str, Any] = {
+    "image_size": 48,
+    "voxels": 16,
+    "code": 64,
+    "sphere": True,
+    "shape_form": "dense",
+    "shape_channels": 32,
+    "trunk": "small",
+    "strides": (2, 2, 1, 1),
+    "pool": 3,
+    "attention": False,
+    "inner": 32,
+    "scales": (2, 3, 6),
+    "adversary_hidden": (128, 128),
+    "pair_inner": 64,
+    "pair_hidden": 128,
+    "beta": 0.02,
+    "csm": 0.0,
+    "code_noise": 0.4,
+    "jitter": 3,
+    "drawings_too": True,
+    "shape_steps": 300,
+    "shape_lr": 1e-3,
+    "shape_batch": 16,
+    "steps": 900,
+    "lr": 1e-3,
+    "decay": "cosine",
+}
+
+
+def _check_config(config: LEMConfig) -> None:
+    """Refuses names that nothing has and numbers outside of their range."""
+    check_choice(config.shape_form, "shape_form", FORMS)
+    check_choice(config.trunk, "trunk", TRUNKS)
+    check_choice(config.score, "score", SCORE_FORMS)
+    check_choice(config.labels, "labels", LABEL_FORMS)
+    check_choice(config.decay, "decay", ("constant", "cosine"))
+    for name in config.adversaries:
+        check_choice(name, "adversaries", ADVERSARIES)
+    for name in ("beta", "csm", "oracle", "code_noise", "jitter"):
+        check_number(getattr(config, name), name, 0)
+    for name in ("csm_start", "quantile"):
+        check_number(getattr(config, name), name, 0, 1)
 
 # %% ../../nbs/lem/920_config.ipynb #8a99a837
 def _delayed(progress: float, weight: float, start: float) -> float:
@@ -182,17 +177,21 @@ def lem_stages(config: LEMConfig) -> list[Stage]:
     """
     c = config
     schedule = cosine if c.decay == "cosine" else constant
+    alone = {"shapes": {"shape": 1.0}}
     shapes = Stage(
-        "shapes",
-        c.shape_steps,
-        {"shapes": {"shape": 1.0}},
-        lr=c.shape_lr,
-        batch=c.shape_batch,
-        schedule=schedule,
+        "shapes", c.shape_steps, alone, c.shape_lr, batch=c.shape_batch, schedule=schedule
     )
-    against = {f"adversary {name}": 1.0 for name in c.adversaries}
-    encoder: dict[str, Any] = {"rec": 1.0, **against}
-    weights: dict[str, dict[str, Any]] = {"encoder": encoder}
+    return [
+        shapes,
+        Stage("main", c.steps, _main_weights(c), c.lr, batch=c.batch, schedule=schedule),
+    ]
+
+
+def _main_weights(c: LEMConfig) -> dict[str, dict[str, Weight]]:
+    """Which losses move which group in the main stage; beta sits inside the reversal."""
+    against: dict[str, Weight] = {f"adversary {name}": 1.0 for name in c.adversaries}
+    encoder: dict[str, Weight] = {"rec": 1.0, **against}
+    weights = {"encoder": encoder}
     if against:
         weights["adversaries"] = dict(against)
     if c.csm:
@@ -201,12 +200,13 @@ def lem_stages(config: LEMConfig) -> list[Stage]:
             weights["pairs"] = {"csm": encoder["csm"]}
     if c.oracle:
         encoder["oracle"] = c.oracle
-    return [shapes, Stage("main", c.steps, weights, lr=c.lr, batch=c.batch, schedule=schedule)]
+    return weights
 
 # %% ../../nbs/lem/920_config.ipynb #4b438542
 KINDS = ("chair", "table", "aeroplane", "car")
 SHARES = (0.3, 0.2, 0.3, 0.2)
 REACH = 0.4  # a leg thinner than a cell still fills it
+_PLAIN: dict[str, Any] = {"points": 0, "reach": REACH, "progress": False}
 
 
 def drawings(
@@ -224,20 +224,11 @@ def drawings(
     size, voxels: pixels, cells along a side.
     options: further ones of `samples`, for example category.
     """
-    given = {
-        "category": KINDS,
-        "paint": "random",
-        "background": 0.92,
-        "points": 0,
-        "reach": REACH,
-        "progress": False,
-        **options,
-    }
-    return samples(
-        split=split, count=count, seed=seed, views=views, size=size, voxels=voxels, **given
-    )
+    own = {"category": KINDS, "paint": "random", "background": 0.92, **_PLAIN}
+    numbers = {"count": count, "seed": seed, "views": views, "size": size, "voxels": voxels}
+    return samples(split=split, **{**own, **numbers, **options})
 
-
+# %% ../../nbs/lem/920_config.ipynb #a1075b02
 def photographs(
     split: str = "train",
     count: int = 600,
@@ -245,6 +236,7 @@ def photographs(
     size: int = 48,
     voxels: int = 16,
     gap: float = 0.6,
+    *,
     shares: Sequence[float] | None = SHARES,
     **options: Any,
 ) -> Collection:
@@ -253,21 +245,19 @@ def photographs(
 
     split, count, seed, size, voxels: as for `drawings`.
     gap: how far from the drawings, 0 to 1.
-    shares: how often each kind is drawn.
+    shares: how often each kind is drawn; of no effect for a single kind.
     options: further ones of `samples`.
     """
-    given = {"category": KINDS, "points": 0, "reach": REACH, "progress": False, **options}
+    given: dict[str, Any] = {
+        "category": KINDS,
+        **_PLAIN,
+        "domain": "natural",
+        "gap": gap,
+        **options,
+    }
     given["shares"] = shares if given["category"] == KINDS else None
-    return samples(
-        split=split,
-        count=count,
-        seed=seed,
-        size=size,
-        voxels=voxels,
-        domain="natural",
-        gap=gap,
-        **given,
-    )
+    given |= {"count": count, "seed": seed, "size": size, "voxels": voxels}
+    return samples(split=split, **given)
 
 # %% ../../nbs/lem/920_config.ipynb #247868c8
 def loose_shapes(
@@ -280,15 +270,12 @@ def loose_shapes(
     category: one kind or several.
     """
     kinds = (category,) if isinstance(category, str) else tuple(category)
-    grids = [
-        sample_shape(kinds[i % len(kinds)], seeded(seed, 77, i), span=(0.0, 0.85)).voxels(
-            voxels, REACH
-        )
-        for i in range(count)
-    ]
-    return Collection(
-        {"voxels": torch.stack(grids).float()}, "+".join(kinds), f"loose shapes, seed {seed}"
-    )
+    grids = []
+    for i in range(count):
+        shape = sample_shape(kinds[i % len(kinds)], seeded(seed, 77, i), span=(0.0, 0.85))
+        grids.append(shape.voxels(voxels, REACH))
+    fields = {"voxels": torch.stack(grids).float()}
+    return Collection(fields, "+".join(kinds), f"loose shapes, seed {seed}")
 
 
 def two_domains(
@@ -296,6 +283,7 @@ def two_domains(
     count: int = 600,
     views: int = 2,
     size: int = 48,
+    *,
     voxels: int = 16,
     gap: float = 0.6,
     loose: int = 1800,
@@ -310,9 +298,26 @@ def two_domains(
     loose: shapes that are never drawn.
     category: one kind or several.
     """
-    same: dict[str, Any] = {"seed": seed, "size": size, "voxels": voxels, "category": category}
-    return {
-        "synthetic": drawings(count=count, views=views, **same),
-        "natural": photographs(count=2 * count, gap=gap, **same),
-        "shapes": loose_shapes(loose, seed, voxels, category),
-    }
+    drawn = drawings(
+        count=count, seed=seed, views=views, size=size, voxels=voxels, category=category
+    )
+    seen = photographs(
+        count=2 * count, seed=seed, size=size, voxels=voxels, gap=gap, category=category
+    )
+    loose_ones = loose_shapes(loose, seed, voxels, category)
+    return {"synthetic": drawn, "natural": seen, "shapes": loose_ones}
+
+# %% ../../nbs/lem/920_config.ipynb #a1075b04
+def lem_samples(
+    category: str, split: str, count: int, size: int, seed: int
+) -> Collection | dict[str, Collection]:
+    """What the command line trains and measures on: both domains for "train", photographs with
+    their shapes otherwise.
+
+    category: one kind, or "furniture and vehicles" or any other word for all four.
+    split, count, size, seed: as for `drawings`.
+    """
+    kinds = category if category in KINDS else KINDS
+    if split == "train":
+        return two_domains(seed, count, size=size, category=kinds, loose=2 * count)
+    return photographs(split, count, seed, size, category=kinds)

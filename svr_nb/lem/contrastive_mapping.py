@@ -22,16 +22,9 @@ __all__ = ['LABEL_FORMS', 'SCORE_FORMS', 'relative_distance', 'pseudo_labels', '
 LABEL_FORMS = ("standardised", "literal", "mutual")
 
 
-def _row_limit(distance: Tensor, quantile: float, dim: int | None = None) -> Tensor:
-    """The distance below which a share `quantile` of all distances lies, or of every row (dim 1) or
-    column (dim 0).
-    """
-    return torch.quantile(
-        distance.flatten() if dim is None else distance,
-        quantile,
-        0 if dim is None else dim,
-        keepdim=dim is not None,
-    )
+def _limit(distance: Tensor, quantile: float) -> Tensor:
+    """The distance below which a share `quantile` of all distances lies."""
+    return torch.quantile(distance.flatten(), quantile)
 
 
 def relative_distance(
@@ -43,15 +36,16 @@ def relative_distance(
     distance: (n, r) between the codes of natural and of synthetic images, at least 0.
     quantile: share of the pairs that ends below .5 ("standardised").
     form: "literal" is the sigmoid of the distance, as printed, which is never below .5;
-        "standardised" first takes the quantile
-        away and divides by the standard deviation of all distances.
+        "standardised" first takes the quantile away and divides by the standard deviation of all
+        distances.
     Source: LEM, equation 6; erratum L1.
     """
     distance = check_tensor(distance, "distance", "n r", low=0.0)
     if check_choice(form, "form", LABEL_FORMS[:2]) == "literal":
         return distance.sigmoid()
-    middle = _row_limit(distance, check_number(quantile, "quantile", 0, 1))
-    return ((distance - middle) / distance.std(correction=0).clamp(min=1e-12)).sigmoid()
+    middle = _limit(distance, check_number(quantile, "quantile", 0, 1))
+    spread = distance.std(correction=0).clamp(min=1e-12)
+    return ((distance - middle) / spread).sigmoid()
 
 # %% ../../nbs/lem/903_contrastive_mapping.ipynb #eb7f7451
 def pseudo_labels(
@@ -74,11 +68,11 @@ def pseudo_labels(
     if check_choice(form, "form", LABEL_FORMS) == "literal":
         return relative_distance(distance, quantile, form) <= 0.5
     if form == "mutual":
-        return (distance <= _row_limit(distance, quantile, 1)) & (
-            distance <= _row_limit(distance, quantile, 0)
-        )
+        of_row = torch.quantile(distance, quantile, 1, keepdim=True)
+        of_column = torch.quantile(distance, quantile, 0, keepdim=True)
+        return (distance <= of_row) & (distance <= of_column)
     nearest = one_hot(distance.argmin(1), distance.shape[1]).bool()
-    return nearest | (distance <= _row_limit(distance, quantile))
+    return nearest | (distance <= _limit(distance, quantile))
 
 # %% ../../nbs/lem/903_contrastive_mapping.ipynb #9c651680
 def positive_purity(
@@ -90,17 +84,12 @@ def positive_purity(
     positives: (n, r).
     image_classes, shape_classes: true classes (n,) and (r,), which training never sees.
     """
-    classes = (
-        check_tensor(image_classes, "image_classes", "n", integer=True),
-        check_tensor(shape_classes, "shape_classes", "r", integer=True),
-    )
-    if positives.shape != (len(classes[0]), len(classes[1])):
-        raise refuse(
-            "positives",
-            f"shape ({len(classes[0])}, {len(classes[1])}) to go with the classes",
-            str(tuple(positives.shape)),
-        )
-    right = classes[0][:, None] == classes[1][None]
+    images = check_tensor(image_classes, "image_classes", "n", integer=True)
+    shapes = check_tensor(shape_classes, "shape_classes", "r", integer=True)
+    if positives.shape != (len(images), len(shapes)):
+        expected = f"shape ({len(images)}, {len(shapes)}) to go with the classes"
+        raise refuse("positives", expected, str(tuple(positives.shape)))
+    right = images[:, None] == shapes[None]
     return float((right & positives).sum() / positives.sum().clamp(min=1))
 
 # %% ../../nbs/lem/903_contrastive_mapping.ipynb #240a90ea
@@ -112,9 +101,8 @@ class PairScore(nn.Module):
 
     code: size of the codes.
     form: "mlp" mixes both projections in a hidden layer. "cosine" is (1 + cosine of the
-        projections) / 2. "codes" is the same for
-        the codes themselves and has nothing to learn. "literal" is linear, as printed, and ranks
-        the shapes alike for every image.
+        projections) / 2. "codes" is the same for the codes themselves and has nothing to learn.
+        "literal" is linear, as printed, and ranks the shapes alike for every image.
     inner: size of the projections.
     hidden: width of the hidden layer ("mlp").
     Raises InputError.
@@ -124,22 +112,25 @@ class PairScore(nn.Module):
     def __init__(self, code: int, form: str = "mlp", inner: int = 128, hidden: int = 256) -> None:
         super().__init__()
         self.form = check_choice(form, "form", SCORE_FORMS)
-        self.code, inner = (
-            int(check_number(n, name, 1, integer=True))
-            for n, name in ((code, "code"), (inner, "inner"))
-        )
-        self.image, self.shape = (
-            nn.Identity() if form == "codes" else nn.Linear(self.code, inner) for _ in range(2)
-        )
-        width = int(check_number(hidden, "hidden", 1, integer=True)) if form == "mlp" else 1
-        self.mix: nn.Module = (
-            nn.Linear(2 * inner, width) if form in ("mlp", "literal") else nn.Identity()
-        )
-        self.last: nn.Module = nn.Linear(width, 1) if form == "mlp" else nn.Identity()
+        self.code = int(check_number(code, "code", 1, integer=True))
+        inner = int(check_number(inner, "inner", 1, integer=True))
+        hidden = int(check_number(hidden, "hidden", 1, integer=True))
+        self.image: nn.Module = nn.Identity()
+        self.shape: nn.Module = nn.Identity()
+        self.mix: nn.Module = nn.Identity()
+        self.last: nn.Module = nn.Identity()
+        if form != "codes":
+            self.image = nn.Linear(self.code, inner)
+            self.shape = nn.Linear(self.code, inner)
+        if form == "literal":
+            self.mix = nn.Linear(2 * inner, 1)
+        if form == "mlp":
+            self.mix = nn.Linear(2 * inner, hidden)
+            self.last = nn.Linear(hidden, 1)
 
-    def forward(self, e_n: Float[Tensor, "n d"], e_v: Float[Tensor, "r d"]) -> Float[Tensor, "n r"]:
+    def forward(self, e_n: Float[Tensor, "n c"], e_v: Float[Tensor, "r c"]) -> Float[Tensor, "n r"]:
         """Scores (n, r) between 0 and 1, of every image with every shape; e_n: codes of images (n,
-        d), e_v: of shapes (r, d).
+        c), e_v: of shapes (r, c).
         """
         for codes, name in ((e_n, "e_n"), (e_v, "e_v")):
             if codes.ndim != 2 or codes.shape[1] != self.code or not len(codes):
@@ -149,12 +140,9 @@ class PairScore(nn.Module):
             return (1 + cosine_similarity(image[:, None], shape[None], dim=-1)) / 2
         # The layer on [image ; shape] is the sum of its two halves, so no table of pairs has to be
         # built before it.
-        half = self.mix.get_parameter("weight").split(image.shape[1], 1)
-        mixed = (
-            (image @ half[0].T)[:, None]
-            + (shape @ half[1].T)[None]
-            + self.mix.get_parameter("bias")
-        )
+        of_image, of_shape = self.mix.get_parameter("weight").split(image.shape[1], 1)
+        mixed = (image @ of_image.T)[:, None] + (shape @ of_shape.T)[None]
+        mixed = mixed + self.mix.get_parameter("bias")
         return self.last(mixed.relu() if self.form == "mlp" else mixed)[..., 0].sigmoid()
 
 # %% ../../nbs/lem/903_contrastive_mapping.ipynb #5dcef3cd
@@ -163,9 +151,8 @@ def rankings(scores: Float[Tensor, "n r"]) -> Int[Tensor, "n r"]:
 
     scores: (n, r).
     """
-    best_first = (
-        check_tensor(scores, "scores", "n r").detach().argsort(stable=True, dim=1, descending=True)
-    )
+    scores = check_tensor(scores, "scores", "n r").detach()
+    best_first = scores.argsort(stable=True, dim=1, descending=True)
     return best_first.argsort(1)
 
 # %% ../../nbs/lem/903_contrastive_mapping.ipynb #8d5deabf
@@ -187,50 +174,43 @@ def contrastive_loss(
     Source: LEM, equation 8, read as in erratum L3.
     """
     if scores.ndim != 2 or positives.shape != scores.shape or positives.dtype != torch.bool:
-        raise refuse(
-            "positives",
-            f"truth values of shape {tuple(scores.shape)}, that of scores",
-            f"{positives.dtype} of {tuple(positives.shape)}",
-        )
+        expected = f"truth values of shape {tuple(scores.shape)}, that of scores"
+        raise refuse("positives", expected, f"{positives.dtype} of {tuple(positives.shape)}")
     logs = torch.log_softmax(scores / check_number(temperature, "temperature", 1e-6), dim=1)
     count = positives.sum(1)
     each = -(logs * positives).sum(1) / count.clamp(min=1)
     return each if per_sample else each.sum() / (count > 0).sum().clamp(min=1)
 
 # %% ../../nbs/lem/903_contrastive_mapping.ipynb #69331966
-def code_spread(codes: Float[Tensor, "n d"]) -> float:
+def code_spread(codes: Float[Tensor, "n c"]) -> float:
     """Root mean squared distance of codes from their mean.
 
-    codes: (n, d).
+    codes: (n, c).
     """
-    codes = check_tensor(codes, "codes", "n d").detach()
+    codes = check_tensor(codes, "codes", "n c").detach()
     return float((codes - codes.mean(0)).square().sum(1).mean().sqrt())
 
 
 def nearest_class_counts(
-    e_n: Float[Tensor, "n d"],
-    e_v: Float[Tensor, "r d"],
+    e_n: Float[Tensor, "n c"],
+    e_v: Float[Tensor, "r c"],
     shape_classes: Int[Tensor, "r"],
     classes: int | None = None,
 ) -> Int[Tensor, "k"]:
     """How many natural images have a shape of each class as their nearest.
 
-    e_n, e_v: codes of natural images (n, d) and of shapes (r, d).
+    e_n, e_v: codes of natural images (n, c) and of shapes (r, c).
     shape_classes: (r,).
     classes: how many classes there are; one more than the largest if None.
     """
-    e_n, e_v = check_tensor(e_n, "e_n", "n d").detach(), check_tensor(e_v, "e_v", "r d").detach()
+    e_n = check_tensor(e_n, "e_n", "n c").detach()
+    e_v = check_tensor(e_v, "e_v", "r c").detach()
     shape_classes = check_tensor(shape_classes, "shape_classes", "r", integer=True)
     if e_n.shape[1] != e_v.shape[1] or len(shape_classes) != len(e_v):
-        raise refuse(
-            "e_v",
-            f"codes of size {e_n.shape[1]} and one class each",
-            f"{tuple(e_v.shape)} and {len(shape_classes)} classes",
-        )
-    return torch.bincount(
-        shape_classes[torch.cdist(e_n, e_v).argmin(1)],
-        minlength=classes or int(shape_classes.max()) + 1,
-    )
+        expected = f"codes of size {e_n.shape[1]} and one class each"
+        raise refuse("e_v", expected, f"{tuple(e_v.shape)} and {len(shape_classes)} classes")
+    fallen_to = shape_classes[torch.cdist(e_n, e_v).argmin(1)]
+    return torch.bincount(fallen_to, minlength=classes or int(shape_classes.max()) + 1)
 
 # %% ../../nbs/lem/903_contrastive_mapping.ipynb #60329439
 @dataclass(frozen=True)
@@ -260,38 +240,31 @@ class MappingReport:
         largest: no class should get more than this share; choose it above the largest class you
             expect.
         """
-        found = (
-            [f"natural codes have {self.spread:.2f} of the shapes' spread"]
-            if self.spread < spread
-            else []
-        )
-        found += (
-            [f"{self.largest:.0%} of the natural images fall to one class of shapes"]
-            if self.largest > largest
-            else []
-        )
-        lost = [str(c) for c, count in enumerate(self.counts) if count == 0]
-        found += [f"no natural image falls to class {', '.join(lost)}"] if lost else []
-        blind = (
-            self.purity is not None and self.chance is not None and self.purity < self.chance + 0.05
-        )
-        return found + (
-            [f"positives are right in {self.purity:.0%}, blind choice in {self.chance:.0%}"]
-            if blind
-            else []
-        )
+        alarms = []
+        if self.spread < spread:
+            alarms.append(f"natural codes have {self.spread:.2f} of the shapes' spread")
+        if self.largest > largest:
+            alarms.append(f"{self.largest:.0%} of the natural images fall to one class of shapes")
+        lost = [str(kind) for kind, count in enumerate(self.counts) if count == 0]
+        if lost:
+            alarms.append(f"no natural image falls to class {', '.join(lost)}")
+        known = self.purity is not None and self.chance is not None
+        purity, chance = self.purity or 0.0, self.chance or 0.0
+        if known and purity < chance + 0.05:
+            alarms.append(f"positives are right in {purity:.0%}, blind choice in {chance:.0%}")
+        return alarms
 
 # %% ../../nbs/lem/903_contrastive_mapping.ipynb #7cc6798e
 def mapping_report(
-    e_n: Float[Tensor, "n d"],
-    e_v: Float[Tensor, "r d"],
+    e_n: Float[Tensor, "n c"],
+    e_v: Float[Tensor, "r c"],
     shape_classes: Int[Tensor, "r"],
     positives: Bool[Tensor, "n r"] | None = None,
     image_classes: Int[Tensor, "n"] | None = None,
 ) -> MappingReport:
     """Looks at the codes as they are now.
 
-    e_n, e_v: codes of natural images (n, d) and of shapes (r, d).
+    e_n, e_v: codes of natural images (n, c) and of shapes (r, c).
     shape_classes: (r,), known for synthetic data; any grouping of the shapes will do.
     positives, image_classes: (n, r) and (n,), if true classes are at hand for display; both or
         none.
@@ -300,7 +273,6 @@ def mapping_report(
     counts = tuple(nearest_class_counts(e_n, e_v, shape_classes).tolist())
     if positives is None or image_classes is None:
         return MappingReport(spread, counts)
+    purity = positive_purity(positives, image_classes, shape_classes)
     chance = positive_purity(torch.ones_like(positives), image_classes, shape_classes)
-    return MappingReport(
-        spread, counts, positive_purity(positives, image_classes, shape_classes), chance
-    )
+    return MappingReport(spread, counts, purity, chance)

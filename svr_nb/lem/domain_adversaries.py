@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,10 +17,10 @@ from ..networks.adversaries import DomainHead, domain_accuracy, domain_loss
 # %% auto #0
 __all__ = ['ADVERSARIES', 'DomainAdversaries']
 
-# %% ../../nbs/lem/904_domain_adversaries.ipynb #068150ae
+# %% ../../nbs/lem/904_domain_adversaries.ipynb #a1045a02
 ADVERSARIES = ("domain", "shape")
 
-# %% ../../nbs/lem/904_domain_adversaries.ipynb #a1045a02
+
 class DomainAdversaries(nn.Module):
     """C_d, drawings against photographs, and C_s, images against shapes.
 
@@ -41,11 +40,10 @@ class DomainAdversaries(nn.Module):
         natural_too: bool = False,
     ) -> None:
         super().__init__()
-        self.on, self.natural_too = (
-            tuple(check_choice(name, "on", ADVERSARIES) for name in on),
-            natural_too,
-        )
-        self.domain, self.shape = DomainHead(code, hidden), DomainHead(code, hidden)
+        self.on = tuple(check_choice(name, "on", ADVERSARIES) for name in on)
+        self.natural_too = natural_too
+        self.domain = DomainHead(code, hidden)
+        self.shape = DomainHead(code, hidden)
 
     def piles(
         self, drawn: Tensor, natural: Tensor | None, shape: Tensor
@@ -53,21 +51,21 @@ class DomainAdversaries(nn.Module):
         """What each classifier has to tell apart; a classifier without photographs to look at is
         left out.
         """
-        images = torch.cat([drawn, natural]) if self.natural_too and natural is not None else drawn
-        found: dict[str, list[Any]] = {
-            "domain": [drawn, natural],
-            "shape": [images, shape.detach()],
-        }
-        take = [
-            name for name in found if name in self.on and (name == "shape" or natural is not None)
-        ]
-        return {name: [p for p in found[name] if p is not None] for name in take}
+        piles = {}
+        if "domain" in self.on and natural is not None:
+            piles["domain"] = [drawn, natural]
+        if "shape" in self.on:
+            images = drawn
+            if self.natural_too and natural is not None:
+                images = torch.cat([drawn, natural])
+            piles["shape"] = [images, shape.detach()]
+        return piles
 
     def forward(
         self,
-        drawn: Float[Tensor, "b d"],
-        natural: Float[Tensor, "n d"] | None,
-        shape: Float[Tensor, "b d"],
+        drawn: Float[Tensor, "b c"],
+        natural: Float[Tensor, "n c"] | None,
+        shape: Float[Tensor, "b c"],
         beta: float,
     ) -> dict[str, Tensor]:
         """Cross-entropies of the classifiers that take part; the codes get their gradients times
@@ -78,22 +76,22 @@ class DomainAdversaries(nn.Module):
         beta: strength of the reversal, at least 0.
         """
         strength = check_number(beta, "beta", 0)
-        return {
-            name: domain_loss(getattr(self, name), piles, strength)
-            for name, piles in self.piles(drawn, natural, shape).items()
-        }
+        losses = {}
+        for name, piles in self.piles(drawn, natural, shape).items():
+            losses[name] = domain_loss(getattr(self, name), piles, strength)
+        return losses
 
     def accuracies(
         self,
-        drawn: Float[Tensor, "b d"],
-        natural: Float[Tensor, "n d"] | None,
-        shape: Float[Tensor, "b d"],
+        drawn: Float[Tensor, "b c"],
+        natural: Float[Tensor, "n c"] | None,
+        shape: Float[Tensor, "b c"],
     ) -> dict[str, float]:
         """How often each classifier is right; .5 means confused.
 
         drawn, natural, shape: as for calling it.
         """
-        return {
-            name: domain_accuracy(getattr(self, name), piles)
-            for name, piles in self.piles(drawn, natural, shape).items()
-        }
+        right = {}
+        for name, piles in self.piles(drawn, natural, shape).items():
+            right[name] = domain_accuracy(getattr(self, name), piles)
+        return right

@@ -15,13 +15,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..conventions import CheckpointError, SvrError, check_choice, check_tensor, refuse
-from .shape_manifold import on_sphere
+from ..conventions import SvrError, check_choice, check_tensor, describe, refuse
+from ..data.photo_folder import photo
+from .config import TRUNKS, LEMConfig
+from .shape_manifold import VoxelDecoder, VoxelEncoder, on_sphere
 from .spatial_attention import SpatialAttention
 from ..networks.encoders import standardize
+from ..shapes.images import load_image
+from ..training.run_files import read_tensors
+from ..training.system import check_weights
 
 # %% auto #0
-__all__ = ['TRUNKS', 'Bottleneck', 'ResNet50', 'load_imagenet', 'ResidualBlock', 'SmallTrunk', 'ImageEncoder', 'make_trunk']
+__all__ = ['Bottleneck', 'ResNet50', 'load_imagenet', 'GroupNormBlock', 'TappedTrunk', 'ImageEncoder', 'make_trunk',
+           'make_encoder', 'make_auto_encoder', 'as_picture']
 
 # %% ../../nbs/lem/921_networks.ipynb #7be7e894
 class Bottleneck(nn.Module):
@@ -36,28 +42,24 @@ class Bottleneck(nn.Module):
 
     def __init__(self, inside: int, width: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(inside, width, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = (
-            nn.Conv2d(width, width, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-        self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
-        same = stride == 1 and inside == 4 * width
-        self.downsample = (
-            None
-            if same
-            else nn.Sequential(
-                nn.Conv2d(inside, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
-            )
-        )
+        outside = 4 * width
+        self.conv1 = nn.Conv2d(inside, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outside, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outside)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inside != outside:
+            squeeze = nn.Conv2d(inside, outside, 1, stride, bias=False)
+            self.downsample = nn.Sequential(squeeze, nn.BatchNorm2d(outside))
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
         """The corrected map."""
         y = self.bn1(self.conv1(x)).relu()
         y = self.bn2(self.conv2(y)).relu()
-        return (
-            self.bn3(self.conv3(y)) + (x if self.downsample is None else self.downsample(x))
-        ).relu()
+        y = self.bn3(self.conv3(y))
+        return (y + (x if self.downsample is None else self.downsample(x))).relu()
 
 # %% ../../nbs/lem/921_networks.ipynb #d4469d47
 class ResNet50(nn.Module):
@@ -66,34 +68,37 @@ class ResNet50(nn.Module):
     Source: He et al. (2016), Table 1; LEM, section 4 (stages 1 to 5 of "Effect of pooling scales").
     """
 
-    channels = (64, 256, 512, 1024, 2048)
+    channels: tuple[int, ...] = (64, 256, 512, 1024, 2048)
+    blocks = (3, 4, 6, 3)
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
-        inside = 64
-        for number, (width, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), start=1):
-            layers = [
-                Bottleneck(
-                    inside if i == 0 else 4 * width, width, 2 if i == 0 and number > 1 else 1
-                )
-                for i in range(blocks)
-            ]
-            setattr(self, f"layer{number}", nn.Sequential(*layers))
-            inside = 4 * width
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = _group(64, 64, self.blocks[0], stride=1)
+        self.layer2 = _group(256, 128, self.blocks[1], stride=2)
+        self.layer3 = _group(512, 256, self.blocks[2], stride=2)
+        self.layer4 = _group(1024, 512, self.blocks[3], stride=2)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """Maps of the stages, finest first; sides 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's."""
         maps = [self.bn1(self.conv1(image)).relu()]
         x = F.max_pool2d(maps[0], 3, 2, 1)
-        for number in range(1, 5):
-            x = getattr(self, f"layer{number}")(x)
+        for group in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = group(x)
             maps.append(x)
         return maps
 
+
+def _group(inside: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    """Blocks of one width; the first takes the stride."""
+    layers = [Bottleneck(inside, width, stride)]
+    layers += [Bottleneck(4 * width, width) for _ in range(blocks - 1)]
+    return nn.Sequential(*layers)
+
 # %% ../../nbs/lem/921_networks.ipynb #01c9537d
 def load_imagenet(
-    trunk: ResNet50, source: str | os.PathLike | Mapping[str, Tensor] | None = None
+    trunk: ResNet50, source: str | os.PathLike[str] | Mapping[str, Tensor] | None = None
 ) -> ResNet50:
     """Fills a ResNet-50 with weights that were trained on ImageNet.
 
@@ -103,23 +108,17 @@ def load_imagenet(
     Raises CheckpointError if weights are missing or do not fit, SvrError if torchvision is needed
     and not there.
     """
-    from svr_nb.training.system import check_weights
-    from svr_nb.training.run_files import read_tensors
-
-    tensors: Any = (
-        _from_torchvision()
-        if source is None
-        else source
-        if isinstance(source, Mapping)
-        else read_tensors(Path(source))
-    )
-    kept = {name: value for name, value in tensors.items() if not name.startswith("fc.")}
-    whole = {
-        **{n: v for n, v in trunk.state_dict().items() if n.endswith("num_batches_tracked")},
-        **kept,
-    }
-    check_weights(trunk, whole, "ImageNet weights")
-    trunk.load_state_dict(whole)
+    if source is None:
+        tensors = _from_torchvision()
+    elif isinstance(source, Mapping):
+        tensors = source
+    else:
+        tensors = read_tensors(Path(source))
+    # Counters of batches are often left out; those of the fresh network will do.
+    complete = {n: v for n, v in trunk.state_dict().items() if n.endswith("num_batches_tracked")}
+    complete |= {name: value for name, value in tensors.items() if not name.startswith("fc.")}
+    check_weights(trunk, complete, "ImageNet weights")
+    trunk.load_state_dict(complete)
     return trunk
 
 
@@ -131,13 +130,14 @@ def _from_torchvision() -> Mapping[str, Tensor]:
         return torchvision.models.resnet50(weights="IMAGENET1K_V2").state_dict()
     except Exception as error:
         raise SvrError(
-            "ImageNet weights need the package torchvision and a connection, or a .safetensors file: "
-            f"load_imagenet(trunk, \"resnet50.safetensors\"). ({type(error).__name__}: {error})"
+            "ImageNet weights need the package torchvision and a connection, or a .safetensors "
+            'file: load_imagenet(trunk, "resnet50.safetensors"). '
+            f"({type(error).__name__}: {error})"
         ) from error
 
 # %% ../../nbs/lem/921_networks.ipynb #fac3b731
-class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with group normalisation, added to what came in.
+class GroupNormBlock(nn.Module):
+    """Residual block: two 3 x 3 convolutions with group normalisation, added to what came in.
 
     inside, outside: channels.
     stride: of the first convolution.
@@ -145,28 +145,31 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
         super().__init__()
-        self.first, self.second = (
-            nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
-            nn.Conv2d(outside, outside, 3, 1, 1, bias=False),
-        )
-        self.norms = nn.ModuleList([nn.GroupNorm(max(1, outside // 8), outside) for _ in range(2)])
-        self.skip: nn.Module = (
-            nn.Identity()
-            if (inside, stride) == (outside, 1)
-            else nn.Conv2d(inside, outside, 1, stride, bias=False)
-        )
+        self.first = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList([_group_norm(outside) for _ in range(2)])
+        self.skip: nn.Module = nn.Identity()
+        if (inside, stride) != (outside, 1):
+            self.skip = nn.Conv2d(inside, outside, 1, stride, bias=False)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
         """The corrected map."""
         y = self.norms[0](self.first(x)).relu()
         return (self.skip(x) + self.norms[1](self.second(y))).relu()
 
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    """Normalisation in groups of eight channels."""
+    return nn.GroupNorm(max(1, channels // 8), channels)
+
 # %% ../../nbs/lem/921_networks.ipynb #a1065a02
-class SmallTrunk(nn.Module):
-    """A stem of stride 2 and four residual groups; returns the maps of its five stages.
+class TappedTrunk(nn.Module):
+    """A small trunk: a stem of stride 2 and four residual groups; returns the maps of its five
+    stages.
 
     widths: channels of the groups; the stem has as many as the first.
     strides: of the groups.
+    Raises InputError unless there are four of each.
     """
 
     def __init__(
@@ -174,18 +177,13 @@ class SmallTrunk(nn.Module):
     ) -> None:
         super().__init__()
         if len(widths) != 4 or len(strides) != 4:
-            raise refuse(
-                "widths, strides", "four numbers each", f"{tuple(widths)}, {tuple(strides)}"
-            )
-        self.channels = (widths[0], *widths)
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 3, 2, 1, bias=False),
-            nn.GroupNorm(max(1, widths[0] // 8), widths[0]),
-            nn.ReLU(),
-        )
-        self.groups = nn.ModuleList(
-            ResidualBlock(a, b, s) for a, b, s in zip(self.channels, widths, strides)
-        )
+            got = f"{tuple(widths)}, {tuple(strides)}"
+            raise refuse("widths, strides", "four numbers each", got)
+        self.channels: tuple[int, ...] = (widths[0], *widths)
+        first = nn.Conv2d(3, widths[0], 3, 2, 1, bias=False)
+        self.stem = nn.Sequential(first, _group_norm(widths[0]), nn.ReLU())
+        sizes = zip(self.channels, widths, strides)
+        self.groups = nn.ModuleList(GroupNormBlock(*size) for size in sizes)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """Maps of the stages, finest first."""
@@ -212,24 +210,21 @@ class ImageEncoder(nn.Module):
 
     def __init__(
         self,
-        trunk: Any,
+        trunk: ResNet50 | TappedTrunk,
         code: int = 256,
+        *,
         attention: bool = True,
         source: int = 4,
-        inner: int = 64,
-        scales: Sequence[int] = (3, 6, 8),
-        temperature: float = 1.0,
-        separate_value: bool = False,
         sphere: bool = False,
         pool: int = 1,
+        **settings: Any,
     ) -> None:
         super().__init__()
         if source not in range(1, 6):
             raise refuse("source", "a stage from 1 to 5", str(source))
         self.trunk, self.source, self.sphere, self.pool = trunk, source, sphere, pool
-        last = trunk.channels[-1]
-        asked = (last, trunk.channels[source - 1], inner, scales, temperature, separate_value)
-        self.attention = SpatialAttention(*asked) if attention else None
+        last, asked = trunk.channels[-1], trunk.channels[source - 1]
+        self.attention = SpatialAttention(last, asked, **settings) if attention else None
         self.head = nn.Linear((2 * last if attention else last) * pool**2, code)
 
     def look(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor | None, list[Tensor]]:
@@ -238,43 +233,127 @@ class ImageEncoder(nn.Module):
         image: RGB in [0, 1], (b, 3, h, w).
         """
         maps = self.trunk(standardize(check_tensor(image, "image", "b 3 h w", finite=False)))
-        top, weights = (
-            (maps[-1], None)
-            if self.attention is None
-            else self.attention(maps[-1], maps[self.source - 1])
-        )
-        return _read(self, top), weights, maps
+        top, weights = self._attend(maps, weights=True)
+        return self._read(top), weights, maps
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b code"]:
         """Codes (b, code) of images; RGB in [0, 1]."""
-        maps = self.trunk(standardize(image))
-        return _read(
-            self,
-            maps[-1]
-            if self.attention is None
-            else self.attention(maps[-1], maps[self.source - 1], weights=False)[0],
-        )
+        return self._read(self._attend(self.trunk(standardize(image)), weights=False)[0])
+
+    def _attend(self, maps: list[Tensor], weights: bool) -> tuple[Tensor, Tensor | None]:
+        """The last map, with what it asked of the source; the weights if they are wanted."""
+        if self.attention is None:
+            return maps[-1], None
+        return self.attention(maps[-1], maps[self.source - 1], weights)
+
+    def _read(self, top: Tensor) -> Tensor:
+        """Mean over the places, or over the cells of a coarse grid, and the last layer."""
+        code = self.head(F.adaptive_avg_pool2d(top, self.pool).flatten(1))
+        return on_sphere(code) if self.sphere else code
 
 # %% ../../nbs/lem/921_networks.ipynb #a1065a04
-TRUNKS = ("resnet50", "small")
-
-
-def _read(encoder: ImageEncoder, top: Tensor) -> Tensor:
-    """Mean over the places, or over the cells of a coarse grid, and the last layer."""
-    code = encoder.head(F.adaptive_avg_pool2d(top, encoder.pool).flatten(1))
-    return on_sphere(code) if encoder.sphere else code
-
-
 def make_trunk(
     name: str, widths: Sequence[int] = (16, 32, 64, 128), strides: Sequence[int] = (1, 2, 2, 1)
-) -> Any:
+) -> ResNet50 | TappedTrunk:
     """A trunk by name: "resnet50" or "small".
 
     name: one of TRUNKS.
     widths, strides: of the small one.
     """
-    return (
-        ResNet50()
-        if check_choice(name, "trunk", TRUNKS) == "resnet50"
-        else SmallTrunk(widths, strides)
+    if check_choice(name, "trunk", TRUNKS) == "resnet50":
+        return ResNet50()
+    return TappedTrunk(widths, strides)
+
+
+def make_encoder(config: LEMConfig) -> ImageEncoder:
+    """E_f as the settings say.
+
+    config: all settings.
+    """
+    c = config
+    trunk = make_trunk(c.trunk, c.widths, c.strides)
+    return ImageEncoder(
+        trunk,
+        c.code,
+        attention=c.attention,
+        source=c.source_stage,
+        sphere=c.sphere,
+        pool=c.pool,
+        inner=c.inner,
+        scales=c.scales,
+        temperature=c.temperature,
+        separate_value=c.separate_value,
     )
+
+# %% ../../nbs/lem/921_networks.ipynb #a1065b04
+def make_auto_encoder(config: LEMConfig) -> tuple[VoxelEncoder, VoxelDecoder]:
+    """E_v and D_v as the settings say.
+
+    config: all settings.
+    """
+    c = config
+    down = VoxelEncoder(
+        c.voxels,
+        c.code,
+        c.shape_form,
+        widths=c.shape_widths,
+        patch=c.shape_patch,
+        channels=c.shape_channels,
+        sphere=c.sphere,
+    )
+    up = VoxelDecoder(
+        c.voxels,
+        c.code,
+        c.shape_form,
+        widths=c.shape_widths,
+        hidden=c.shape_hidden,
+        patch=c.shape_patch,
+        channels=c.shape_channels,
+    )
+    return down, up
+
+# %% ../../nbs/lem/921_networks.ipynb #7e868a85
+def as_picture(
+    image: object, mask: object, size: int, behind: float = 0.92
+) -> tuple[Float[Tensor, "b 3 s s"], bool]:
+    """Pictures of the wanted size with their own background, and whether it was a single one.
+
+    image: a batch (b, 3, h, h) or a square tensor (3, h, h): only resized. Anything else is a
+        photograph.
+    mask: silhouette of a photograph, around which a square is cut; None keeps the middle square.
+    size: pixels along a side.
+    behind: gray level that replaces transparency.
+    Raises FileError or InputError.
+    """
+    if isinstance(image, Tensor) and image.ndim == 4:
+        return _sized(check_tensor(image, "image", "b 3 h h", low=0, high=1), size), False
+    if _is_square(image):
+        return _sized(check_tensor(image, "image", "3 h h", low=0, high=1)[None], size), True
+    if image is None:
+        advice = "Give a path, a PIL image, an array or a tensor"
+        raise refuse("image", "a picture", describe(image), advice)
+    if mask is not None:
+        return photo(image, mask, size=size, background="keep")[0][None], True
+    picture, alpha = load_image(image)
+    if alpha is not None:
+        picture = picture * alpha + behind * (1 - alpha)
+    side = min(picture.shape[1:])
+    top, left = ((n - side) // 2 for n in picture.shape[1:])
+    return _sized(picture[None, :, top : top + side, left : left + side], size), True
+
+
+def _is_square(image: object) -> bool:
+    """Whether it is one square picture, (3, h, h)."""
+    if not isinstance(image, Tensor) or image.ndim != 3:
+        return False
+    return image.shape[0] == 3 and image.shape[1] == image.shape[2]
+
+
+def _sized(pictures: Tensor, size: int) -> Tensor:
+    """A batch at another size, averaging where it shrinks."""
+    if pictures.shape[-1] == size:
+        return pictures
+    resized = F.interpolate(
+        pictures, (size, size), mode="bilinear", antialias=True, align_corners=False
+    )
+    return resized.clamp(0, 1)

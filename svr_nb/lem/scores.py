@@ -5,15 +5,12 @@
 # %% ../../nbs/lem/923_scores.ipynb #5ce261dc
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..conventions import check_number, check_tensor, describe, refuse, seeded
-from ..data.photo_folder import photo
+from ..conventions import check_number, check_tensor, seeded
 from svr_nb.scores.metrics import (
     CHAMFER,
     best_threshold,
@@ -22,12 +19,10 @@ from svr_nb.scores.metrics import (
     voxel_iou,
 )
 from ..shapes.fields import marching_cubes
-from ..shapes.images import load_image
 from ..shapes.points import sample_surface
 
 # %% auto #0
-__all__ = ['protocol_grid', 'centered', 'surface_points', 'surface_distance', 'item_scores', 'level_scores', 'calibrated',
-           'as_picture']
+__all__ = ['protocol_grid', 'centered', 'surface_points', 'surface_distance', 'level_scores', 'item_scores', 'calibrated']
 
 # %% ../../nbs/lem/923_scores.ipynb #025e93ca
 def _box(cells: Tensor, level: float) -> list[tuple[int, int]] | None:
@@ -38,6 +33,16 @@ def _box(cells: Tensor, level: float) -> list[tuple[int, int]] | None:
     if len(full) == 0:
         return None
     return list(zip(full.amin(0).tolist(), (full.amax(0) + 1).tolist()))
+
+
+def _cubed(cells: Tensor) -> Tensor:
+    """A box of cells padded with empty ones to a cube, the box in the middle."""
+    side = max(cells.shape)
+    margins = []
+    for count in reversed(cells.shape):  # `pad` wants the last axis first
+        before = (side - count) // 2
+        margins += [before, side - count - before]
+    return F.pad(cells, margins)
 
 
 def protocol_grid(
@@ -52,15 +57,12 @@ def protocol_grid(
     Source: Sun et al. (2018), Pix3D, evaluation; used by LEM.
     """
     cells = check_tensor(cells, "cells", "d d d", low=0, high=1)
-    cells = F.max_pool3d(cells[None, None], 4)[0, 0] if cells.shape[0] >= 128 else cells
+    if cells.shape[0] >= 128:
+        cells = F.max_pool3d(cells[None, None], 4)[0, 0]
     box = _box(cells, check_number(level, "level", 0, 1))
     if box is None:
         return torch.zeros(size, size, size)
-    cut = cells[tuple(slice(a, b) for a, b in box)]
-    side = max(cut.shape)
-    pads = [(side - n) // 2 for n in cut.shape]
-    margins = [m for n, p in reversed(list(zip(cut.shape, pads))) for m in (p, side - n - p)]
-    cube = F.pad(cut, margins)[None, None]
+    cube = _cubed(cells[tuple(slice(first, last) for first, last in box)])[None, None]
     return F.interpolate(cube, (size,) * 3, mode="trilinear", align_corners=False)[0, 0]
 
 # %% ../../nbs/lem/923_scores.ipynb #c2d95d49
@@ -71,20 +73,23 @@ def centered(cells: Float[Tensor, "b d d d"], level: float = 0.1) -> Float[Tenso
     level: cells that are at least this full decide about the box; a grid without any stays.
     Source: LEM, section 4.2, "we move the center of the generated voxel model".
     """
-    found = []
+    moved = []
     for grid in check_tensor(cells, "cells", "b d d d"):
         box = _box(grid, level)
-        steps = [0, 0, 0] if box is None else [(grid.shape[0] - a - b) // 2 for a, b in box]
-        found.append(_moved(grid, steps))
-    return torch.stack(found)
+        steps = [0, 0, 0]
+        if box is not None:
+            steps = [(grid.shape[0] - first - last) // 2 for first, last in box]
+        moved.append(_shifted(grid, steps))
+    return torch.stack(moved)
 
 
-def _moved(grid: Tensor, steps: list[int]) -> Tensor:
+def _shifted(grid: Tensor, steps: list[int]) -> Tensor:
     """A grid moved by whole cells; what leaves is lost, what comes in is empty."""
     for axis, step in enumerate(steps):
         grid = grid.roll(step, axis)
         if step:
-            grid.narrow(axis, 0 if step > 0 else grid.shape[axis] + step, abs(step)).zero_()
+            start = 0 if step > 0 else grid.shape[axis] + step
+            grid.narrow(axis, start, abs(step)).zero_()
     return grid
 
 # %% ../../nbs/lem/923_scores.ipynb #7710f079
@@ -119,13 +124,36 @@ def surface_distance(
     count, level: as in `surface_points`.
     Source: LEM, section 4; the public Pix3D protocol.
     """
-    pairs = zip(predicted, true)
-    clouds = [
-        (surface_points(p, count, level), surface_points(t, count, level, seed=1)) for p, t in pairs
-    ]
-    return chamfer_distance(
-        torch.stack([a for a, _ in clouds]), torch.stack([b for _, b in clouds]), **CHAMFER["lem"]
-    )
+    answers = torch.stack([surface_points(grid, count, level) for grid in predicted])
+    truths = torch.stack([surface_points(grid, count, level, seed=1) for grid in true])
+    return chamfer_distance(answers, truths, **CHAMFER["lem"])
+
+# %% ../../nbs/lem/923_scores.ipynb #3d63cb41
+def level_scores(
+    true: Float[Tensor, "b d d d"],
+    classes: Tensor | None = None,
+    shapes: Float[Tensor, "n d d d"] | None = None,
+    shape_classes: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """IoU of answers that look at no image, at their best threshold.
+
+    true: grids to be guessed.
+    classes: (b,) true classes, or None.
+    shapes, shape_classes: known shapes whose mean is the answer; None takes the true grids
+        themselves, the most favourable choice.
+    """
+    if shapes is None:
+        shapes, shape_classes = true, classes
+    mean = shapes.mean(0)
+    levels = {"IoU, mean shape": voxel_iou(mean.expand_as(true), true, "best")}
+    if classes is None or shape_classes is None:
+        return levels
+    of_class = {}
+    for kind in classes.unique().tolist():
+        members = shapes[shape_classes == kind]
+        of_class[kind] = members.mean(0) if len(members) else mean
+    guess = torch.stack([of_class[kind] for kind in classes.tolist()])
+    return levels | {"IoU, mean shape of the true class": voxel_iou(guess, true, "best")}
 
 # %% ../../nbs/lem/923_scores.ipynb #749f882d
 def item_scores(
@@ -143,47 +171,19 @@ def item_scores(
     Source: LEM, section 4; threshold of the data set, .5, and centred for Pascal3D+.
     """
     if boxed:
-        predicted, true = (
-            torch.stack([protocol_grid(g, predicted.shape[-1]) for g in grids])
-            for grids in (predicted, true)
-        )
+        size = predicted.shape[-1]
+        predicted = torch.stack([protocol_grid(grid, size) for grid in predicted])
+        true = torch.stack([protocol_grid(grid, size) for grid in true])
     best = best_threshold(predicted, true)[0]
-    found = {
+    middle = voxel_iou(centered(predicted, best), centered(true, 0.5), best)
+    scores = {
         "IoU at best threshold": voxel_iou(predicted, true, best),
         "IoU at .5": voxel_iou(predicted, true, 0.5),
-        "IoU at best threshold, centred": voxel_iou(
-            centered(predicted, best), centered(true, 0.5), best
-        ),
+        "IoU at best threshold, centred": middle,
     }
     if chamfer:
-        found["Chamfer"] = surface_distance(predicted, true)
-    return found | {"best threshold": torch.tensor([best])}
-
-# %% ../../nbs/lem/923_scores.ipynb #3d63cb41
-def level_scores(
-    true: Float[Tensor, "b d d d"],
-    classes: Tensor | None = None,
-    shapes: Float[Tensor, "n d d d"] | None = None,
-    shape_classes: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """IoU of answers that look at no image, at their best threshold.
-
-    true: grids to be guessed.
-    classes: (b,) true classes, or None.
-    shapes, shape_classes: known shapes whose mean is the answer; None takes the true grids
-        themselves, the most favourable choice.
-    """
-    known, kinds = (true, classes) if shapes is None else (shapes, shape_classes)
-    mean = known.mean(0).expand_as(true)
-    found = {"IoU, mean shape": voxel_iou(mean, true, "best")}
-    if classes is None or kinds is None:
-        return found
-    of_class = {
-        int(c): known[kinds == c].mean(0) if bool((kinds == c).any()) else known.mean(0)
-        for c in classes.unique()
-    }
-    guess = torch.stack([of_class[int(c)] for c in classes])
-    return found | {"IoU, mean shape of the true class": voxel_iou(guess, true, "best")}
+        scores["Chamfer"] = surface_distance(predicted, true)
+    return scores | {"best threshold": torch.tensor([best])}
 
 # %% ../../nbs/lem/923_scores.ipynb #6b501a29
 def calibrated(cells: Float[Tensor, "d d d"], threshold: float) -> Float[Tensor, "d d d"]:
@@ -197,49 +197,5 @@ def calibrated(cells: Float[Tensor, "d d d"], threshold: float) -> Float[Tensor,
     cut = check_number(threshold, "threshold", 1e-6, 1 - 1e-6)
     if not bool((cells > cut).any()):
         cut = min(max(float(torch.quantile(cells.flatten(), 0.98)), 1e-6), 1 - 1e-6)
-    return torch.where(cells < cut, cells / (2 * cut), 0.5 + (cells - cut) / (2 * (1 - cut))).clamp(
-        0, 1
-    )
-
-# %% ../../nbs/lem/923_scores.ipynb #7e868a85
-def as_picture(
-    image: Any, mask: Any, size: int, behind: float = 0.92
-) -> tuple[Float[Tensor, "b 3 s s"], bool]:
-    """Pictures of the wanted size with their own background, and whether it was a single one.
-
-    image: a batch (b, 3, h, h) or a square tensor (3, h, h): only resized. Anything else is a
-        photograph.
-    mask: silhouette of a photograph, around which a square is cut; None keeps the middle square.
-    size: pixels along a side.
-    behind: gray level that replaces transparency.
-    Raises FileError or InputError.
-    """
-    if isinstance(image, Tensor) and image.ndim == 4:
-        return _sized(check_tensor(image, "image", "b 3 h h", low=0, high=1), size), False
-    if (
-        isinstance(image, Tensor)
-        and image.ndim == 3
-        and image.shape[0] == 3
-        and image.shape[1] == image.shape[2]
-    ):
-        return _sized(check_tensor(image, "image", "3 h h", low=0, high=1)[None], size), True
-    if image is None:
-        raise refuse(
-            "image", "a picture", describe(image), "Give a path, a PIL image, an array or a tensor"
-        )
-    if mask is not None:
-        return photo(image, mask, size=size, background="keep")[0][None], True
-    picture, alpha = load_image(image)
-    picture = picture if alpha is None else picture * alpha + behind * (1 - alpha)
-    side = min(picture.shape[1:])
-    top, left = ((n - side) // 2 for n in picture.shape[1:])
-    return _sized(picture[None, :, top : top + side, left : left + side], size), True
-
-
-def _sized(pictures: Tensor, size: int) -> Tensor:
-    """A batch at another size, averaging where it shrinks."""
-    if pictures.shape[-1] == size:
-        return pictures
-    return F.interpolate(
-        pictures, (size, size), mode="bilinear", antialias=True, align_corners=False
-    ).clamp(0, 1)
+    below, above = cells / (2 * cut), 0.5 + (cells - cut) / (2 * (1 - cut))
+    return torch.where(cells < cut, below, above).clamp(0, 1)

@@ -32,30 +32,30 @@ def _bottom(size: int, widths: Sequence[int]) -> int:
 
 def _conv_down(size: int, code: int, widths: Sequence[int]) -> nn.Sequential:
     """Convolutions, each but the first followed by a pooling, and one linear layer."""
-    bottom, chain = _bottom(size, widths), [1, *widths]
+    bottom = _bottom(size, widths)
     layers: list[nn.Module] = []
-    for index, (a, b) in enumerate(zip(chain, chain[1:])):
-        layers += [nn.Conv3d(a, b, 3, padding=1), nn.ReLU(), *([nn.MaxPool3d(2)] if index else [])]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * bottom**3, code))
+    inside = 1
+    for index, outside in enumerate(widths):
+        layers += [nn.Conv3d(inside, outside, 3, padding=1), nn.ReLU()]
+        if index:
+            layers.append(nn.MaxPool3d(2))
+        inside = outside
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(inside * bottom**3, code))
 
 
 def _conv_up(size: int, code: int, widths: Sequence[int]) -> nn.Sequential:
     """One linear layer, then upsampling and a convolution for every pooling of the way down, and a
     last convolution.
     """
-    bottom, chain = _bottom(size, widths), list(reversed(widths))
-    layers: list[nn.Module] = [
-        nn.Linear(code, chain[0] * bottom**3),
-        nn.Unflatten(1, (chain[0], bottom, bottom, bottom)),
-        nn.ReLU(),
-    ]
-    for a, b in zip(chain, chain[1:]):
-        layers += [
-            nn.Upsample(scale_factor=2, mode="trilinear", align_corners=False),
-            nn.Conv3d(a, b, 3, padding=1),
-            nn.ReLU(),
-        ]
-    return nn.Sequential(*layers, nn.Conv3d(chain[-1], 1, 3, padding=1))
+    bottom = _bottom(size, widths)
+    inside = widths[-1]
+    layers: list[nn.Module] = [nn.Linear(code, inside * bottom**3)]
+    layers += [nn.Unflatten(1, (inside, bottom, bottom, bottom)), nn.ReLU()]
+    for outside in reversed(widths[:-1]):
+        layers.append(nn.Upsample(scale_factor=2, mode="trilinear", align_corners=False))
+        layers += [nn.Conv3d(inside, outside, 3, padding=1), nn.ReLU()]
+        inside = outside
+    return nn.Sequential(*layers, nn.Conv3d(inside, 1, 3, padding=1))
 
 # %% ../../nbs/lem/901_shape_manifold.ipynb #50a52560
 def to_patches(grid: Float[Tensor, "b 1 d d d"], patch: int) -> Float[Tensor, "b n p"]:
@@ -76,10 +76,9 @@ def from_patches(rows: Float[Tensor, "b n p"], patch: int) -> Float[Tensor, "b 1
     patch: cells along a side of a cube.
     """
     count = round(rows.shape[1] ** (1 / 3))
+    side = count * patch
     split = rows.reshape(len(rows), count, count, count, patch, patch, patch)
-    return split.permute(0, 1, 4, 2, 5, 3, 6).reshape(
-        len(rows), 1, count * patch, count * patch, count * patch
-    )
+    return split.permute(0, 1, 4, 2, 5, 3, 6).reshape(len(rows), 1, side, side, side)
 
 # %% ../../nbs/lem/901_shape_manifold.ipynb #1341278d
 class _DenseDown(nn.Module):
@@ -88,10 +87,8 @@ class _DenseDown(nn.Module):
     def __init__(self, size: int, code: int, patch: int, channels: int) -> None:
         super().__init__()
         self.patch = patch
-        self.local, self.wide = (
-            nn.Linear(patch**3, channels),
-            nn.Linear(channels * (size // patch) ** 3, code),
-        )
+        self.local = nn.Linear(patch**3, channels)
+        self.wide = nn.Linear(channels * (size // patch) ** 3, code)
 
     def forward(self, grid: Tensor) -> Tensor:
         return self.wide(self.local(to_patches(grid, self.patch)).flatten(1))
@@ -104,40 +101,31 @@ class _DenseUp(nn.Module):
         super().__init__()
         self.patch, self.channels = patch, channels
         self.bend = nn.Sequential(nn.Linear(code, hidden), nn.ReLU(), nn.Linear(hidden, code))
-        self.wide, self.local = (
-            nn.Linear(code, channels * (size // patch) ** 3),
-            nn.Linear(channels, patch**3),
-        )
+        self.wide = nn.Linear(code, channels * (size // patch) ** 3)
+        self.local = nn.Linear(channels, patch**3)
 
     def forward(self, code: Tensor) -> Tensor:
-        return from_patches(
-            self.local(self.wide(code + self.bend(code)).unflatten(1, (-1, self.channels))),
-            self.patch,
-        )
+        numbers = self.wide(code + self.bend(code)).unflatten(1, (-1, self.channels))
+        return from_patches(self.local(numbers), self.patch)
 
 # %% ../../nbs/lem/901_shape_manifold.ipynb #8865b2ea
-def on_sphere(code: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-    """Codes with mean 0 and spread 1 over their entries: points of a sphere of radius sqrt(d).
+def on_sphere(code: Float[Tensor, "... c"]) -> Float[Tensor, "... c"]:
+    """Codes with mean 0 and spread 1 over their entries: points of a sphere of radius sqrt(c).
 
-    code: (..., d), d at least 2.
+    code: (..., c), c at least 2.
     """
     return F.layer_norm(code, code.shape[-1:])
 
 
-class _Form(nn.Module):
-    """What encoder and decoder have in common: the size of the grid and the size of the code."""
-
-    def __init__(self, size: int, code: int, form: str, patch: int) -> None:
-        super().__init__()
-        self.size, self.code = (
-            int(check_number(n, name, 2, integer=True))
-            for n, name in ((size, "size"), (code, "code"))
-        )
-        if check_choice(form, "form", FORMS) == "dense" and (patch < 1 or self.size % patch):
-            raise refuse("patch", f"a divisor of {self.size}", str(patch))
+def _check_form(size: int, code: int, form: str, patch: int) -> None:
+    """Refuses sizes of a grid and of a code that a form cannot have."""
+    check_number(size, "size", 2, integer=True)
+    check_number(code, "code", 2, integer=True)
+    if check_choice(form, "form", FORMS) == "dense" and (patch < 1 or size % patch):
+        raise refuse("patch", f"a divisor of {size}", str(patch))
 
 # %% ../../nbs/lem/901_shape_manifold.ipynb #3d8e4c14
-class VoxelEncoder(_Form):
+class VoxelEncoder(nn.Module):
     """E_v: a grid becomes a code.
 
     size: cells along a side.  code: numbers in a code.
@@ -154,31 +142,32 @@ class VoxelEncoder(_Form):
         size: int = 32,
         code: int = 256,
         form: str = "conv",
+        *,
         widths: Sequence[int] = (32, 32, 64, 128, 256),
         patch: int = 4,
         channels: int = 16,
         sphere: bool = False,
     ) -> None:
-        super().__init__(size, code, form, patch)
-        dense = form == "dense"
-        self.layers = (
-            _DenseDown(size, code, patch, channels) if dense else _conv_down(size, code, widths)
-        )
-        self.sphere = sphere
+        super().__init__()
+        _check_form(size, code, form, patch)
+        self.size, self.code, self.sphere = size, code, sphere
+        if form == "dense":
+            self.layers: nn.Module = _DenseDown(size, code, patch, channels)
+        else:
+            self.layers = _conv_down(size, code, widths)
 
     def forward(self, voxels: Float[Tensor, "b 1 d d d"]) -> Float[Tensor, "b c"]:
         """Codes (b, code) of occupancies (b, 1, size, size, size) in [0, 1]."""
-        code = self.layers(
-            check_tensor(voxels, "voxels", f"b 1 {self.size} {self.size} {self.size}", finite=False)
-        )
+        d = self.size
+        code = self.layers(check_tensor(voxels, "voxels", f"b 1 {d} {d} {d}", finite=False))
         return on_sphere(code) if self.sphere else code
 
 # %% ../../nbs/lem/901_shape_manifold.ipynb #ba2b223a
-class VoxelDecoder(_Form):
+class VoxelDecoder(nn.Module):
     """D_v: a code becomes a grid of logits.
 
-    size, code, form, widths, patch, channels: as for `VoxelEncoder`.  hidden: of the correction in
-        the dense form.
+    size, code, form, widths, patch, channels: as for `VoxelEncoder`.
+    hidden: of the correction in the dense form.
     start: logit of an empty world; a small share of the cells of a shape is full, and the first
         guess should know that.
     Raises InputError for sizes that do not fit.
@@ -190,19 +179,22 @@ class VoxelDecoder(_Form):
         size: int = 32,
         code: int = 256,
         form: str = "conv",
+        *,
         widths: Sequence[int] = (32, 32, 64, 128, 256),
         hidden: int = 256,
         patch: int = 4,
         channels: int = 16,
         start: float = -2.0,
     ) -> None:
-        super().__init__(size, code, form, patch)
-        dense = form == "dense"
-        self.layers = (
-            _DenseUp(size, code, hidden, patch, channels) if dense else _conv_up(size, code, widths)
-        )
-        last = [p for name, p in self.layers.named_parameters() if name.endswith("bias")][-1]
-        nn.init.constant_(last, start)
+        super().__init__()
+        _check_form(size, code, form, patch)
+        self.size, self.code = size, code
+        if form == "dense":
+            self.layers: nn.Module = _DenseUp(size, code, hidden, patch, channels)
+        else:
+            self.layers = _conv_up(size, code, widths)
+        biases = [p for name, p in self.layers.named_parameters() if name.endswith("bias")]
+        nn.init.constant_(biases[-1], start)
 
     def forward(self, code: Float[Tensor, "b c"]) -> Float[Tensor, "b 1 d d d"]:
         """Logits (b, 1, size, size, size) of codes (b, code)."""
@@ -215,14 +207,14 @@ def _components(rows: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     mean = rows.mean(0)
     centered = rows - mean
-    small = min(centered.shape)
-    table = centered @ centered.T if small == len(rows) else centered.T @ centered
-    values, vectors = torch.linalg.eigh(table / len(rows))
-    values, vectors = values.flip(0)[:count].clamp_min(1e-8), vectors.flip(1)[:, :count]
-    directions = (
-        centered.T @ vectors / (values * len(rows)).sqrt() if small == len(rows) else vectors
-    )
-    return mean, directions, values
+    few = len(rows) <= rows.shape[1]  # then the smaller table of products is that of the rows
+    table = centered @ centered.T if few else centered.T @ centered
+    values, vectors = torch.linalg.eigh(table / len(rows))  # the largest come last
+    values = values.flip(0)[:count].clamp_min(1e-8)
+    vectors = vectors.flip(1)[:, :count]
+    if few:
+        vectors = centered.T @ vectors / (values * len(rows)).sqrt()
+    return mean, vectors, values
 
 # %% ../../nbs/lem/901_shape_manifold.ipynb #a1015a02
 @torch.no_grad()
@@ -243,24 +235,21 @@ def start_dense(
     """
     down, up = encoder.layers, decoder.layers
     if not isinstance(down, _DenseDown) or not isinstance(up, _DenseUp) or len(grids) < 2:
-        raise refuse(
-            "encoder, decoder, grids",
-            "the dense form and at least 2 grids",
-            f"{type(down).__name__} and {len(grids)}",
-        )
+        got = f"{type(down).__name__} and {len(grids)}"
+        raise refuse("encoder, decoder, grids", "the dense form and at least 2 grids", got)
     cubes = to_patches(grids.float(), down.patch)
     mean, local, _ = _components(cubes.flatten(0, 1), down.local.out_features)
     rows = ((cubes - mean) @ local).flatten(1)
     middle, basis, values = _components(rows, min(encoder.code, len(grids)))
+    weaker = basis * values**-power
     _write(down.local, local.T, -local.T @ mean)
-    _write(down.wide, (basis * values**-power).T, -(basis * values**-power).T @ middle)
-    spread = (
-        down.wide(rows).std(-1).mean() if encoder.sphere else 1.0
-    )  # the sphere divides by it, the decoder multiplies
+    _write(down.wide, weaker.T, -weaker.T @ middle)
+    # The sphere divides by the spread, so the decoder multiplies by it.
+    spread = down.wide(rows).std(-1).mean() if encoder.sphere else 1.0
     _write(up.wide, basis * values**power * spread, middle)
     _write(up.local, gain * local, gain * (mean - 0.5))
-    nn.init.zeros_(up.bend[2].weight)  # type: ignore[arg-type]
-    nn.init.zeros_(up.bend[2].bias)  # type: ignore[arg-type]
+    for parameter in up.bend[2].parameters():
+        nn.init.zeros_(parameter)
 
 
 def _write(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
@@ -287,26 +276,23 @@ def occupancy_loss(
     """
     if logits.shape != voxels.shape:
         raise refuse("voxels", f"shape {tuple(logits.shape)}", str(tuple(voxels.shape)))
-    weight = (
-        None if check_number(positive, "positive", 0) == 1 else logits.new_tensor(positive)
-    )  # without it, half the time
-    if not per_sample:
-        return F.binary_cross_entropy_with_logits(logits, voxels.to(logits), pos_weight=weight)
-    return (
-        F.binary_cross_entropy_with_logits(
-            logits, voxels.to(logits), pos_weight=weight, reduction="none"
-        )
-        .flatten(1)
-        .mean(1)
+    # A weight of 1 is left out: half the time.
+    even = check_number(positive, "positive", 0) == 1
+    loss = F.binary_cross_entropy_with_logits(
+        logits,
+        voxels.to(logits),
+        pos_weight=None if even else logits.new_tensor(positive),
+        reduction="none" if per_sample else "mean",
     )
+    return loss.flatten(1).mean(1) if per_sample else loss
 
 
 def shaken(
-    code: Float[Tensor, "b d"], amount: float, generator: torch.Generator, sphere: bool = False
-) -> Float[Tensor, "b d"]:
+    code: Float[Tensor, "b c"], amount: float, generator: torch.Generator, sphere: bool = False
+) -> Float[Tensor, "b c"]:
     """Codes with noise added, so that the decoder learns to answer well around every shape too.
 
-    code: (b, d).
+    code: (b, c).
     amount: standard deviation of the noise, at least 0.
     generator: where chance comes from.
     sphere: whether to go back on the sphere.
@@ -314,18 +300,19 @@ def shaken(
     if check_number(amount, "amount", 0) == 0:
         return code
     noise = torch.randn(code.shape, generator=generator, device=generator.device).to(code)
-    return on_sphere(code + amount * noise) if sphere else code + amount * noise
+    noisy = code + amount * noise
+    return on_sphere(noisy) if sphere else noisy
 
 # %% ../../nbs/lem/901_shape_manifold.ipynb #a3364e33
 def code_path(
-    first: Float[Tensor, "d"], last: Float[Tensor, "d"], share: float | Tensor, sphere: bool = False
+    first: Float[Tensor, "c"], last: Float[Tensor, "c"], share: float | Tensor, sphere: bool = False
 ) -> Tensor:
     """Codes on the way from one to another.
 
-    first, last: (d,).
+    first, last: (c,).
     share: 0 gives the first, 1 the last; a number, or a tensor (k,) for several.
     sphere: whether to stay on the sphere.
-    Returns (d,) or (k, d).
+    Returns (c,) or (k, c).
     """
     if first.shape != last.shape or first.ndim != 1:
         raise refuse("last", f"a code of shape {tuple(first.shape)}", str(tuple(last.shape)))

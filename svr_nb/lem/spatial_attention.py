@@ -57,11 +57,16 @@ def _rows(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     return features.flatten(2).transpose(1, 2)
 
 
+def _map(rows: Float[Tensor, "b n c"], like: Float[Tensor, "b c2 h w"]) -> Float[Tensor, "b c h w"]:
+    """A list of places as a map of the size of another."""
+    return rows.transpose(1, 2).unflatten(2, like.shape[2:])
+
+
 def _blank(inside: int, outside: int) -> nn.Conv2d:
     """A 1 x 1 convolution that starts as 0."""
     layer = nn.Conv2d(inside, outside, 1)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer
 
 
@@ -85,7 +90,9 @@ class NonLocalBlock(nn.Module):
         self.channels = int(check_number(channels, "channels", 1, integer=True))
         inner = int(check_number(inner, "inner", 1, integer=True))
         self.temperature = check_number(temperature, "temperature", 1e-6)
-        self.query, self.key, self.value = (nn.Conv2d(self.channels, inner, 1) for _ in range(3))
+        self.query = nn.Conv2d(self.channels, inner, 1)
+        self.key = nn.Conv2d(self.channels, inner, 1)
+        self.value = nn.Conv2d(self.channels, inner, 1)
         self.output = _blank(inner, self.channels)
 
     def forward(
@@ -99,10 +106,8 @@ class NonLocalBlock(nn.Module):
         """
         _check_map(x, "x", self.channels)
         query, key, value = (_rows(layer(x)) for layer in (self.query, self.key, self.value))
-        found, attention = attend(query, key, value, self.temperature, weights)
-        return torch.cat(
-            [self.output(found.transpose(1, 2).unflatten(2, x.shape[2:])), x], 1
-        ), attention
+        answer, attention = attend(query, key, value, self.temperature, weights)
+        return torch.cat([self.output(_map(answer, x)), x], 1), attention
 
 # %% ../../nbs/lem/902_spatial_attention.ipynb #b65902c9
 def _check_scales(scales: Sequence[int]) -> tuple[int, ...]:
@@ -152,22 +157,15 @@ class SpatialAttention(nn.Module):
         separate_value: bool = False,
     ) -> None:
         super().__init__()
-        given = {
-            "query_channels": query_channels,
-            "source_channels": source_channels,
-            "inner": inner,
-        }
-        self.query_channels, self.source_channels, inner = (
-            int(check_number(n, name, 1, integer=True)) for name, n in given.items()
+        self.query_channels = int(check_number(query_channels, "query_channels", 1, integer=True))
+        self.source_channels = int(
+            check_number(source_channels, "source_channels", 1, integer=True)
         )
-        self.scales, self.temperature = (
-            _check_scales(scales),
-            check_number(temperature, "temperature", 1e-6),
-        )
-        self.query, self.key = (
-            nn.Conv2d(self.query_channels, inner, 1),
-            nn.Conv1d(self.source_channels, inner, 1),
-        )
+        inner = int(check_number(inner, "inner", 1, integer=True))
+        self.scales = _check_scales(scales)
+        self.temperature = check_number(temperature, "temperature", 1e-6)
+        self.query = nn.Conv2d(self.query_channels, inner, 1)
+        self.key = nn.Conv1d(self.source_channels, inner, 1)
         self.value = nn.Conv1d(self.source_channels, inner, 1) if separate_value else None
         self.output = _blank(inner, self.query_channels)
 
@@ -185,15 +183,12 @@ class SpatialAttention(nn.Module):
         _check_map(x_c, "x_c", self.source_channels)
         if len(x_c) != len(x_e):
             raise refuse("x_c", f"as many maps as x_e, {len(x_e)}", str(len(x_c)))
-        anchors = pool_anchors(
-            x_c, self.scales
-        )  # a 1 x 1 convolution of means is the mean of the convolution
+        # A 1 x 1 convolution of means is the mean of the convolution, so pooling may come first.
+        anchors = pool_anchors(x_c, self.scales)
         key = self.key(anchors).transpose(1, 2)
         value = key if self.value is None else self.value(anchors).transpose(1, 2)
-        found, attention = attend(_rows(self.query(x_e)), key, value, self.temperature, weights)
-        return torch.cat(
-            [self.output(found.transpose(1, 2).unflatten(2, x_e.shape[2:])), x_e], 1
-        ), attention
+        answer, attention = attend(_rows(self.query(x_e)), key, value, self.temperature, weights)
+        return torch.cat([self.output(_map(answer, x_e)), x_e], 1), attention
 
 # %% ../../nbs/lem/902_spatial_attention.ipynb #e09d327b
 def anchor_grids(
@@ -206,16 +201,11 @@ def anchor_grids(
     Raises InputError if s is not the sum of p * p.
     """
     sides = _check_scales(scales)
-    if weights.shape[-1] != sum(p * p for p in sides):
-        raise refuse(
-            "weights",
-            f"{sum(p * p for p in sides)} anchors for the grids {sides}",
-            str(weights.shape[-1]),
-        )
-    return [
-        part.unflatten(-1, (p, p))
-        for part, p in zip(weights.split([p * p for p in sides], -1), sides)
-    ]
+    counts = [p * p for p in sides]
+    if weights.shape[-1] != sum(counts):
+        expected = f"{sum(counts)} anchors for the grids {sides}"
+        raise refuse("weights", expected, str(weights.shape[-1]))
+    return [part.unflatten(-1, (p, p)) for part, p in zip(weights.split(counts, -1), sides)]
 
 
 def pixel_weights(
@@ -229,9 +219,11 @@ def pixel_weights(
     height, width: of the pooled map, or of the image under it.
     Returns (..., height, width), which sums to 1 like the weights.
     """
-    share = [_pooling(side, name, weights) for side, name in ((height, "height"), (width, "width"))]
-    grids = zip(anchor_grids(weights, scales), _check_scales(scales))
-    return torch.stack([share[0](p) @ grid @ share[1](p).T for grid, p in grids]).sum(0)
+    down, across = _pooling(height, "height", weights), _pooling(width, "width", weights)
+    spread = []
+    for grid, p in zip(anchor_grids(weights, scales), _check_scales(scales)):
+        spread.append(down(p) @ grid @ across(p).T)
+    return torch.stack(spread).sum(0)
 
 
 def _pooling(side: int, name: str, like: Tensor) -> Callable[[int], Tensor]:
@@ -263,13 +255,12 @@ def background_weight(
     Returns (b, n) in [0, 1]; a query that looks everywhere alike gets about the background's share
     of the image.
     """
-    weights, mask = (
-        check_tensor(weights, "weights", "b n s", low=0.0),
-        check_tensor(mask, "mask", "b 1 h w", low=0.0, high=1.0),
-    )
+    weights = check_tensor(weights, "weights", "b n s", low=0.0)
+    mask = check_tensor(mask, "mask", "b 1 h w", low=0.0, high=1.0)
     if len(mask) != len(weights):
         raise refuse("mask", f"one per image, {len(weights)}", str(len(mask)))
-    return torch.einsum("bns,bs->bn", weights, 1 - pool_anchors(mask, scales)[:, 0].to(weights))
+    outside = 1 - pool_anchors(mask, scales)[:, 0].to(weights)
+    return torch.einsum("bns,bs->bn", weights, outside)
 
 # %% ../../nbs/lem/902_spatial_attention.ipynb #bcea0c2a
 def anchor_pictures(
@@ -290,28 +281,30 @@ def anchor_pictures(
     Returns label -> picture; the label says which part of the attention the grid holds. The
     brightest anchor of all grids glows most.
     """
-    image, weights = (
-        check_tensor(image, "image", "3 h w").float(),
-        check_tensor(weights, "weights", "s", low=0.0).float(),
-    )
+    image = check_tensor(image, "image", "3 h w").float()
+    weights = check_tensor(weights, "weights", "s", low=0.0).float()
     base = interpolate(image[None], size=(size, size), mode="nearest")[0].clamp(0, 1)
-    most, spread = weights.max().clamp(min=1e-12), pixel_weights(weights, scales, size, size)
-    pictures = {
-        f"{p} x {p}: {float(grid.sum()):.0%}": _ringed(_lit(base, grid / most, p), place)
-        for grid, p in zip(anchor_grids(weights, scales), _check_scales(scales))
-    }
-    return pictures | {
-        "all grids": _ringed(_lit(base, spread / spread.max().clamp(min=1e-12)), place)
-    }
+    most = weights.max().clamp(min=1e-12)
+    pictures = {}
+    for grid, p in zip(anchor_grids(weights, scales), _check_scales(scales)):
+        label = f"{p} x {p}: {float(grid.sum()):.0%}"
+        pictures[label] = _ringed(_lit(base, grid / most, p), place)
+    spread = pixel_weights(weights, scales, size, size)
+    pictures["all grids"] = _ringed(_lit(base, spread / spread.max().clamp(min=1e-12)), place)
+    return pictures
 
 # %% ../../nbs/lem/902_spatial_attention.ipynb #e747d0d2
 def _lit(base: Tensor, values: Tensor, lines: int = 0) -> Tensor:
     """A gray picture that glows where the values are near 1, with the lines of a grid."""
-    size, gray = base.shape[-1], 0.25 + 0.5 * base.mean(0, keepdim=True)
+    size = base.shape[-1]
+    gray = 0.25 + 0.5 * base.mean(0, keepdim=True)
     glow = interpolate(values[None, None], size=(size, size), mode="nearest")[0]
-    lit = gray * (1 - 0.75 * glow) + 0.75 * glow * base.new_tensor([1.0, 0.75, 0.1])[:, None, None]
-    at = (torch.arange(1, max(lines, 1), device=base.device) * size / max(lines, 1)).long()
-    lit[:, at, :], lit[:, :, at] = 0.9, 0.9
+    amber = base.new_tensor([1.0, 0.75, 0.1])[:, None, None]
+    lit = gray * (1 - 0.75 * glow) + 0.75 * glow * amber
+    for number in range(1, lines):
+        border = number * size // lines
+        lit[:, border, :] = 0.9
+        lit[:, :, border] = 0.9
     return lit
 
 
@@ -319,7 +312,7 @@ def _ringed(picture: Tensor, place: tuple[float, float] | None) -> Tensor:
     """The picture with a ring around a place (u, v) in [-1, 1]."""
     if place is None:
         return picture
-    away = (pixel_centers(*picture.shape[1:]).to(picture) - picture.new_tensor(place)).norm(dim=-1)
-    return torch.where(
-        (away - 0.07).abs() < 0.018, picture.new_tensor([0.1, 0.5, 1.0])[:, None, None], picture
-    )
+    offset = pixel_centers(*picture.shape[1:]).to(picture) - picture.new_tensor(place)
+    on_ring = (offset.norm(dim=-1) - 0.07).abs() < 0.018
+    blue = picture.new_tensor([0.1, 0.5, 1.0])[:, None, None]
+    return torch.where(on_ring, blue, picture)

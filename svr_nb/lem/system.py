@@ -5,184 +5,127 @@
 # %% ../../nbs/lem/924_system.ipynb #5554b0dc
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..training.system import SystemBase
-from ..conventions import rand, refuse
-from .contrastive_mapping import PairScore, contrastive_loss, pseudo_labels
+from ..conventions import refuse
+from ..data.collection import Collection
+from .config import LEMConfig, lem_samples, lem_stages
+from .contrastive_mapping import PairScore
 from .domain_adversaries import DomainAdversaries
-from .networks import ImageEncoder, make_trunk
-from .config import KINDS, LEMConfig, lem_stages, photographs, two_domains
-from svr_nb.lem.shape_manifold import (
-    VoxelDecoder,
-    VoxelEncoder,
-    occupancy_loss,
-    shaken,
-    start_dense,
-)
-from .scores import as_picture, calibrated, item_scores, level_scores
-from ..scores.metrics import best_threshold
-from ..networks.adversaries import beta_ramp
+from .losses import RawBatch, as_grids, lem_losses, stage_losses
+from .networks import as_picture, make_auto_encoder, make_encoder
+from .scores import calibrated, item_scores, level_scores
+from .shape_manifold import start_dense
 from ..networks.encoders import fresh_weights
 from ..result.reconstruction import Reconstruction
+from ..scores.metrics import best_threshold
 from ..shapes.voxels import VoxelGrid
 from ..training.stages import Stage
+from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['moved', 'LEM']
+__all__ = ['Data', 'LEM']
 
-# %% ../../nbs/lem/924_system.ipynb #d8a5af20
-def _domains(batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None, Tensor]:
-    """Labelled part, unlabelled part (or None) and the shapes for the auto-encoder, of a batch of
-    several collections or of one.
+# %% ../../nbs/lem/924_system.ipynb #a1095b03
+Data = Collection | Mapping[str, Collection]
+
+
+def _true_voxels(data: Collection) -> Float[Tensor, "b d d d"]:
+    """The shapes of a collection; refused if there are none."""
+    if "voxels" not in data.fields:
+        raise refuse("data", "a collection with the field 'voxels'", ", ".join(data.fields))
+    return data.fields["voxels"].float()
+
+
+def _answer(model: LEM, picture: Float[Tensor, "3 s s"]) -> Reconstruction:
+    """One reconstruction of one picture of the right size."""
+    cells = model.predict(picture[None])[0][0].cpu()
+    voxels = VoxelGrid(calibrated(cells, float(model.threshold)), model.category)
+    return Reconstruction(voxels=voxels, image=picture.cpu(), system="LEM", category=model.category)
+
+
+@torch.no_grad()
+def _levels(model: LEM, data: Collection) -> dict[str, Tensor]:
+    """IoU of answers that need no learning from images, and of the auto-encoder on the truth."""
+    truth = _true_voxels(data)
+    again = model.decode(model.shape_codes(truth)).cpu()
+    ceiling = item_scores(again, truth, chamfer=False)["IoU at .5"]
+    levels = level_scores(truth, data.fields.get("category"))
+    return levels | {"IoU, auto-encoder on the truth": ceiling}
+
+
+def _begin(model: LEM, data: Data) -> None:
+    """Writes the best linear auto-encoder of the shapes at hand into the dense form."""
+    if isinstance(data, Mapping):
+        data = data["shapes"] if "shapes" in data else data["synthetic"]
+    grids = as_grids(data.fields)
+    if len(grids) > 1:
+        start_dense(model.voxel_encoder, model.voxel_decoder, grids[:2400].to(model.device))
+
+# %% ../../nbs/lem/924_system.ipynb #680d3f1f
+class LEM(SystemBase):
+    """Voxels of single photographs, learned from drawings with known shapes and from photographs
+    without (LEM).
+
+    config: `LEM.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
     """
-    if "synthetic" in batch:
-        drawn, natural = batch["synthetic"], batch.get("natural")
-        return drawn, natural, _grids(batch.get("shapes", drawn))
-    natural = {"image": batch["natural_image"]} if "natural_image" in batch else None
-    return batch, natural, _grids(batch)
 
-
-def _grids(fields: dict[str, Any]) -> Tensor:
-    """Voxels as (b, 1, d, d, d)."""
-    if "voxels" not in fields:
-        raise refuse(
-            "data",
-            "a collection with the field 'voxels'",
-            ", ".join(k for k, v in fields.items() if isinstance(v, Tensor)),
-            "Make it with svr_nb.lem.config.two_domains, or with samples(..., voxels=16)",
-        )
-    return fields["voxels"][:, None].float()
-
-
-def moved(
-    images: Float[Tensor, "b 3 h w"], pixels: int, flip: bool, generator: torch.Generator
-) -> Float[Tensor, "b 3 h w"]:
-    """Images mirrored at random and moved by up to some pixels; the border is repeated.
-
-    images: (b, 3, h, w).
-    pixels: largest shift along each axis.
-    flip: whether half of them are mirrored.
-    generator: where chance comes from.
-    """
-    coin = rand(len(images), 1, 1, 1, generator=generator).to(images) < (0.5 if flip else 0.0)
-    images = torch.where(coin, images.flip(-1), images)
-    if not pixels:
-        return images
-    wide = nn.functional.pad(images, (pixels,) * 4, mode="replicate")
-    left, top = torch.randint(0, 2 * pixels + 1, (2, len(images)), generator=generator).tolist()
-    height, width = images.shape[-2:]
-    return torch.stack(
-        [image[:, y : y + height, x : x + width] for image, x, y in zip(wide, left, top)]
-    )
-
-# %% ../../nbs/lem/924_system.ipynb #32749ba2
-class _Training:
-    """The losses of LEM; needs the networks of `LEM`."""
-
+    Config = LEMConfig
+    needs_mask = False  # photographs keep their background
+    sample_data = staticmethod(lem_samples)
     config: LEMConfig
-    encoder: ImageEncoder
-    voxel_encoder: VoxelEncoder
-    voxel_decoder: VoxelDecoder
-    adversaries: DomainAdversaries
-    pairs: PairScore
+    threshold: Tensor
 
-    def losses(self, batch: dict[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
-        """Named, unweighted losses of one batch.
+    def __init__(self, config: LEMConfig | None = None, seed: int = 0) -> None:
+        super().__init__(config or LEMConfig.tiny())
+        c = self.config
+        with fresh_weights(seed):
+            self.encoder = make_encoder(c)
+            self.voxel_encoder, self.voxel_decoder = make_auto_encoder(c)
+            self.adversaries = DomainAdversaries(
+                c.code, c.adversary_hidden, c.adversaries, c.natural_too
+            )
+            self.pairs = PairScore(c.code, c.score, c.pair_inner, c.pair_hidden)
+        self.register_buffer("threshold", torch.tensor(0.5))
 
-        batch: {"synthetic": {"image", "voxels"}, "natural": {"image"}, "shapes": {"voxels"}}, of
-            which the last two may be missing,
-            or the fields of one collection with "image", "voxels" and perhaps "natural_image"; and
-            "generator", "progress".
-        stage: only what its weights ask for is computed; None computes all.
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Auto-encoder, image encoder, classifiers and pair score, each with its own total."""
+        return {
+            "shapes": [*self.voxel_encoder.parameters(), *self.voxel_decoder.parameters()],
+            "encoder": list(self.encoder.parameters()),
+            "adversaries": list(self.adversaries.parameters()),
+            "pairs": list(self.pairs.parameters()),
+        }
+
+    def stages(self) -> list[Stage]:
+        """Algorithm 1."""
+        return lem_stages(self.config)
+
+    def losses(self, batch: RawBatch, stage: Stage | None = None) -> dict[str, Tensor]:
+        """Named, unweighted losses of one batch; see `lem_losses`.
+
+        batch: as for `sorted_batch`.
+        stage: only what its weights ask for is computed; None computes all but the oracle.
         Raises InputError for a batch without voxels.
         """
-        wanted = (
-            None
-            if stage is None
-            else {name for weights in stage.weights.values() for name in weights}
-        )
-        drawn, natural, shapes = _domains(batch)
-        if wanted == {"shape"}:
-            return {"shape": self._shape_loss(shapes, batch["generator"])}
-        found = (
-            {} if wanted is not None else {"shape": self._shape_loss(shapes, batch["generator"])}
-        )
-        whole: Any = self  # the next class works out the rest
-        return found | whole._main_losses(drawn, natural, batch, wanted)
+        return lem_losses(self, batch, None if stage is None else stage_losses(stage))
 
-    def _shape_loss(self, voxels: Tensor, generator: torch.Generator) -> Tensor:
-        """The auto-encoder's loss."""
-        c = self.config
-        code = shaken(self.voxel_encoder(voxels), c.code_noise, generator, c.sphere)
-        return occupancy_loss(self.voxel_decoder(code), voxels, c.positive)
+    def before_stage(self, data: Data, stage: Stage, generator: torch.Generator) -> None:
+        """The dense auto-encoder starts from the best linear one."""
+        if stage.name == "shapes" and self.config.shape_form == "dense":
+            _begin(self, data)
 
-    def _codes(
-        self, drawn: dict[str, Any], natural: dict[str, Any] | None, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor | None]:
-        """Codes of drawings and of photographs, from one pass."""
-        c = self.config
-        images = [
-            moved(drawn["image"], c.jitter, c.flip, generator) if c.drawings_too else drawn["image"]
-        ]
-        if natural is not None:
-            images.append(moved(natural["image"], c.jitter, c.flip and not c.oracle, generator))
-        parts = self.encoder(torch.cat(images)).split([len(i) for i in images])
-        return parts[0], parts[1] if natural is not None else None
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d d d"]:
+        """Occupancies of pictures of the configured size, in (0, 1)."""
+        return self.decode(self.encoder(images))
 
-# %% ../../nbs/lem/924_system.ipynb #8a5839f6
-class _Losing(_Training):
-    """The main stage's losses."""
-
-    def _main_losses(
-        self,
-        drawn: dict[str, Any],
-        natural: dict[str, Any] | None,
-        batch: dict[str, Any],
-        wanted: set[str] | None,
-    ) -> dict[str, Tensor]:
-        """Reconstruction, adversaries and mapping; what is asked for but cannot be, for want of
-        photographs, is 0.
-        """
-        c, asked = self.config, (lambda name: wanted is None or name in wanted)
-        natural = (
-            natural
-            if wanted is None or wanted & {"adversary domain", "csm", "oracle"} or c.natural_too
-            else None
-        )
-        voxels = _grids(drawn)
-        e_r, e_n = self._codes(drawn, natural, batch["generator"])
-        with torch.no_grad():
-            e_v = self.voxel_encoder(voxels)
-        beta = c.beta * (beta_ramp(batch.get("progress", 1.0)) if c.ramp else 1.0)
-        found = {"rec": occupancy_loss(self.voxel_decoder(e_r), voxels, c.positive)}
-        found |= {
-            f"adversary {name}": loss
-            for name, loss in self.adversaries(e_r, e_n, e_v, beta).items()
-        }
-        if e_n is not None and asked("csm"):
-            found["csm"] = self._mapping_loss(e_r, e_n, e_v)
-        if e_n is not None and natural is not None and wanted is not None and "oracle" in wanted:
-            found["oracle"] = occupancy_loss(self.voxel_decoder(e_n), _grids(natural), c.positive)
-        return found | {name: e_r.sum() * 0 for name in (wanted or set()) - set(found)}
-
-    def _mapping_loss(self, e_r: Tensor, e_n: Tensor, e_v: Tensor) -> Tensor:
-        """Eq. 6 to 8."""
-        c = self.config
-        positives = pseudo_labels(torch.cdist(e_n.detach(), e_r.detach()), c.quantile, c.labels)
-        return contrastive_loss(self.pairs(e_n, e_v), positives, c.tau)
-
-# %% ../../nbs/lem/924_system.ipynb #ffd56ae4
-class _Predicting(_Losing):
-    """From pictures to shapes."""
-
-    threshold: Tensor
-    device: torch.device
-    category: str
+    def decode(self, codes: Float[Tensor, "b c"]) -> Float[Tensor, "b d d d"]:
+        """Occupancies of codes, in (0, 1)."""
+        return self.voxel_decoder(codes).sigmoid()[:, 0]
 
     @torch.no_grad()
     def predict(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor]:
@@ -191,9 +134,7 @@ class _Predicting(_Losing):
         image: (b, 3, s, s) of the configured size.
         """
         codes = torch.cat([self.encoder(part) for part in image.to(self.device).split(64)])
-        return torch.cat(
-            [self.voxel_decoder(part).sigmoid()[:, 0] for part in codes.split(64)]
-        ), codes
+        return torch.cat([self.decode(part) for part in codes.split(64)]), codes
 
     @torch.no_grad()
     def shape_codes(self, voxels: Float[Tensor, "b d d d"]) -> Float[Tensor, "b c"]:
@@ -201,11 +142,12 @@ class _Predicting(_Losing):
 
         voxels: (b, d, d, d).
         """
-        return torch.cat(
-            [self.voxel_encoder(part[:, None].to(self.device).float()) for part in voxels.split(64)]
-        )
+        parts = [part[:, None].to(self.device).float() for part in voxels.split(64)]
+        return torch.cat([self.voxel_encoder(part) for part in parts])
 
-    def reconstruct(self, image: Any, mask: Any = None) -> Any:
+    def reconstruct(
+        self, image: object, mask: object = None
+    ) -> Reconstruction | list[Reconstruction]:
         """The shape of one object, or of a batch, upright and facing the front.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w). The background
@@ -217,138 +159,24 @@ class _Predicting(_Losing):
         Raises FileError or InputError for pictures that cannot be used.
         """
         pictures, single = as_picture(image, mask, self.config.image_size)
-        found = [self._one(picture) for picture in pictures]
-        return found[0] if single else found
+        answers = [_answer(self, picture) for picture in pictures]
+        return answers[0] if single else answers
 
-    def _one(self, picture: Tensor) -> Reconstruction:
-        """One reconstruction."""
-        cells = calibrated(self.predict(picture[None])[0][0].cpu(), float(self.threshold))
-        return Reconstruction(
-            voxels=VoxelGrid(cells, self.category),
-            image=picture.cpu(),
-            system="LEM",
-            category=self.category,
-        )
-
-# %% ../../nbs/lem/924_system.ipynb #a1095a02
-class _Measuring(_Predicting):
-    """From shapes to scores."""
-
-    @staticmethod
-    def sample_data(category: str, split: str, count: int, size: int, seed: int) -> Any:
-        """What the command line trains and measures on: both domains for "train", photographs with
-        their shapes otherwise.
-
-        category: one kind, or "furniture and vehicles" or any other word for all four.
-        split, count, size, seed: as for `drawings`.
-        """
-        kinds = category if category in KINDS else KINDS
-        if split == "train":
-            return two_domains(seed, count, size=size, category=kinds, loose=2 * count)
-        return photographs(split, count, seed, size, category=kinds)
-
-    def calibrate(self, data: Any) -> float:
+    def calibrate(self, data: Collection) -> float:
         """Finds the best threshold on a validation collection, and keeps it for `reconstruct`.
 
         data: with the fields "image" and "voxels".
         """
-        best = best_threshold(
-            self.predict(data.fields["image"])[0].cpu(), data.fields["voxels"].float()
-        )[0]
+        cells = self.predict(data.fields["image"])[0].cpu()
+        best = best_threshold(cells, _true_voxels(data))[0]
         self.threshold.fill_(best)
         return best
 
-    def evaluate(self, data: Any) -> dict[str, Tensor]:
+    def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics, one value per item; see `item_scores`."""
-        if "voxels" not in data.fields:
-            raise refuse("data", "a collection with the field 'voxels'", ", ".join(data.fields))
-        return item_scores(
-            self.predict(data.fields["image"])[0].cpu(), data.fields["voxels"].float()
-        )
+        truth = _true_voxels(data)
+        return item_scores(self.predict(data.fields["image"])[0].cpu(), truth)
 
-    def reference_levels(self, data: Any) -> dict[str, Tensor]:
+    def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """IoU of answers that need no learning from images."""
-        return level_scores(
-            data.fields["voxels"].float(), data.fields.get("category")
-        ) | self._ceiling(data)
-
-    def _ceiling(self, data: Any) -> dict[str, Tensor]:
-        """What the auto-encoder makes of the true shapes."""
-        with torch.no_grad():
-            cells = (
-                self.voxel_decoder(self.shape_codes(data.fields["voxels"])).sigmoid()[:, 0].cpu()
-            )
-        return {
-            "IoU, auto-encoder on the truth": item_scores(
-                cells, data.fields["voxels"].float(), chamfer=False
-            )["IoU at .5"]
-        }
-
-# %% ../../nbs/lem/924_system.ipynb #680d3f1f
-class LEM(_Measuring, SystemBase):
-    """Voxels of single photographs, learned from drawings with known shapes and from photographs
-    without (LEM).
-
-    config: `LEM.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
-    """
-
-    Config = LEMConfig
-    needs_mask = False  # photographs keep their background
-
-    def __init__(self, config: LEMConfig | None = None, seed: int = 0) -> None:
-        super().__init__(config or LEMConfig.tiny())
-        c = self.config
-        with fresh_weights(seed):
-            shape: dict[str, Any] = {
-                "size": c.voxels,
-                "code": c.code,
-                "form": c.shape_form,
-                "widths": c.shape_widths,
-                "patch": c.shape_patch,
-                "channels": c.shape_channels,
-            }
-            self.encoder = ImageEncoder(
-                make_trunk(c.trunk, c.widths, c.strides),
-                c.code,
-                c.attention,
-                c.source_stage,
-                c.inner,
-                c.scales,
-                c.temperature,
-                c.separate_value,
-                c.sphere,
-                c.pool,
-            )
-            self.voxel_encoder, self.voxel_decoder = (
-                VoxelEncoder(**shape, sphere=c.sphere),
-                VoxelDecoder(**shape, hidden=c.shape_hidden),
-            )
-            self.adversaries = DomainAdversaries(
-                c.code, c.adversary_hidden, c.adversaries, c.natural_too
-            )
-            self.pairs = PairScore(c.code, c.score, c.pair_inner, c.pair_hidden)
-        self.register_buffer("threshold", torch.tensor(0.5))
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Auto-encoder, image encoder, classifiers and pair score, each with its own total."""
-        parts: dict[str, list[nn.Module]] = {
-            "shapes": [self.voxel_encoder, self.voxel_decoder],
-            "encoder": [self.encoder],
-            "adversaries": [self.adversaries],
-            "pairs": [self.pairs],
-        }
-        return {
-            name: [p for m in modules for p in m.parameters()] for name, modules in parts.items()
-        }
-
-    def stages(self) -> list[Stage]:
-        """Algorithm 1."""
-        return lem_stages(self.config)
-
-    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
-        """The dense auto-encoder starts from the best linear one."""
-        if stage.name == "shapes" and self.config.shape_form == "dense":
-            source: Any = data.get("shapes", data["synthetic"]) if isinstance(data, dict) else data
-            grids = _grids(source.fields)
-            if len(grids) > 1:
-                start_dense(self.voxel_encoder, self.voxel_decoder, grids[:2400].to(self.device))
+        return _levels(self, data)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from svr_nb.conventions import CheckpointError, InputError, SvrError, rand, seeded
-from svr_nb.lem.networks import ImageEncoder, ResNet50, SmallTrunk, load_imagenet, make_trunk
+from svr_nb.lem.config import LEMConfig
+from svr_nb.lem.networks import (
+    ImageEncoder,
+    ResNet50,
+    TappedTrunk,
+    as_picture,
+    load_imagenet,
+    make_auto_encoder,
+    make_encoder,
+    make_trunk,
+)
 from svr_nb.networks.encoders import fresh_weights
 
 
@@ -65,7 +76,7 @@ def test_without_torchvision_the_way_out_is_named(resnet, monkeypatch):
 )
 def test_small_trunk_sizes(strides, sides):
     with fresh_weights(0):
-        trunk = SmallTrunk((8, 8, 16, 16), strides)
+        trunk = TappedTrunk((8, 8, 16, 16), strides)
     maps = trunk(torch.zeros(1, 3, 48, 48))
     assert [m.shape[-1] for m in maps] == sides and [m.shape[1] for m in maps] == list(
         trunk.channels
@@ -74,7 +85,7 @@ def test_small_trunk_sizes(strides, sides):
 
 def test_small_trunk_treats_every_picture_alone():
     with fresh_weights(0):
-        encoder = ImageEncoder(SmallTrunk((8, 8, 16, 16)), 6, attention=False)
+        encoder = ImageEncoder(TappedTrunk((8, 8, 16, 16)), 6, attention=False)
     images = rand(3, 3, 32, 32, generator=seeded(0))
     torch.testing.assert_close(encoder(images)[1:2], encoder(images[1:2]), atol=1e-5, rtol=1e-4)
 
@@ -84,7 +95,7 @@ def test_small_trunk_treats_every_picture_alone():
 def test_look_and_call_agree_and_gradients_flow(source, pool):
     with fresh_weights(0):
         encoder = ImageEncoder(
-            SmallTrunk((8, 8, 16, 16)),
+            TappedTrunk((8, 8, 16, 16)),
             6,
             source=source,
             inner=4,
@@ -106,18 +117,43 @@ def test_look_and_call_agree_and_gradients_flow(source, pool):
 def test_fresh_attention_changes_nothing_else():
     """Its output starts at zero, so the first half of the concatenation is zero."""
     with fresh_weights(0):
-        encoder = ImageEncoder(SmallTrunk((8, 8, 16, 16)), 6, inner=4, scales=(1,))
+        encoder = ImageEncoder(TappedTrunk((8, 8, 16, 16)), 6, inner=4, scales=(1,))
     maps = encoder.trunk(torch.zeros(1, 3, 32, 32))
     assert encoder.attention(maps[4], maps[3])[0][:, :16].abs().sum() == 0
+
+
+def test_pictures_of_every_kind():
+    image = rand(3, 30, 40, generator=seeded(0))
+    assert as_picture(image, None, 16)[0].shape == (1, 3, 16, 16)
+    clear = np.zeros((20, 20, 4), np.uint8)
+    assert torch.allclose(as_picture(clear, None, 8, behind=0.92)[0], torch.tensor(0.92), atol=0.01)
+    batch, single = as_picture(rand(2, 3, 10, 10, generator=seeded(1)), None, 8)
+    assert batch.shape == (2, 3, 8, 8) and not single
+    mask = torch.zeros(1, 30, 40)
+    mask[:, 5:20, 10:30] = 1
+    assert as_picture(image, mask, 16)[0].shape == (1, 3, 16, 16)
+    square = rand(3, 12, 12, generator=seeded(2))
+    assert torch.equal(as_picture(square, None, 12)[0][0], square)  # nothing to do
+
+
+def test_networks_from_settings():
+    c = LEMConfig.tiny()
+    encoder, (down, up) = make_encoder(c), make_auto_encoder(c)
+    code = encoder(rand(2, 3, c.image_size, c.image_size, generator=seeded(0)))
+    assert encoder.attention is None and encoder.pool == c.pool
+    assert torch.allclose(code.norm(dim=1), torch.full((2,), c.code**0.5), atol=1e-2)  # the sphere
+    assert up(code).shape == (2, 1, 16, 16, 16) and down(up(code)).shape == code.shape
 
 
 @pytest.mark.parametrize(
     "call,word",
     [
-        (lambda: ImageEncoder(SmallTrunk(), source=0), "source"),
+        (lambda: ImageEncoder(TappedTrunk(), source=0), "source"),
         (lambda: make_trunk("vgg"), "trunk"),
-        (lambda: SmallTrunk((8, 8)), "widths"),
-        (lambda: ImageEncoder(SmallTrunk()).look(torch.zeros(3, 8, 8)), "image"),
+        (lambda: TappedTrunk((8, 8)), "widths"),
+        (lambda: ImageEncoder(TappedTrunk()).look(torch.zeros(3, 8, 8)), "image"),
+        (lambda: as_picture(None, None, 8), "image"),
+        (lambda: as_picture(torch.full((3, 8, 8), float("nan")), None, 8), "image"),
     ],
 )
 def test_refusals(call, word):

@@ -1,16 +1,12 @@
-"""The protocol: planted thresholds, boxes, centring, surfaces, levels; and the two functions for
-`reconstruct`.
-"""
+"""The protocol: planted thresholds, boxes, centring, surfaces, levels, and calibration."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from svr_nb.conventions import InputError, rand, seeded
 from svr_nb.lem.scores import (
-    as_picture,
     calibrated,
     centered,
     item_scores,
@@ -120,25 +116,11 @@ def test_calibration_always_shows_something():
     assert (calibrated(0.2 * rand(8, 8, 8, generator=seeded(0)), 0.5) > 0.5).any()
 
 
-def test_pictures_of_every_kind():
-    image = rand(3, 30, 40, generator=seeded(0))
-    assert as_picture(image, None, 16)[0].shape == (1, 3, 16, 16)
-    clear = np.zeros((20, 20, 4), np.uint8)
-    assert torch.allclose(as_picture(clear, None, 8, behind=0.92)[0], torch.tensor(0.92), atol=0.01)
-    batch, single = as_picture(rand(2, 3, 10, 10, generator=seeded(1)), None, 8)
-    assert batch.shape == (2, 3, 8, 8) and not single
-    mask = torch.zeros(1, 30, 40)
-    mask[:, 5:20, 10:30] = 1
-    assert as_picture(image, mask, 16)[0].shape == (1, 3, 16, 16)
-
-
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: as_picture(None, None, 8),
         lambda: calibrated(torch.zeros(2, 2, 2), 1.0),
         lambda: protocol_grid(torch.zeros(2, 2, 3)),
-        lambda: as_picture(torch.full((3, 8, 8), float("nan")), None, 8),
         lambda: centered(torch.zeros(2, 2, 2)),
     ],
 )

@@ -95,7 +95,8 @@ def test_the_start_is_the_best_linear_code():
 def test_the_start_works_with_fewer_shapes_than_numbers():
     down, up = pair(code=12)
     start_dense(down, up, boxes(3))
-    assert torch.isfinite(up(down(boxes(3)))).all()
+    full, true = up(down(boxes(3))) > 0, boxes(3) > 0
+    assert (full == true).float().mean() > 0.99  # three shapes need two directions
 
 
 def test_sphere():

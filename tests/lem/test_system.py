@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
 
+import svr_nb as svr
 from svr_nb.conventions import InputError, seeded
 from svr_nb.data.collection import Collection
 from svr_nb.lem.config import (
@@ -17,7 +20,7 @@ from svr_nb.lem.config import (
     photographs,
     two_domains,
 )
-from svr_nb.lem.system import LEM, moved
+from svr_nb.lem.system import LEM
 from svr_nb.training.loop import fit
 
 SMALL = replace(
@@ -79,6 +82,24 @@ def test_paper_preset_has_the_papers_values():
         False,
         ("domain", "shape"),
     )
+
+
+def test_one_class_and_the_settings_of_shipped_networks():
+    """LEM is one class; its settings are exactly the fields that saved networks have."""
+    assert [kind.__name__ for kind in LEM.__mro__[:2]] == ["LEM", "SystemBase"]
+    shipped = svr.load("lem", "object")
+    saved = json.loads(
+        (Path(svr.__file__).parent / "checkpoints/lem-object/config.json").read_text()
+    )
+    assert shipped.config.to_dict() == saved["config"]
+    assert set(saved["config"]) == {field.name for field in fields(LEMConfig)}
+
+
+def test_forward_is_the_feed_forward_part(data):
+    system, images = LEM(SMALL).eval(), data["natural"]["image"][:3]
+    with torch.no_grad():
+        assert torch.equal(system(images), system.predict(images)[0])
+        assert torch.equal(system(images), system.decode(system.encoder(images)))
 
 
 def test_paper_network_runs():
@@ -188,15 +209,6 @@ def test_dense_start_makes_the_first_loss_small(data):
     assert a < 0.7 * b
 
 
-def test_moved_images_stay_in_place_on_average_and_repeat():
-    image = torch.rand(5, 3, 8, 8, generator=seeded(0))
-    assert torch.equal(moved(image, 0, False, seeded(1)), image)
-    a, b = (moved(image, 2, True, seeded(1)) for _ in range(2))
-    assert torch.equal(a, b) and a.shape == image.shape and not torch.equal(a, image)
-    for one, other in zip(moved(image, 0, True, seeded(2)), image):
-        assert torch.equal(one, other) or torch.equal(one, other.flip(-1))
-
-
 def test_threshold_is_found_kept_and_saved(data, tmp_path):
     system = LEM(SMALL)
     best = system.calibrate(data["synthetic"])
@@ -259,15 +271,6 @@ def test_domains_differ_and_repeat():
 def test_bad_settings(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         replace(SMALL, **wrong)
-
-
-@pytest.mark.parametrize("too", [False, True])
-def test_drawings_move_only_if_wanted(data, too):
-    system = LEM(replace(SMALL, drawings_too=too), seed=0).eval()
-    parts = batch(data)
-    drawn, _ = system._codes(parts["synthetic"], None, seeded(1))
-    still = system.encoder(parts["synthetic"]["image"])
-    assert torch.allclose(drawn, still, atol=1e-6) == (not too)
 
 
 def test_shapes_are_their_own_mirror_images():
