@@ -210,10 +210,10 @@ def spatial_jacobian(
     x: points (..., d) that require a gradient.
     graph: whether the result can be differentiated again.
     """
-    rows = [
-        torch.autograd.grad(value[..., i].sum(), x, create_graph=graph, retain_graph=True)[0]
-        for i in range(value.shape[-1])
-    ]
+    rows = []
+    for component in value.unbind(-1):
+        (row,) = torch.autograd.grad(component.sum(), x, create_graph=graph, retain_graph=True)
+        rows.append(row)
     return torch.stack(rows, -2)
 
 
