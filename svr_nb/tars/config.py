@@ -301,10 +301,11 @@ BRIEF = TARSConfig(
     image_steps=5000,
     identity_steps=200,
     deform_steps=9000,
-    batch=16,
     lr=1.5e-3,
     late_decay=True,
 )
+
+# %% ../../nbs/tars/820_config.ipynb #f1b26d90
 TINY = replace(
     BRIEF,
     encoder="conv-norm",

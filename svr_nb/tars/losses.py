@@ -39,7 +39,7 @@ from svr_nb.tars.ray_supervision import (
 from ..training.stages import Stage
 
 # %% auto #0
-__all__ = ['Request', 'request', 'walks', 'ray_terms', 'colour_term', 'silhouette_term', 'cube_points', 'eikonal_term',
+__all__ = ['Request', 'request', 'colour_term', 'silhouette_term', 'walks', 'ray_terms', 'cube_points', 'eikonal_term',
            'smoothness_term', 'mirror_term', 'space_terms', 'sphere_term', 'identity_terms', 'normal_term',
            'shown_pictures', 'pose_term']
 
@@ -74,10 +74,38 @@ def request(stage: Stage | None, config: TARSConfig, generator: torch.Generator)
     wanted = frozenset(name for weights in stage.weights.values() for name in weights)
     return Request(stage.name, wanted, config, generator)
 
+# %% ../../nbs/tars/822_losses.ipynb #a4f1d28b
+def colour_term(field: PlainField, seen: Seen, walk: March, bisections: int) -> Tensor:
+    """L_rgb: squared colour error where a walk meets the surface, white background included.
+
+    field: of the batch.  seen: its rays.  walk: along them.  bisections: of its last step.
+    """
+    near, far = walk.depth[..., -2].detach(), walk.depth[..., -1].detach()
+    depth = bisect(lambda x: field(x).sdf, seen.rays, near, far, bisections)
+    surface = seen.rays.at(depth[..., None])[:, :, 0]
+    return (field(surface).rgb - seen.colors).square().mean()
+
+
+def silhouette_term(field: PlainField, seen: Seen, ask: Request) -> Tensor:
+    """L_silh at random depths of the rays that may be on the background.
+
+    field: of the batch.  seen: its rays.  ask: the request.
+    """
+    c, first = ask.config, seen.empty
+    rays = Rays(*(part[:, first:] for part in seen.rays))
+    inside, pixels = seen.inside[:, first:], seen.pixels[:, first:]
+    share = rand(*inside.shape, c.silh_depths, generator=ask.generator).to(rays.uv)
+    if c.marching in ("least", "both"):
+        enter, leave = ball_chord(rays, c.bound)
+        depth = enter[..., None] + (leave - enter)[..., None] * share
+    else:
+        depth = c.depth_range[0] + (c.depth_range[1] - c.depth_range[0]) * share
+    bound = silhouette_bound(seen.camera, rays.uv, pixels + 0.5, depth, seen.size, c.margin)
+    sdf = field(rays.at(depth).flatten(1, 2)).sdf.view(depth.shape)
+    return silhouette_loss(sdf, bound, inside, pixels)
+
 # %% ../../nbs/tars/822_losses.ipynb #37ac58e1
-def walks(
-    field: PlainField, seen: Seen, marcher: RayMarcher, ask: Request
-) -> list[March]:
+def walks(field: PlainField, seen: Seen, marcher: RayMarcher, ask: Request) -> list[March]:
     """Marches the drawn rays in the configured way.
 
     field: of the batch.  seen: its rays.  marcher: the LSTM.  ask: the request.
@@ -111,36 +139,6 @@ def ray_terms(
     if "silh" in ask.wanted:
         terms["silh"] = silhouette_term(field, seen, ask)
     return terms
-
-# %% ../../nbs/tars/822_losses.ipynb #a4f1d28b
-def colour_term(field: PlainField, seen: Seen, walk: March, bisections: int) -> Tensor:
-    """L_rgb: squared colour error where a walk meets the surface, white background included.
-
-    field: of the batch.  seen: its rays.  walk: along them.  bisections: of its last step.
-    """
-    near, far = walk.depth[..., -2].detach(), walk.depth[..., -1].detach()
-    depth = bisect(lambda x: field(x).sdf, seen.rays, near, far, bisections)
-    surface = seen.rays.at(depth[..., None])[:, :, 0]
-    return (field(surface).rgb - seen.colors).square().mean()
-
-
-def silhouette_term(field: PlainField, seen: Seen, ask: Request) -> Tensor:
-    """L_silh at random depths of the rays that may be on the background.
-
-    field: of the batch.  seen: its rays.  ask: the request.
-    """
-    c, first = ask.config, seen.empty
-    rays = Rays(*(part[:, first:] for part in seen.rays))
-    inside, pixels = seen.inside[:, first:], seen.pixels[:, first:]
-    share = rand(*inside.shape, c.silh_depths, generator=ask.generator).to(rays.uv)
-    if c.marching in ("least", "both"):
-        enter, leave = ball_chord(rays, c.bound)
-        depth = enter[..., None] + (leave - enter)[..., None] * share
-    else:
-        depth = c.depth_range[0] + (c.depth_range[1] - c.depth_range[0]) * share
-    bound = silhouette_bound(seen.camera, rays.uv, pixels + 0.5, depth, seen.size, c.margin)
-    sdf = field(rays.at(depth).flatten(1, 2)).sdf.view(depth.shape)
-    return silhouette_loss(sdf, bound, inside, pixels)
 
 # %% ../../nbs/tars/822_losses.ipynb #f3b94e07
 def cube_points(config: TARSConfig, count: int, generator: torch.Generator) -> Tensor:
@@ -201,9 +199,7 @@ def mirror_term(field: PlainField, x: Float[Tensor, "b n 3"]) -> Tensor:
     return (field(x).sdf - field(mirrored).sdf).abs().mean()
 
 
-def space_terms(
-    field: PlainField, x: Float[Tensor, "b n 3"], ask: Request
-) -> dict[str, Tensor]:
+def space_terms(field: PlainField, x: Float[Tensor, "b n 3"], ask: Request) -> dict[str, Tensor]:
     """L_eik, L_def and mirror symmetry at points of the cube.
 
     field: of the batch.  x: object points.  ask: the request.

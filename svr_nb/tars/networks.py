@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..conventions import CheckpointError, check_choice, check_tensor, describe, refuse
+from ..conventions import CheckpointError, check_choice, check_tensor, describe, refuse, seeded
 from ..data.photo_folder import photo
 from ..networks.encoders import ConvEncoder
 from .config import TARSConfig
@@ -23,7 +23,8 @@ from .ray_supervision import RayMarcher
 from ..training.run_files import read_tensors
 
 # %% auto #0
-__all__ = ['ResidualBlock', 'ResNet18', 'make_encoder', 'Shown', 'as_batch', 'make_shape', 'make_deform', 'make_marcher']
+__all__ = ['ResidualBlock', 'ResNet18', 'make_encoder', 'Shown', 'as_batch', 'make_shape', 'make_deform', 'make_plain',
+           'starting_code', 'make_marcher']
 
 # %% ../../nbs/tars/821_networks.ipynb #ef840489
 class ResidualBlock(nn.Module):
@@ -193,6 +194,23 @@ def make_deform(config: TARSConfig) -> DeformNet:
         feature_start=c.feature_start,
         symmetric=c.symmetric,
     )
+
+
+def make_plain(config: TARSConfig) -> PlainFeatures:
+    """The features that know no picture.
+
+    config: sizes of the networks.
+    """
+    c = config
+    return PlainFeatures(c.features, c.plain_hidden, c.levels, symmetric=c.symmetric)
+
+
+def starting_code(config: TARSConfig, seed: int) -> Float[Tensor, "l"]:
+    """The canonical code before training.
+
+    config: size of the codes.  seed: of the system.
+    """
+    return torch.randn(config.code, generator=seeded(seed, 5))
 
 
 def make_marcher(config: TARSConfig) -> RayMarcher:

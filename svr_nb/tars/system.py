@@ -20,7 +20,6 @@ from ..networks.encoders import fresh_weights
 from ..result.reconstruction import Reconstruction
 from ..shapes.mesh import Mesh
 from .config import TARSConfig, curriculum
-from .deformation import PlainFeatures
 from .fields import DeformedField, FadedField, PlainField, ShapeField, look, on_white
 from svr_nb.tars.losses import (
     cube_points,
@@ -38,7 +37,9 @@ from svr_nb.tars.networks import (
     make_deform,
     make_encoder,
     make_marcher,
+    make_plain,
     make_shape,
+    starting_code,
 )
 from .reading import COLORS, Lattice, painted, read_surface
 from .scores import item_scores, reference_scores, score_columns
@@ -78,6 +79,7 @@ def stage_losses(system: TARS, batch: Mapping[str, Any], stage: Stage | None) ->
     return terms
 
 # %% ../../nbs/tars/824_system.ipynb #c3cd0c86
+@torch.no_grad()
 def encoded(encoder: nn.Module, shown: Shown, device: torch.device) -> Float[Tensor, "b l"]:
     """Codes of pictures, 64 at a time; the encoder's running averages are left alone.
 
@@ -101,7 +103,7 @@ def refuse_options(unknown: Mapping[str, object]) -> None:
         wanted, came = "only cells, colors and topology", ", ".join(sorted(unknown))
         raise refuse("options", wanted, came, "TARS needs no optimisation at test time")
 
-
+# %% ../../nbs/tars/824_system.ipynb #5d0e8b3f
 @dataclass(frozen=True)
 class Options:
     """How a shape is read.
@@ -143,6 +145,7 @@ def answers(
     return found
 
 
+@torch.no_grad()
 def collection_rows(system: TARS, data: Collection) -> list[dict[str, float]]:
     """The scores of every item of a collection.
 
@@ -173,12 +176,9 @@ class TARS(SystemBase):
         c = self.config
         with fresh_weights(seed):
             self.encoder = make_encoder(c.encoder, c.code, c.image_size, c.widths)
-            self.shape = make_shape(c)
-            self.deform = make_deform(c)
-            self.plain = PlainFeatures(c.features, c.plain_hidden, c.levels, symmetric=c.symmetric)
-            self.marcher = make_marcher(c)
-            canonical = torch.randn(c.code, generator=seeded(seed, 5))
-            self.common = nn.ParameterDict({"canonical": canonical})
+            self.shape, self.deform = make_shape(c), make_deform(c)
+            self.plain, self.marcher = make_plain(c), make_marcher(c)
+            self.common = nn.ParameterDict({"canonical": starting_code(c, seed)})
             self.view = nn.Linear(c.code, 3)
         self.register_buffer("dumped", self.canonical.detach().clone())
 
@@ -219,11 +219,8 @@ class TARS(SystemBase):
                 self.canonical.copy_(mean)
                 self.dumped.copy_(mean)
 
-    @torch.no_grad()
-    def codes(
-        self, image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"]
-    ) -> Float[Tensor, "b l"]:
-        """Codes of square pictures, resized if need be."""
+    def codes(self, image: Tensor, mask: Tensor) -> Float[Tensor, "b l"]:
+        """Codes of square pictures (b, 3, h, h) with masks (b, 1, h, h), resized if need be."""
         return encoded(self.encoder, as_batch(image, mask, self.config.image_size), self.device)
 
     def instance(self, code: Float[Tensor, "1 l"], topology: float = 1.0) -> ShapeField:
@@ -270,7 +267,6 @@ class TARS(SystemBase):
         found = answers(self, shown, camera, options)
         return found[0] if shown.single else found
 
-    @torch.no_grad()
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's scores, one value per item; see `item_scores`.
 
