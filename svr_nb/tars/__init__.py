@@ -6,8 +6,8 @@
 __all__ = []
 
 # %% ../../nbs/tars/800_tars.ipynb #84375fd3
-from .correspondence import canonical_colors, transfer
 from .config import TARSConfig
+from .correspondence import canonical_colors, transfer
 from .deformation import CanonicalSDF, DeformNet
 from .iso_extraction import extract_surface
 from .ray_supervision import RayMarcher, silhouette_bound

@@ -8,20 +8,30 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..training.config import ConfigBase
 from ..conventions import check_choice
-from ..training.stages import Stage, constant, cosine
+from ..training.stages import Schedule, Stage, constant, cosine
+from ..training.config import ConfigBase
 
 Pair = tuple[float, float]
 
 # %% auto #0
-__all__ = ['Pair', 'CHOICES', 'BRIEF', 'TINY', 'SMALL', 'GLIMPSE', 'TARSConfig', 'paper_config', 'late', 'stage_weights',
-           'curriculum']
+__all__ = ['Pair', 'CHOICES', 'SHAPENET', 'PASCAL3D', 'PIX3D', 'CUB', 'PHOTOGRAPHS', 'BRIEF', 'TINY', 'SMALL', 'GLIMPSE',
+           'NetworkNumbers', 'QuestionNumbers', 'LossNumbers', 'StepNumbers', 'TARSConfig', 'paper_config', 'late',
+           'stage_weights', 'falling', 'curriculum']
 
 # %% ../../nbs/tars/820_config.ipynb #c64bd459
 @dataclass(frozen=True)
-class _NetworkConfig(ConfigBase):
-    """What the networks look like."""
+class NetworkNumbers(ConfigBase):
+    """What the networks look like.
+
+    image_size: of the square pictures.  encoder: "resnet18", "conv" or "conv-norm".
+    widths: channels of the encoder.  code: size of every code.
+    width, layers: of the written networks.  shape_hidden, deform_hidden: hyper-networks of f and g.
+    features, plain_hidden: k, and the feature network that knows no picture.
+    levels, feature_levels: of the encodings.  raw_features: whether f also sees the features raw.
+    start, feature_start: factors on the first weights of g and h.
+    symmetric: mirrored from the half x >= 0.  lstm: memory of the marcher.
+    """
 
     image_size: int = 64
     encoder: str = "resnet18"
@@ -43,8 +53,21 @@ class _NetworkConfig(ConfigBase):
 
 # %% ../../nbs/tars/820_config.ipynb #0d51e79b
 @dataclass(frozen=True)
-class _RayConfig(_NetworkConfig):
-    """How the field is asked, and where."""
+class QuestionNumbers(ConfigBase):
+    """How the field is asked, and where.
+
+    rays, balanced: per picture; half of them on the object.
+    march_steps: in stages 1 and 2.  bisections: per ray.  depth_range: of the rays.
+    marching: "lstm", "dense", "least" or "both" (an LSTM follows least in the last stage).
+    silh_depths: per ray.  margin: pixels taken off the silhouette bound.
+    sdf_range, points, radius: half side of the cube, points in it, starting ball.
+    identity: start of stage 2a, "ball" or "mean" shape.
+    eikonal_space: "object", "canonical" (erratum T2) or "differences".
+    smoothness: "frobenius", "directional" (an estimate) or "literal" (erratum T1).
+    feature_dropout: share of a batch with picture-free features in the last stage (erratum T5).
+    level: of the field at the surface.  bound, cells: of the lattice.
+    near: of precision and recall.  icp: whether shapes are aligned before they are measured.
+    """
 
     rays: int = 1024
     balanced: bool = False
@@ -69,8 +92,14 @@ class _RayConfig(_NetworkConfig):
 
 # %% ../../nbs/tars/820_config.ipynb #0ced38a9
 @dataclass(frozen=True)
-class _TrainingConfig(_RayConfig):
-    """Weights for stages 1 and 2, and the optimisation."""
+class LossNumbers(ConfigBase):
+    """Weights (stage 1, stage 2) of the losses.
+
+    rgb, silh, inside, free, eik, smooth, mirror: of L_rgb, L_silh, L_int, L_free, L_eik, L_def, and
+        of mirror symmetry.
+    pose: of naming the camera's direction from the code.
+    normal: of stage 2a's normals, one number (erratum T6).
+    """
 
     rgb: Pair = (1.0, 1.0)
     silh: Pair = (1.0, 3.0)
@@ -80,8 +109,21 @@ class _TrainingConfig(_RayConfig):
     smooth: Pair = (0.0, 0.01)
     mirror: Pair = (0.0, 0.0)
     pose: Pair = (0.0, 0.0)
-    flip: bool = False
     normal: float = 0.1
+
+
+@dataclass(frozen=True)
+class StepNumbers(ConfigBase):
+    """The optimisation.
+
+    sphere_steps, image_steps, identity_steps, deform_steps: of the stages; 0 leaves one out.
+    batch, lr: pictures per step and learning rate.  flip: whether half of every batch is shown
+        mirrored.
+    deform_lr, clip: rate of the last stage and longest gradient, 0 for the same and for any.
+    late_decay, cosine_decay: how the rate falls.
+    """
+
+    flip: bool = False
     sphere_steps: int = 4000
     image_steps: int = 17_790
     identity_steps: int = 4000
@@ -93,7 +135,7 @@ class _TrainingConfig(_RayConfig):
     late_decay: bool = False
     cosine_decay: bool = False
 
-# %% ../../nbs/tars/820_config.ipynb #b854edf4
+# %% ../../nbs/tars/820_config.ipynb #f4eb69ed
 CHOICES = {
     "encoder": ("resnet18", "conv", "conv-norm"),
     "marching": ("lstm", "dense", "least", "both"),
@@ -104,48 +146,17 @@ CHOICES = {
 
 
 @dataclass(frozen=True)
-class _CheckedConfig(_TrainingConfig):
-    """All of it, refused if a name is not one of the choices."""
+class TARSConfig(NetworkNumbers, QuestionNumbers, LossNumbers, StepNumbers):
+    """Everything that decides how TARS is built and trained; the defaults are the paper's for
+    ShapeNet chairs.
+
+    The fields are those of `NetworkNumbers`, `QuestionNumbers`, `LossNumbers` and `StepNumbers`.
+    Raises InputError for a name that is not one of `CHOICES`.
+    """
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             check_choice(getattr(self, name), f"config.{name}", choices)
-
-# %% ../../nbs/tars/820_config.ipynb #f4eb69ed
-@dataclass(frozen=True)
-class TARSConfig(_CheckedConfig):
-    """Everything that decides how TARS is built and trained; the defaults are the paper's for
-    ShapeNet chairs.
-
-    image_size; encoder ("resnet18", "conv" or "conv-norm"), widths: of the encoder.  code: size of
-    every code.
-    width, layers, levels: of the written networks and the encoding of points.  shape_hidden,
-        deform_hidden: hyper-networks of f and g.
-    features, feature_levels, raw_features, plain_hidden: k, their encoding, whether f also sees
-        them raw, the unconditioned feature network.
-    start, feature_start: factors on the first weights of g and h.  symmetric: mirrored from the
-        half x >= 0.  lstm: memory of the marcher.
-    rays, balanced (half of them on the object), march_steps (stages 1 and 2), bisections: per
-    picture, ray.
-    marching: "lstm", "dense", "least" or "both" (an lstm follows least in the last stage).
-        depth_range: of the rays.  silh_depths: per ray.
-    margin: pixels taken off the silhouette bound.  sdf_range, points, radius: half side of the
-        cube, points in it, starting ball.
-    eikonal_space: "object", "canonical" (erratum T2) or "differences".  smoothness: "frobenius",
-        "directional" (an estimate) or "literal" (T1).
-    feature_dropout: share of a batch with picture-free features in the last stage (erratum T5).
-        identity: start of stage 2a, "ball" or "mean" shape.
-    level: of the field at the surface.  bound, cells: of the lattice.  near: of precision and
-        recall.  icp: whether shapes are aligned first.
-    rgb, silh, inside, free, eik, smooth, mirror, pose (naming the camera's direction from the
-    code): weights (stage 1, stage 2) of the losses.
-    flip: whether half of every batch shows mirrored pictures.  normal: weight of stage 2a's normals
-        (erratum T6).
-    sphere_steps, image_steps, identity_steps, deform_steps: of the stages; 0 leaves one out.
-        batch, lr: optimisation.
-    deform_lr, clip: rate of the last stage and longest gradient, 0 for the same and any.
-        late_decay, cosine_decay: how the rate falls.
-    """
 
     @classmethod
     def paper(cls, dataset: str = "shapenet", category: str = "chair") -> TARSConfig:
@@ -161,7 +172,7 @@ class TARSConfig(_CheckedConfig):
 
     @classmethod
     def small(cls) -> TARSConfig:
-        """For one GPU and about six minutes: the same chairs as `tiny`, wider networks, eight times
+        """For one GPU and about six minutes: the same chairs as `tiny`, wider networks, four times
         as many rays, and the LSTM marcher as well.
         """
         return SMALL
@@ -174,66 +185,82 @@ class TARSConfig(_CheckedConfig):
         return GLIMPSE
 
 # %% ../../nbs/tars/820_config.ipynb #56b02fdc
+SHAPENET = {"chair": 4744, "car": 2465, "aeroplane": 2830}
+PASCAL3D = {"chair": 539, "car": 2847, "aeroplane": 991}
+PIX3D = 2196 + PASCAL3D["chair"]
+CUB = 5964
+PHOTOGRAPHS = TARSConfig(
+    image_size=128,
+    code=256,
+    width=64,
+    shape_hidden=(256,),
+    feature_levels=1,
+    depth_range=(1.2, 3.8),
+    sdf_range=2.0,
+    radius=1.0,
+    bound=1.2,
+    silh=(3.0, 3.0),
+    inside=(1.0, 3.0),
+    eik=(1.0, 1.0),
+    smooth=(0.0, 0.1),
+)
+
+
 def paper_config(dataset: str, category: str) -> TARSConfig:
     """The paper's preset of a data set and a category.
 
-    dataset: "shapenet", "cub", "pascal3d" or "pix3d".  category: "chair", "car", "aeroplane" or
-        "bird"; some weights differ.
+    dataset: "shapenet", "cub", "pascal3d" or "pix3d".
+    category: "chair", "car", "aeroplane" or "bird"; some weights differ.
     """
-    chair, plane = (
-        check_choice(category, "category", ("chair", "car", "aeroplane", "bird")) == name
-        for name in ("chair", "aeroplane")
-    )
-    if check_choice(dataset, "dataset", ("shapenet", "cub", "pascal3d", "pix3d")) == "shapenet":
-        images = {"chair": 4744, "car": 2465, "aeroplane": 2830}.get(category, 4744)
-        return TARSConfig(
-            silh=(1.0, 1.0 if plane else 3.0),
-            inside=(3.0, 1.0 if chair else 3.0),
-            image_steps=60 * images // 16,
-            deform_steps=60 * images // 16,
-        )
-    wide: dict[str, Any] = {
-        "image_size": 128,
-        "code": 256,
-        "width": 64,
-        "shape_hidden": (256,),
-        "feature_levels": 1,
-        "depth_range": (1.2, 3.8),
-        "sdf_range": 2.0,
-        "radius": 1.0,
-        "bound": 1.2,
-        "silh": (3.0, 3.0),
-        "inside": (1.0, 3.0),
-        "eik": (1.0, 1.0),
-        "smooth": (0.0, 0.1),
-    }
-    if dataset == "cub":
-        return TARSConfig(
-            **wide,
-            deform_hidden=(256,),
-            rays=2048,
-            march_steps=(20, 20),
-            rgb=(10.0, 5.0),
-            image_steps=200 * 5964 // 16,
-            deform_steps=600 * 5964 // 16,
-        )
-    images = (
-        2196 + 539
-        if dataset == "pix3d"
-        else {"chair": 539, "car": 2847, "aeroplane": 991}.get(category, 539)
-    )
-    wide |= {
-        "eik": (1.0, 0.1 if chair else 1.0),
-        "rgb": (10.0, 10.0 if chair else 1.0),
-        "icp": True,
-        "mirror": (1.0, 1.0) if dataset == "pix3d" else (0.0, 0.0),
-    }
+    check_choice(category, "category", ("chair", "car", "aeroplane", "bird"))
+    check_choice(dataset, "dataset", ("shapenet", "cub", "pascal3d", "pix3d"))
+    if dataset == "shapenet":
+        return _shapenet_config(category)
+    return _cub_config() if dataset == "cub" else _pascal_config(dataset, category)
+
+# %% ../../nbs/tars/820_config.ipynb #b3e8a950
+def _epochs(count: int, pictures: int) -> int:
+    """Steps of so many epochs, 16 pictures a step."""
+    return count * pictures // 16
+
+
+def _shapenet_config(category: str) -> TARSConfig:
+    """Renderings of ShapeNet."""
+    steps = _epochs(60, SHAPENET.get(category, SHAPENET["chair"]))
     return TARSConfig(
-        **wide,
+        silh=(1.0, 1.0 if category == "aeroplane" else 3.0),
+        inside=(3.0, 1.0 if category == "chair" else 3.0),
+        image_steps=steps,
+        deform_steps=steps,
+    )
+
+
+def _cub_config() -> TARSConfig:
+    """Photographs of birds."""
+    return replace(
+        PHOTOGRAPHS,
+        deform_hidden=(256,),
+        rays=2048,
+        march_steps=(20, 20),
+        rgb=(10.0, 5.0),
+        image_steps=_epochs(200, CUB),
+        deform_steps=_epochs(600, CUB),
+    )
+
+
+def _pascal_config(dataset: str, category: str) -> TARSConfig:
+    """Photographs of Pascal3D+, or of Pix3D's chairs beside them."""
+    pictures = PIX3D if dataset == "pix3d" else PASCAL3D.get(category, PASCAL3D["chair"])
+    return replace(
+        PHOTOGRAPHS,
         deform_hidden=(256, 256, 256),
         march_steps=(10, 20),
-        image_steps=900 * images // 16,
-        deform_steps=6000 * images // 16,
+        eik=(1.0, 0.1 if category == "chair" else 1.0),
+        rgb=(10.0, 10.0 if category == "chair" else 1.0),
+        mirror=(1.0, 1.0) if dataset == "pix3d" else (0.0, 0.0),
+        icp=True,
+        image_steps=_epochs(900, pictures),
+        deform_steps=_epochs(6000, pictures),
     )
 
 # %% ../../nbs/tars/820_config.ipynb #710e9c3b
@@ -274,10 +301,11 @@ BRIEF = TARSConfig(
     image_steps=5000,
     identity_steps=200,
     deform_steps=9000,
-    batch=16,
     lr=1.5e-3,
     late_decay=True,
 )
+
+# %% ../../nbs/tars/820_config.ipynb #f1b26d90
 TINY = replace(
     BRIEF,
     encoder="conv-norm",
@@ -307,6 +335,8 @@ TINY = replace(
     late_decay=False,
     cosine_decay=True,
 )
+
+# %% ../../nbs/tars/820_config.ipynb #4be1f07d
 SMALL = replace(
     TINY,
     code=96,
@@ -351,30 +381,30 @@ def late(step: int, steps: int) -> float:
     return 1.0 - 0.9 * max(0.0, (step / max(1, steps) - 0.6) / 0.4)
 
 
-def stage_weights(config: TARSConfig, number: int) -> dict[str, float]:
+def stage_weights(config: LossNumbers, number: int) -> dict[str, float]:
     """Weights of the losses in stage 1 (number 0) or 2 (number 1); losses of weight 0 are left out,
-    and not computed.
+    and not computed. L_def belongs to stage 2 only.
 
-    config: the configuration.
+    config: the weights.
     """
     c = config
-    table = {
-        "rgb": c.rgb,
-        "int": c.inside,
-        "free": c.free,
-        "silh": c.silh,
-        "eik": c.eik,
-        "def": c.smooth,
-        "mirror": c.mirror,
-        "pose": c.pose,
-    }
-    return {
-        name: pair[number]
-        for name, pair in table.items()
-        if pair[number] and (name != "def" or number)
-    }
+    pairs = {"rgb": c.rgb, "int": c.inside, "free": c.free, "silh": c.silh}
+    pairs |= {"eik": c.eik, "def": c.smooth, "mirror": c.mirror, "pose": c.pose}
+    if number == 0:
+        del pairs["def"]
+    return {name: pair[number] for name, pair in pairs.items() if pair[number]}
 
 
+def falling(config: StepNumbers) -> Schedule:
+    """How the learning rate falls in the two long stages.
+
+    config: the optimisation.
+    """
+    if config.cosine_decay:
+        return cosine
+    return late if config.late_decay else constant
+
+# %% ../../nbs/tars/820_config.ipynb #f8052be3
 def curriculum(config: TARSConfig) -> list[Stage]:
     """The stages of a configuration; a stage of 0 steps is left out, and so is the dump if there is
     no stage 1.
@@ -382,28 +412,18 @@ def curriculum(config: TARSConfig) -> list[Stage]:
     config: the configuration.
     Source: TARS, section 3.4 and the released configuration.
     """
-    c = config
+    c, fall = config, falling(config)
     shared: dict[str, Any] = {"batch": c.batch, "lr": c.lr, "clip": c.clip or None}
-    rate = cosine if c.cosine_decay else late if c.late_decay else constant
-    found = [
+    last = shared | {"lr": c.deform_lr or c.lr}
+    dumps = 1 if c.image_steps else 0
+    identity = {"identity": 1.0}
+    if c.normal and c.identity == "ball":
+        identity["normal"] = c.normal
+    stages = [
         Stage("sphere", c.sphere_steps, {"all": {"sphere": 1.0}}, **shared),
-        Stage("image", c.image_steps, {"all": stage_weights(c, 0)}, schedule=rate, **shared),
-        Stage("dump", 1 if c.image_steps else 0, {"all": {"drift": 1.0}}, batch=c.batch, lr=0.0),
-        Stage(
-            "identity",
-            c.identity_steps,
-            {
-                "all": {"identity": 1.0}
-                | ({"normal": c.normal} if c.normal and c.identity == "ball" else {})
-            },
-            **shared,
-        ),
-        Stage(
-            "deform",
-            c.deform_steps,
-            {"all": stage_weights(c, 1)},
-            schedule=rate,
-            **shared | {"lr": c.deform_lr or c.lr},
-        ),
+        Stage("image", c.image_steps, {"all": stage_weights(c, 0)}, schedule=fall, **shared),
+        Stage("dump", dumps, {"all": {"drift": 1.0}}, batch=c.batch, lr=0.0),
+        Stage("identity", c.identity_steps, {"all": identity}, **shared),
+        Stage("deform", c.deform_steps, {"all": stage_weights(c, 1)}, schedule=fall, **last),
     ]
-    return [stage for stage in found if stage.steps]
+    return [stage for stage in stages if stage.steps]

@@ -53,8 +53,9 @@ def mirror_side(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
 
     x: points (..., d).
     """
-    one = torch.ones_like(x)
-    return torch.cat([torch.where(x[..., :1] < 0, -one[..., :1], one[..., :1]), one[..., 1:]], -1)
+    side = torch.ones_like(x)
+    side[..., 0] = torch.where(x[..., 0] < 0, -1.0, 1.0)
+    return side
 
 # %% ../../nbs/tars/802_deformation.ipynb #4029c372
 class DeformNet(nn.Module):
@@ -78,6 +79,7 @@ class DeformNet(nn.Module):
         layers: int = 4,
         hidden: Sequence[int] = (),
         levels: int = 5,
+        *,
         dim: int = 3,
         start: float = 1.0,
         feature_start: float = 1.0,
@@ -86,14 +88,17 @@ class DeformNet(nn.Module):
         super().__init__()
         size = encoded_size(dim, levels)
         self.levels, self.features, self.symmetric = levels, features, symmetric
-        heads = {"delta": dim, "rgb": 3} | ({"feature": features} if features else {})
-        self.net = HyperMlp(code, size, size, width, layers, heads, hidden)
+        heads = {"delta": dim, "rgb": 3}
+        if features:
+            heads["feature"] = features
+        self.net = HyperMlp(
+            code, size, size, width=width, layers=layers, heads=heads, hidden=hidden
+        )
         with torch.no_grad():
-            for weights in self.net.heads["delta"].last.parameters():  # type: ignore[union-attr]
+            for weights in self.net.head("delta").last.parameters():
                 weights.mul_(start)
             if features:
-                # type: ignore[operator, union-attr]
-                self.net.heads["feature"].last.weight.mul_(feature_start)
+                self.net.head("feature").last.weight.mul_(feature_start)
 
     def write(self, code: Float[Tensor, "b l"]) -> Written:
         """The networks of a batch of pictures."""
@@ -104,18 +109,17 @@ class DeformNet(nn.Module):
         side = mirror_side(x) if self.symmetric else torch.ones_like(x[..., :1])
         encoded = positional_encoding(x * side, self.levels)
         hidden, heads = self.net(written, encoded, encoded)
-        return Deformed(
-            heads["delta"] * side, heads.get("feature", x[..., :0]), hidden, heads["rgb"].tanh()
-        )
+        feature = heads.get("feature", x[..., :0])
+        return Deformed(heads["delta"] * side, feature, hidden, heads["rgb"].tanh())
 
 # %% ../../nbs/tars/802_deformation.ipynb #975e88bf
 class CanonicalSDF(nn.Module):
     """f: the signed distance of a canonical point on a slice; negative inside.
 
-    code: size of the canonical code.  features: k.  feature_levels: of their encoding.  raw:
-        whether h itself is given to f as well
-    (the paper does not).  width, layers, hidden, levels, dim: as in `DeformNet`.  symmetric:
-    whether f answers for |x|.
+    code: size of the canonical code.  features: k.  feature_levels: of their encoding.
+    raw: whether h itself is given to f as well (the paper does not).
+    width, layers, hidden, levels, dim: as in `DeformNet`.
+    symmetric: whether f answers for |x|.
     Source: TARS, section 3.2.
     """
 
@@ -127,27 +131,20 @@ class CanonicalSDF(nn.Module):
         layers: int = 4,
         hidden: Sequence[int] = (),
         levels: int = 5,
+        *,
         feature_levels: int = 3,
         dim: int = 3,
         raw: bool = False,
         symmetric: bool = False,
     ) -> None:
         super().__init__()
-        self.levels, self.feature_levels, self.raw, self.symmetric = (
-            levels,
-            feature_levels,
-            raw,
-            symmetric,
-        )
-        size = encoded_size(dim, levels)
+        self.levels, self.feature_levels = levels, feature_levels
+        self.raw, self.symmetric = raw, symmetric
+        again = encoded_size(dim, levels)
+        first = again + encoded_size(features, feature_levels, raw)
+        heads = {"sdf": 1, "rgb": 3}
         self.net = HyperMlp(
-            code,
-            size + encoded_size(features, feature_levels, raw),
-            size,
-            width,
-            layers,
-            {"sdf": 1, "rgb": 3},
-            hidden,
+            code, first, again, width=width, layers=layers, heads=heads, hidden=hidden
         )
 
     def write(self, code: Float[Tensor, "b l"]) -> Written:
@@ -158,11 +155,10 @@ class CanonicalSDF(nn.Module):
         self, written: Written, x: Float[Tensor, "b n d"], feature: Float[Tensor, "b n k"]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Signed distance (b, n, 1), hidden layer (b, n, w), colour in [-1, 1] (b, n, 3)."""
-        encoded = positional_encoding(x * mirror_side(x) if self.symmetric else x, self.levels)
-        first = torch.cat(
-            [encoded, positional_encoding(feature, self.feature_levels, self.raw)], -1
-        )
-        hidden, heads = self.net(written, first, encoded)
+        half = x * mirror_side(x) if self.symmetric else x
+        place = positional_encoding(half, self.levels)
+        slice_ = positional_encoding(feature, self.feature_levels, self.raw)
+        hidden, heads = self.net(written, torch.cat([place, slice_], -1), place)
         return heads["sdf"], hidden, heads["rgb"].tanh()
 
 # %% ../../nbs/tars/802_deformation.ipynb #f54fbf7e
@@ -171,10 +167,8 @@ def shared(written: Written, count: int) -> Written:
 
     written: of a single code.
     """
-    return Written(
-        [table.expand(count, -1, -1) for table in written.layers],
-        written.heads.expand(count, -1, -1),
-    )
+    layers = [table.expand(count, -1, -1) for table in written.layers]
+    return Written(layers, written.heads.expand(count, -1, -1))
 
 
 class PlainFeatures(nn.Module):
@@ -195,19 +189,16 @@ class PlainFeatures(nn.Module):
     ) -> None:
         super().__init__()
         self.levels, self.features, self.symmetric = levels, features, symmetric
-        self.net: nn.Module = (
-            Mlp([encoded_size(dim, levels), *hidden, features], last="none")
-            if features
-            else nn.Identity()
-        )
+        self.net: nn.Module = nn.Identity()
+        if features:
+            self.net = Mlp([encoded_size(dim, levels), *hidden, features], last="none")
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n k"]:
         """Features (b, n, k) of points (b, n, d)."""
-        return (
-            self.net(positional_encoding(x * mirror_side(x) if self.symmetric else x, self.levels))
-            if self.features
-            else x[..., :0]
-        )
+        if not self.features:
+            return x[..., :0]
+        half = x * mirror_side(x) if self.symmetric else x
+        return self.net(positional_encoding(half, self.levels))
 
 # %% ../../nbs/tars/802_deformation.ipynb #92004d7b
 def spatial_jacobian(
@@ -219,10 +210,10 @@ def spatial_jacobian(
     x: points (..., d) that require a gradient.
     graph: whether the result can be differentiated again.
     """
-    rows = [
-        torch.autograd.grad(value[..., i].sum(), x, create_graph=graph, retain_graph=True)[0]
-        for i in range(value.shape[-1])
-    ]
+    rows = []
+    for component in value.unbind(-1):
+        (row,) = torch.autograd.grad(component.sum(), x, create_graph=graph, retain_graph=True)
+        rows.append(row)
     return torch.stack(rows, -2)
 
 
@@ -255,7 +246,8 @@ def directional_loss(
     """
     way = torch.randn(x.shape, generator=generator).to(x)
     way = way / way.norm(dim=-1, keepdim=True).clamp_min(1e-6) * x.shape[-1] ** 0.5
-    ahead, behind = field(torch.cat([x + step * way, x - step * way], 1)).chunk(2, 1)
+    both = field(torch.cat([x + step * way, x - step * way], 1))
+    ahead, behind = both.chunk(2, 1)
     return ((ahead - behind) / (2 * step)).square().mean()
 
 # %% ../../nbs/tars/802_deformation.ipynb #de632772
@@ -294,10 +286,7 @@ def fold_share(field: Callable[[Tensor], Tensor], x: Float[Tensor, "b n d"]) -> 
         place = check_tensor(x, "x", "b n d").detach().requires_grad_()
         jacobian = spatial_jacobian(field(place), place, graph=False).detach()
     if jacobian.shape[-1] != jacobian.shape[-2]:
-        raise refuse(
-            "field",
-            f"as many components as coordinates, {jacobian.shape[-1]}",
-            f"{jacobian.shape[-2]}",
-        )
-    whole = jacobian + torch.eye(jacobian.shape[-1]).to(jacobian)
-    return (torch.linalg.det(whole) < 0).float().mean(-1)
+        wanted = f"as many components as coordinates, {jacobian.shape[-1]}"
+        raise refuse("field", wanted, f"{jacobian.shape[-2]}")
+    map_jacobian = jacobian + torch.eye(jacobian.shape[-1]).to(jacobian)
+    return (torch.linalg.det(map_jacobian) < 0).float().mean(-1)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
@@ -16,13 +17,31 @@ from ..cameras.projections import Orthographic, Pinhole
 from ..conventions import pixel_centers, refuse
 from .deformation import CanonicalSDF, DeformNet, PlainFeatures, shared
 from .hypernetwork import Written
-from .networks import on_white
 from .ray_supervision import Answer, Rays, boundary_distance, pixel_rays
 
 # %% auto #0
-__all__ = ['PlainField', 'DeformedField', 'batch_camera', 'draw_pixels', 'Seen', 'look', 'FadedField']
+__all__ = ['ShapeField', 'PlainField', 'DeformedField', 'FadedField', 'on_white', 'batch_camera', 'draw_pixels', 'Seen', 'look']
 
 # %% ../../nbs/tars/806_fields.ipynb #ef722607
+class ShapeField(Protocol):
+    """What can be asked of the field of a batch of pictures, whichever stage it belongs to."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+
+    def __call__(self, x: Float[Tensor, "b n 3"]) -> Answer:
+        """What the field says about object points."""
+
+    def placed(self, x: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
+        """Canonical positions (b, n, 3) and features (b, n, k) of object points."""
+
+    def sdf_at(
+        self, place: Float[Tensor, "b n 3"], feature: Float[Tensor, "b n k"]
+    ) -> Float[Tensor, "b n 1"]:
+        """f at canonical points."""
+
+
 def _detached(written: Written) -> Written:
     """Written weights without their history."""
     return Written([table.detach() for table in written.layers], written.heads.detach())
@@ -37,7 +56,13 @@ class PlainField:
     def __init__(
         self, shape: CanonicalSDF, plain: PlainFeatures, code: Float[Tensor, "b l"]
     ) -> None:
-        self.shape, self.plain, self.written = shape, plain, shape.write(code)
+        self.shape, self.plain = shape, plain
+        self.written = shape.write(code)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the written weights are."""
+        return self.written.heads.device
 
     def __call__(self, x: Float[Tensor, "b n 3"]) -> Answer:
         """What the field says about object points."""
@@ -47,9 +72,9 @@ class PlainField:
         """The same field, out of reach for a loss: the points may be moved by it, the written
         weights are not changed.
         """
-        found = copy.copy(self)
-        found.written = _detached(self.written)
-        return found
+        copied = copy.copy(self)
+        copied.written = _detached(self.written)
+        return copied
 
     def placed(self, x: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
         """Canonical positions and features of object points: here the points themselves."""
@@ -65,8 +90,8 @@ class PlainField:
 class DeformedField(PlainField):
     """The field of stage 2: f, written once, at x + g(x) with features h(x).
 
-    shape, plain, deform: the networks.  canonical: the shared code (l,).  code: of the pictures (b,
-        l).
+    shape, plain, deform: the networks.
+    canonical: the shared code (l,).  code: of the pictures (b, l).
     plain_share: share of the batch, from its start, whose features know no picture (erratum T5).
     frozen: whether f and the canonical code are kept from learning.
     """
@@ -76,44 +101,38 @@ class DeformedField(PlainField):
         shape: CanonicalSDF,
         plain: PlainFeatures,
         deform: DeformNet,
-        canonical: Tensor,
-        code: Tensor,
+        canonical: Float[Tensor, "l"],
+        code: Float[Tensor, "b l"],
+        *,
         plain_share: float = 0.0,
         frozen: bool = False,
     ) -> None:
+        self.shape, self.plain, self.deform = shape, plain, deform
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             once = shape.write(canonical[None])
-        self.shape, self.plain, self.deform, self.written = (
-            shape,
-            plain,
-            deform,
-            shared(once, len(code)),
-        )
-        self.bent: Written = deform.write(code)
+        self.written = shared(once, len(code))
+        self.bent = deform.write(code)
         self.without = round(len(code) * plain_share)
 
     def _features(self, x: Tensor, feature: Tensor) -> Tensor:
         """h, or the plain features for the first part of the batch."""
-        return (
-            torch.cat([self.plain(x[: self.without]), feature[self.without :]])
-            if self.without
-            else feature
-        )
+        if not self.without:
+            return feature
+        return torch.cat([self.plain(x[: self.without]), feature[self.without :]])
 
     def __call__(self, x: Float[Tensor, "b n 3"]) -> Answer:
         """What the field says about object points; hidden layer and colour are the deformation
         network's.
         """
-        d = self.deform(self.bent, x)
-        return Answer(
-            self.shape(self.written, x + d.delta, self._features(x, d.feature))[0], d.hidden, d.rgb
-        )
+        bend = self.deform(self.bent, x)
+        feature = self._features(x, bend.feature)
+        return Answer(self.sdf_at(x + bend.delta, feature), bend.hidden, bend.rgb)
 
     def still(self) -> DeformedField:
         """The same field, out of reach for a loss."""
-        found: Any = super().still()
-        found.bent = _detached(self.bent)
-        return found
+        copied = copy.copy(self)
+        copied.written, copied.bent = _detached(self.written), _detached(self.bent)
+        return copied
 
     def delta(self, x: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         """g at object points."""
@@ -121,32 +140,66 @@ class DeformedField(PlainField):
 
     def placed(self, x: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
         """Canonical positions and features of object points."""
-        d = self.deform(self.bent, x)
-        return x + d.delta, self._features(x, d.feature)
+        bend = self.deform(self.bent, x)
+        return x + bend.delta, self._features(x, bend.feature)
+
+# %% ../../nbs/tars/806_fields.ipynb #c088a78d
+class FadedField:
+    """A field whose point features are scaled; 0 switches them off.
+
+    field: the field.  factor: on its features.
+    """
+
+    def __init__(self, field: ShapeField, factor: float) -> None:
+        self.inner, self.factor = field, factor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the field's weights are."""
+        return self.inner.device
+
+    def __call__(self, x: Float[Tensor, "b n 3"]) -> Answer:
+        """What the field says about object points."""
+        said = self.inner(x)
+        return Answer(self.sdf_at(*self.placed(x)), said.hidden, said.rgb)
+
+    def placed(self, x: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
+        """Canonical positions and scaled features."""
+        place, feature = self.inner.placed(x)
+        return place, feature * self.factor
+
+    def sdf_at(
+        self, place: Float[Tensor, "b n 3"], feature: Float[Tensor, "b n k"]
+    ) -> Float[Tensor, "b n 1"]:
+        """f at canonical points, with the features as they are given."""
+        return self.inner.sdf_at(place, feature)
 
 # %% ../../nbs/tars/806_fields.ipynb #7e65fd7f
-def batch_camera(batch: dict[str, Any]) -> Pinhole | Orthographic:
+def on_white(
+    image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, "b 3 h w"]:
+    """The object on a white background, in [-1, 1].
+
+    image: RGB in [0, 1].  mask: 1 on the object.
+    """
+    return 2 * (image * mask + 1 - mask) - 1
+
+
+def batch_camera(batch: Mapping[str, Tensor]) -> Pinhole | Orthographic:
     """The cameras of a batch, from its fields "camera_...".
 
     batch: rotation and translation, with focal and center (perspective) or scale (orthographic).
+    Raises InputError if there are none.
     """
-    found = {
-        name.removeprefix("camera_"): value
-        for name, value in batch.items()
-        if name.startswith("camera_")
-    }
-    for kind, names in (
-        (Pinhole, ("rotation", "translation", "focal", "center")),
-        (Orthographic, ("rotation", "translation", "scale")),
-    ):
-        if set(names) <= set(found):
-            return kind(**{name: found[name] for name in names})
-    raise refuse(
-        "batch",
-        "the camera fields of a perspective or an orthographic camera",
-        ", ".join(sorted(batch)),
-        "TARS learns with known cameras",
-    )
+    prefix = "camera_"
+    given = {n.removeprefix(prefix): v for n, v in batch.items() if n.startswith(prefix)}
+    if {"rotation", "translation", "focal", "center"} <= set(given):
+        return Pinhole(given["rotation"], given["translation"], given["focal"], given["center"])
+    if {"rotation", "translation", "scale"} <= set(given):
+        return Orthographic(given["rotation"], given["translation"], given["scale"])
+    wanted = "the camera fields of a perspective or an orthographic camera"
+    came = ", ".join(sorted(batch))
+    raise refuse("batch", wanted, came, "TARS learns with known cameras")
 
 
 def draw_pixels(
@@ -160,21 +213,22 @@ def draw_pixels(
     flat = mask.flatten(1).cpu()
     if not balanced:
         return torch.randint(flat.shape[1], (len(flat), count), generator=generator).to(mask.device)
-    inside, half = (flat > 0.5).float() + 1e-9, count // 2
-    outside = 1 - (flat > 0.5).float() + 1e-9
-    parts = ((inside, half), (outside, count - half))
-    return torch.cat(
-        [torch.multinomial(p, n, replacement=True, generator=generator) for p, n in parts], 1
-    ).to(mask.device)
+    inside = (flat > 0.5).float()
+    half = count // 2
+    draw = lambda chance, n: torch.multinomial(
+        chance + 1e-9, n, replacement=True, generator=generator
+    )
+    return torch.cat([draw(inside, half), draw(1 - inside, count - half)], 1).to(mask.device)
 
 # %% ../../nbs/tars/806_fields.ipynb #b1b52f0f
 class Seen(NamedTuple):
     """What is known about the drawn rays of a batch.
 
-    rays: in the object frame.  camera: of the pictures.  inside: 1 on the object (b, r).  pixels:
-        distance to the outline (b, r).
-    colors: of the pixels in [-1, 1] (b, r, 3).  empty: number of the first ray that may be on the
-        background.
+    rays: in the object frame.  camera: of the pictures.
+    inside: 1 on the object (b, r).  pixels: distance to the outline (b, r).
+    colors: of the pixels in [-1, 1] (b, r, 3).
+    empty: number of the first ray that may be on the background.
+    size: of the square pictures in pixels.
     """
 
     rays: Rays
@@ -183,60 +237,31 @@ class Seen(NamedTuple):
     pixels: Tensor
     colors: Tensor
     empty: int
+    size: int
 
 
 def look(
-    batch: dict[str, Any],
-    count: int,
-    balanced: bool,
-    generator: torch.Generator,
-    outline: Tensor | None = None,
+    batch: Mapping[str, Tensor], count: int, balanced: bool, generator: torch.Generator
 ) -> Seen:
     """Draws rays and gathers what their pixels say.
 
     batch: pictures, masks, cameras.  count, balanced, generator: as in `draw_pixels`.
-    outline: distances to the outline (b, 1, h, w), computed if None.
     """
     mask, camera = batch["mask"], batch_camera(batch)
     size = mask.shape[-1]
     pick = draw_pixels(mask, count, balanced, generator)
-    outline = boundary_distance(mask) if outline is None else outline
-    flat = lambda x: (
-        x.flatten(2).gather(2, pick[:, None].expand(-1, x.shape[1], -1)).transpose(1, 2)
-    )
-    uv = pixel_centers(size, size, mask.device).reshape(-1, 2)[pick]
+
+    def at_pixels(maps: Tensor) -> Tensor:
+        """The drawn pixels of maps (b, c, h, w), as (b, r, c)."""
+        flat = maps.flatten(2)
+        return flat.gather(2, pick[:, None].expand(-1, flat.shape[1], -1)).transpose(1, 2)
+
     return Seen(
-        pixel_rays(camera, uv),
-        camera,
-        (flat(mask)[..., 0] > 0.5).to(mask),
-        flat(outline)[..., 0],
-        flat(on_white(batch["image"], mask)),
-        count // 2 if balanced else 0,
+        rays=pixel_rays(camera, pixel_centers(size, size, mask.device).reshape(-1, 2)[pick]),
+        camera=camera,
+        inside=(at_pixels(mask)[..., 0] > 0.5).to(mask),
+        pixels=at_pixels(boundary_distance(mask))[..., 0],
+        colors=at_pixels(on_white(batch["image"], mask)),
+        empty=count // 2 if balanced else 0,
+        size=size,
     )
-
-# %% ../../nbs/tars/806_fields.ipynb #c088a78d
-class FadedField(PlainField):
-    """A field whose point features are scaled; 0 switches them off.
-
-    field: the field.  factor: on its features.
-    """
-
-    def __init__(self, field: PlainField, factor: float) -> None:
-        self.inner, self.factor = field, factor
-
-    def __call__(self, x: Float[Tensor, "b n 3"]) -> Answer:
-        """What the field says about object points."""
-        place, feature = self.placed(x)
-        said = self.inner(x)
-        return Answer(self.sdf_at(place, feature), said.hidden, said.rgb)
-
-    def placed(self, x: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
-        """Canonical positions and scaled features."""
-        place, feature = self.inner.placed(x)
-        return place, feature * self.factor
-
-    def sdf_at(
-        self, place: Float[Tensor, "b n 3"], feature: Float[Tensor, "b n k"]
-    ) -> Float[Tensor, "b n 1"]:
-        """f at canonical points, with the features as they are given."""
-        return self.inner.sdf_at(place, feature)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -114,6 +114,7 @@ class HyperMlp(nn.Module):
         code: int,
         inside: int,
         again: int,
+        *,
         width: int = 128,
         layers: int = 4,
         heads: Mapping[str, int] | None = None,
@@ -124,21 +125,21 @@ class HyperMlp(nn.Module):
         self.sizes, self.width = dict(heads or {"out": 1}), width
         sizes = [inside, *[width + again] * (layers - 1)]
         self.layers = nn.ModuleList(HyperLayer(code, size, width, hidden, scale) for size in sizes)
-        self.heads = nn.ModuleDict(
-            {
-                name: HyperLayer(code, width, size, hidden, scale)
-                for name, size in self.sizes.items()
-            }
-        )
+        self.heads = nn.ModuleDict()
+        for name, size in self.sizes.items():
+            self.heads[name] = HyperLayer(code, width, size, hidden, scale)
+
+    def head(self, name: str) -> HyperLayer:
+        """The hyper-network of one head."""
+        return cast(HyperLayer, self.heads[name])
 
     def write(self, code: Float[Tensor, "b l"]) -> Written:
         """All weights for a batch of codes (b, l); done once per picture, however many points
         follow.
         """
-        return Written(
-            [layer(code) for layer in self.layers],
-            torch.cat([head(code) for head in self.heads.values()], -1),
-        )
+        layers = [layer(code) for layer in self.layers]
+        heads = [head(code) for head in self.heads.values()]
+        return Written(layers, torch.cat(heads, -1))
 
     def forward(
         self, written: Written, first: Float[Tensor, "b n c"], again: Float[Tensor, "b n e"]
@@ -150,13 +151,8 @@ class HyperMlp(nn.Module):
             before it.
         """
         x = first
-        for index, table in enumerate(written.layers):
-            x = F.relu(
-                F.layer_norm(
-                    apply_layer(table, x if index == 0 else torch.cat([x, again], -1)),
-                    (self.width,),
-                )
-            )
-        return x, dict(
-            zip(self.sizes, apply_layer(written.heads, x).split(list(self.sizes.values()), -1))
-        )
+        for number, table in enumerate(written.layers):
+            seen = x if number == 0 else torch.cat([x, again], -1)
+            x = F.relu(F.layer_norm(apply_layer(table, seen), (self.width,)))
+        answers = apply_layer(written.heads, x).split(list(self.sizes.values()), -1)
+        return x, dict(zip(self.sizes, answers))

@@ -39,10 +39,10 @@ def _ask(field: Field, index: Tensor, bound: float, cells: int, chunk: int) -> T
     if len(index) == 0:
         return torch.zeros(0)
     full = torch.cat([index, index[-1:].expand(-len(index) % 256, -1)])
+    parts = []
     with torch.no_grad():
-        parts = [
-            field(lattice_points(part, bound, cells)).reshape(-1) for part in full.split(chunk)
-        ]
+        for part in full.split(chunk):
+            parts.append(field(lattice_points(part, bound, cells)).reshape(-1))
     return torch.cat(parts)[: len(index)]
 
 
@@ -55,7 +55,8 @@ def dense_values(
         points per call.
     Source: TARS, evaluation: 128 cells over 1.2 (ShapeNet) or 2.4 object units.
     """
-    nodes = torch.cartesian_prod(*[torch.arange(cells + 1)] * 3)
+    along = torch.arange(cells + 1)
+    nodes = torch.cartesian_prod(along, along, along)
     return _ask(field, nodes, bound, cells, chunk).view(cells + 1, cells + 1, cells + 1)
 
 # %% ../../nbs/tars/804_iso_extraction.ipynb #048c25f9
@@ -80,17 +81,15 @@ def trace_lattice(
 
     numbers = check_tensor(values, "values", "d d d").detach().cpu().float()
     padded = torch.nn.functional.pad(numbers, (1,) * 6, value=float(level) + 1.0).numpy()
-    spots = [np.flatnonzero((padded < level).any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
-    if len(spots[0]) == 0:
+    inside = np.argwhere(padded < level)
+    if len(inside) == 0:
         return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
-    low = np.array([s[0] - 1 for s in spots])
-    box = padded[tuple(slice(start, s[-1] + 2) for start, s in zip(low, spots))]
+    low, high = inside.min(0) - 1, inside.max(0) + 2
+    box = padded[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
     verts, faces, _, _ = marching_cubes(box, level, gradient_direction="descent")
     scale = 2 * bound / (divide_by or numbers.shape[0] - 1)
-    return Mesh(
-        torch.as_tensor((verts + low - 1) * scale - bound, dtype=torch.float32),
-        torch.as_tensor(faces.astype(np.int64)),
-    )
+    places = torch.as_tensor((verts + low - 1) * scale - bound, dtype=torch.float32)
+    return Mesh(places, torch.as_tensor(faces.astype(np.int64)))
 
 # %% ../../nbs/tars/804_iso_extraction.ipynb #19f0d7ed
 def _from_corners(values: Tensor, odd: tuple[int, ...], reach: float) -> Tensor:
@@ -100,13 +99,14 @@ def _from_corners(values: Tensor, odd: tuple[int, ...], reach: float) -> Tensor:
     odd: along which axes the new nodes lie half way.  reach: slope times half the coarse spacing.
     """
     distance = reach * sum(odd) ** 0.5
-    best = torch.zeros(())
-    for shift in product(*[(0, 1) if o else (0,) for o in odd]):
-        part = values[
-            tuple(slice(s, values.shape[i] - o + s) for i, (s, o) in enumerate(zip(shift, odd)))
-        ]
-        sure = (part.abs() - distance).clamp(min=0) * part.sign()
-        best = sure if best.ndim == 0 else torch.where(sure.abs() > best.abs(), sure, best)
+    counts = [side - o for side, o in zip(values.shape, odd)]
+    best = torch.zeros(counts)
+    for shift in product(*[range(1 + o) for o in odd]):
+        corner = values
+        for axis, (start, count) in enumerate(zip(shift, counts)):
+            corner = corner.narrow(axis, start, count)
+        sure = (corner.abs() - distance).clamp(min=0) * corner.sign()
+        best = torch.where(sure.abs() > best.abs(), sure, best)
     return best
 
 
@@ -115,24 +115,29 @@ def _refined(values: Tensor, asked: Tensor, reach: float) -> tuple[Tensor, Tenso
     where they have to be asked).
     """
     side = 2 * values.shape[0] - 1
-    fine, known = torch.zeros(side, side, side), torch.zeros(side, side, side, dtype=torch.bool)
-    fine[::2, ::2, ::2], known[::2, ::2, ::2] = values, asked
+    fine = torch.zeros(side, side, side)
+    known = torch.zeros(side, side, side, dtype=torch.bool)
+    fine[::2, ::2, ::2] = values
+    known[::2, ::2, ::2] = asked
     for odd in product((0, 1), repeat=3):
         if any(odd):
-            fine[tuple(slice(o, None, 2) for o in odd)] = _from_corners(values, odd, reach)
+            x, y, z = odd
+            fine[x::2, y::2, z::2] = _from_corners(values, odd, reach)
     return fine, known
 
 # %% ../../nbs/tars/804_iso_extraction.ipynb #522bc266
 def _mixed_corners(inside: Tensor) -> Tensor:
     """Nodes that belong to a cell with both signs."""
-    some, every = inside, inside
+    some = every = inside
     for axis in range(3):
         count = inside.shape[axis] - 1
         some = some.narrow(axis, 0, count) | some.narrow(axis, 1, count)
         every = every.narrow(axis, 0, count) & every.narrow(axis, 1, count)
-    mixed, needed = some & ~every, torch.zeros_like(inside)
-    for shift in product((0, 1), repeat=3):
-        needed[tuple(slice(s, n - 1 + s) for s, n in zip(shift, inside.shape))] |= mixed
+    mixed = some & ~every
+    needed = torch.zeros_like(inside)
+    a, b, c = mixed.shape
+    for x, y, z in product((0, 1), repeat=3):
+        needed[x : x + a, y : y + b, z : z + c] |= mixed
     return needed
 
 
@@ -179,15 +184,14 @@ def near_values(
         (`measured_slope`).
     stride: of the coarsest lattice, a power of 2.
     """
-    stride, cells = (
-        int(check_number(stride, "stride", 1, 64, integer=True)),
-        int(check_number(cells, "cells", 1, 1024, integer=True)),
-    )
+    stride = int(check_number(stride, "stride", 1, 64, integer=True))
+    cells = int(check_number(cells, "cells", 1, 1024, integer=True))
     if cells % stride or stride & (stride - 1):
         raise refuse("stride", f"a power of 2 that divides cells, {cells}", str(stride))
     slope = measured_slope(field, bound) if slope is None else check_number(slope, "slope", 1e-9)
     values = dense_values(field, bound, cells // stride, chunk)
-    asked, total = torch.ones_like(values, dtype=torch.bool), values.numel()
+    asked = torch.ones_like(values, dtype=torch.bool)
+    total = values.numel()
     while stride > 1:
         stride //= 2
         values, asked = _refined(values, asked, slope * stride * 2 * bound / cells)
@@ -222,9 +226,8 @@ def extract_surface(
         `trace_lattice`.
     """
     stride = max(s for s in (1, 2, 4, 8) if cells % s == 0)
-    values = (
-        dense_values(field, bound, cells)
-        if dense
-        else near_values(field, bound, cells, slope, stride).values
-    )
+    if dense:
+        values = dense_values(field, bound, cells)
+    else:
+        values = near_values(field, bound, cells, slope, stride).values
     return trace_lattice(values, bound, divide_by=divide_by)

@@ -7,28 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..conventions import CheckpointError, check_choice, refuse
+from ..conventions import CheckpointError, check_choice, check_tensor, describe, refuse, seeded
+from ..data.photo_folder import photo
 from ..networks.encoders import ConvEncoder
+from .config import TARSConfig
+from .deformation import CanonicalSDF, DeformNet, PlainFeatures
+from .ray_supervision import RayMarcher
 from ..training.run_files import read_tensors
 
 # %% auto #0
-__all__ = ['on_white', 'ResidualBlock', 'ResNet18', 'make_encoder']
-
-# %% ../../nbs/tars/821_networks.ipynb #0c26d0cc
-def on_white(
-    image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"]
-) -> Float[Tensor, "b 3 h w"]:
-    """The object on a white background, in [-1, 1].
-
-    image: RGB in [0, 1].  mask: 1 on the object.
-    """
-    return 2 * (image * mask + 1 - mask) - 1
+__all__ = ['ResidualBlock', 'ResNet18', 'make_encoder', 'Shown', 'as_batch', 'make_shape', 'make_deform', 'make_plain',
+           'starting_code', 'make_marcher']
 
 # %% ../../nbs/tars/821_networks.ipynb #ef840489
 class ResidualBlock(nn.Module):
@@ -40,14 +36,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv1, self.bn1 = (
-            nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outside),
-        )
-        self.conv2, self.bn2 = (
-            nn.Conv2d(outside, outside, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outside),
-        )
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outside)
         same = stride == 1 and inside == outside
         shortcut = nn.Sequential(
             nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
@@ -70,27 +62,20 @@ class ResNet18(nn.Module):
 
     def __init__(self, code: int = 512, widths: Sequence[int] = (64, 128, 256, 512)) -> None:
         super().__init__()
-        self.conv1, self.bn1 = (
-            nn.Conv2d(3, widths[0], 7, 2, 3, bias=False),
-            nn.BatchNorm2d(widths[0]),
-        )
-        chain = [widths[0], *widths]
-        for i, (inside, outside) in enumerate(zip(chain, chain[1:])):
-            setattr(
-                self,
-                f"layer{i + 1}",
-                nn.Sequential(
-                    ResidualBlock(inside, outside, 1 if i == 0 else 2),
-                    ResidualBlock(outside, outside),
-                ),
-            )
-        self.fc = nn.Linear(widths[-1], code)
+        a, b, c, d = widths
+        self.conv1 = nn.Conv2d(3, a, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(a)
+        self.layer1 = nn.Sequential(ResidualBlock(a, a), ResidualBlock(a, a))
+        self.layer2 = nn.Sequential(ResidualBlock(a, b, 2), ResidualBlock(b, b))
+        self.layer3 = nn.Sequential(ResidualBlock(b, c, 2), ResidualBlock(c, c))
+        self.layer4 = nn.Sequential(ResidualBlock(c, d, 2), ResidualBlock(d, d))
+        self.fc = nn.Linear(d, code)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Codes (b, code) of pictures of any size from 32 pixels."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(image))), 3, 2, 1)
-        for i in range(4):
-            x = getattr(self, f"layer{i + 1}")(x)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
         return self.fc(x.mean((2, 3)))
 
     def load_trunk(self, path: str | Path) -> None:
@@ -99,17 +84,14 @@ class ResNet18(nn.Module):
         path: the file.
         Raises FileError or CheckpointError.
         """
-        tensors, own = read_tensors(Path(path)), self.state_dict()
+        tensors = read_tensors(Path(path))
+        own = self.state_dict()
         wanted = {name for name in own if not name.startswith("fc.")}
         missing = sorted(n for n in wanted if n not in tensors or tensors[n].shape != own[n].shape)
         if missing:
-            raise refuse(
-                "path",
-                "the weights of torchvision's ResNet-18",
-                f"a file without {', '.join(missing[:3])}",
-                "",
-                CheckpointError,
-            )
+            wanted_words = "the weights of torchvision's ResNet-18"
+            came = f"a file without {', '.join(missing[:3])}"
+            raise refuse("path", wanted_words, came, "", CheckpointError)
         self.load_state_dict({**own, **{name: tensors[name] for name in wanted}})
 
 # %% ../../nbs/tars/821_networks.ipynb #792f859a
@@ -123,3 +105,118 @@ def make_encoder(kind: str, code: int, size: int, widths: Sequence[int]) -> nn.M
         return ResNet18(code, widths)
     trunk = ConvEncoder(widths, 3, 2, (4 * code,), size, hidden="leaky", norm=kind == "conv-norm")
     return nn.Sequential(trunk, nn.Linear(trunk.out, code))
+
+# %% ../../nbs/tars/821_networks.ipynb #5b0e94f1
+class Shown(NamedTuple):
+    """Pictures as the encoder is shown them.
+
+    pictures: (b, 3, s, s) in [0, 1].  silhouettes: (b, 1, s, s), 0 or 1.
+    single: whether it was one picture and not a batch.
+    """
+
+    pictures: Tensor
+    silhouettes: Tensor
+    single: bool
+
+
+def as_batch(image: object, mask: object, size: int, fill: float = 0.8) -> Shown:
+    """Pictures and silhouettes of one size from anything that can be one.
+
+    image: square tensors are only resized; anything else is a photograph, cut out and squared.
+    mask: silhouette, or None for a photograph.
+    size: in pixels.  fill: share of the square that a photograph's object takes.
+    Raises InputError or FileError.
+    """
+    if image is None:
+        hint = "Give a path, a PIL image, an array or a tensor"
+        raise refuse("image", "a picture", describe(image), hint)
+    if not _square_tensors(image, mask):
+        picture, silhouette = photo(image, mask, size=size, fill=fill)
+        return Shown(picture[None], silhouette[None], True)
+    assert isinstance(image, Tensor) and isinstance(mask, Tensor)
+    single = image.ndim == 3
+    pictures = check_tensor(image[None] if single else image, "image", "b 3 h h", low=0, high=1)
+    shapes = check_tensor(mask[None] if single else mask, "mask", "b 1 h h", low=0, high=1)
+    if len(pictures) != len(shapes):
+        raise refuse("mask", f"{len(pictures)} silhouettes", f"{len(shapes)}")
+    silhouettes = (_resized(shapes, size) > 0.5).to(pictures)
+    return Shown(_resized(pictures, size), silhouettes, single)
+
+
+def _square_tensors(image: object, mask: object) -> bool:
+    """Whether image and mask are tensors, and the image is square: nothing has to be cut out."""
+    if not isinstance(image, Tensor) or not isinstance(mask, Tensor):
+        return False
+    return image.ndim in (3, 4) and image.shape[-1] == image.shape[-2]
+
+
+def _resized(pictures: Float[Tensor, "b c h h"], size: int) -> Float[Tensor, "b c s s"]:
+    """Square pictures of another size."""
+    if pictures.shape[-1] == size:
+        return pictures
+    larger = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+    return larger.clamp(0, 1)
+
+# %% ../../nbs/tars/821_networks.ipynb #e90d1f6a
+def make_shape(config: TARSConfig) -> CanonicalSDF:
+    """f, the canonical field.
+
+    config: sizes of the networks.
+    """
+    c = config
+    return CanonicalSDF(
+        c.code,
+        c.features,
+        c.width,
+        c.layers,
+        c.shape_hidden,
+        c.levels,
+        feature_levels=c.feature_levels,
+        raw=c.raw_features,
+        symmetric=c.symmetric,
+    )
+
+
+def make_deform(config: TARSConfig) -> DeformNet:
+    """g and h, the deformation.
+
+    config: sizes of the networks.
+    """
+    c = config
+    return DeformNet(
+        c.code,
+        c.features,
+        c.width,
+        c.layers,
+        c.deform_hidden,
+        c.levels,
+        start=c.start,
+        feature_start=c.feature_start,
+        symmetric=c.symmetric,
+    )
+
+
+def make_plain(config: TARSConfig) -> PlainFeatures:
+    """The features that know no picture.
+
+    config: sizes of the networks.
+    """
+    c = config
+    return PlainFeatures(c.features, c.plain_hidden, c.levels, symmetric=c.symmetric)
+
+
+def starting_code(config: TARSConfig, seed: int) -> Float[Tensor, "l"]:
+    """The canonical code before training.
+
+    config: size of the codes.  seed: of the system.
+    """
+    return torch.randn(config.code, generator=seeded(seed, 5))
+
+
+def make_marcher(config: TARSConfig) -> RayMarcher:
+    """The marcher; its first steps share half of the depth range out evenly.
+
+    config: sizes of the networks, depth range and number of steps.
+    """
+    near, far = config.depth_range
+    return RayMarcher(config.width, config.lstm, (far - near) / (2 * config.march_steps[0]))

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -44,10 +46,8 @@ def pixel_rays(camera: Pinhole | Orthographic, uv: Float[Tensor, "b r 2"]) -> Ra
     uv = check_tensor(uv, "uv", "b r 2")
     if isinstance(camera, Pinhole):
         flat = (uv - camera.center[:, None]) / camera.focal[:, None, None]
-        start, way = (
-            torch.zeros_like(torch.cat([flat, flat[..., :1]], -1)),
-            torch.cat([flat, torch.ones_like(flat[..., :1])], -1),
-        )
+        way = torch.cat([flat, torch.ones_like(flat[..., :1])], -1)
+        start = torch.zeros_like(way)
     elif isinstance(camera, Orthographic):
         start = torch.cat([uv / camera.scale[:, None, None], torch.zeros_like(uv[..., :1])], -1)
         way = torch.zeros_like(start) + start.new_tensor([0.0, 0.0, 1.0])
@@ -56,6 +56,21 @@ def pixel_rays(camera: Pinhole | Orthographic, uv: Float[Tensor, "b r 2"]) -> Ra
     return Rays((start - camera.translation[:, None]) @ camera.rotation, way @ camera.rotation, uv)
 
 # %% ../../nbs/tars/803_ray_supervision.ipynb #c4364c77
+@lru_cache(maxsize=8192)
+def _outline_distance(packed: bytes, height: int, width: int) -> Tensor:
+    """The distances of one silhouette, given as packed bits; remembered, because training asks for
+    the same silhouettes again and again.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=height * width)
+    inside = bits.reshape(height, width).astype(bool)
+    if inside.all() or not inside.any():
+        return torch.full((height, width), (height**2 + width**2) ** 0.5)
+    found = distance_transform_edt(inside) + distance_transform_edt(~inside) - 0.5
+    return torch.as_tensor(found, dtype=torch.float32)
+
+
 def boundary_distance(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     """Distance of every pixel to the outline of its silhouette in pixels, on both sides: nearest
     centre of the other kind, less half.
@@ -63,17 +78,10 @@ def boundary_distance(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"
     mask: above .5 is inside. A mask without an outline gets the length of its diagonal everywhere.
     Source: TARS after SDF-SRN; exact Euclidean distance transform.
     """
-    from scipy.ndimage import distance_transform_edt
-
     inside = (check_tensor(mask, "mask", "b 1 h w")[:, 0] > 0.5).cpu().numpy()
-    far = (mask.shape[-1] ** 2 + mask.shape[-2] ** 2) ** 0.5
-    found = [
-        distance_transform_edt(m) + distance_transform_edt(~m) - 0.5
-        if m.any() and not m.all()
-        else m * 0.0 + far
-        for m in inside
-    ]
-    return torch.stack([torch.as_tensor(d) for d in found])[:, None].to(mask)
+    height, width = inside.shape[1:]
+    found = [_outline_distance(np.packbits(m).tobytes(), height, width) for m in inside]
+    return torch.stack(found)[:, None].to(mask)
 
 # %% ../../nbs/tars/803_ray_supervision.ipynb #9b7616f9
 def silhouette_bound(
@@ -166,22 +174,23 @@ class RayMarcher(nn.Module):
             self.step.bias.fill_(first)
 
     def forward(
-        self, field: Callable[[Tensor], Any], rays: Rays, start: float, steps: int
+        self, field: Callable[[Tensor], Answer], rays: Rays, start: float, steps: int
     ) -> March:
         """Walks `steps` times from depth `start`.
 
-        field: points (b, r, 3) -> something with `sdf` and `hidden`.
+        field: points (b, r, 3) -> what it says about them.
         """
-        b, r = rays.origin.shape[:2]
-        depth, state = rays.origin.new_full((b, r), float(start)), None
+        steps = int(check_number(steps, "steps", 1, 1000, integer=True))
+        depth = rays.origin.new_full(rays.origin.shape[:2], float(start))
+        memory: tuple[Tensor, Tensor] | None = None
         depths, values = [], []
-        for i in range(int(check_number(steps, "steps", 1, 1000, integer=True)) + 1):
-            found = field(rays.origin + depth[..., None] * rays.direction)
+        for number in range(steps + 1):
+            answer = field(rays.origin + depth[..., None] * rays.direction)
             depths.append(depth)
-            values.append(found.sdf[..., 0])
-            if i < steps:
-                state = self.cell(found.hidden.flatten(0, 1), state)
-                depth = depth + self.step(state[0]).abs().view(b, r)
+            values.append(answer.sdf[..., 0])
+            if number < steps:
+                memory = self.cell(answer.hidden.flatten(0, 1), memory)
+                depth = depth + self.step(memory[0]).abs().view(depth.shape)
         return March(torch.stack(depths, -1), torch.stack(values, -1))
 
 # %% ../../nbs/tars/803_ray_supervision.ipynb #d49178fb
@@ -208,6 +217,18 @@ def bisect(
     return (near + far) / 2
 
 
+def _picked_march(
+    sdf: Callable[[Tensor], Tensor], rays: Rays, depth: Tensor, values: Tensor, best: Tensor
+) -> March:
+    """The walk of two places: the sample before the best one as it was, and the best one, asked
+    again with its gradient.
+    """
+    pick = torch.cat([(best - 1).clamp(min=0), best], -1)
+    picked = depth.gather(-1, pick)
+    again = sdf(rays.origin + picked[..., 1:] * rays.direction)
+    return March(picked, torch.cat([values.gather(-1, pick[..., :1]), again], -1))
+
+
 def dense_march(
     sdf: Callable[[Tensor], Tensor],
     rays: Rays,
@@ -228,12 +249,9 @@ def dense_march(
     with torch.no_grad():
         values = sdf(rays.at(depth).flatten(1, 2)).view(b, r, count)
         first = (values < 0).float().argmax(-1, keepdim=True)
-        best = torch.where(
-            (values < 0).any(-1, keepdim=True), first, values.argmin(-1, keepdim=True)
-        )
-    picked = torch.cat([depth.gather(-1, (best - 1).clamp(min=0)), depth.gather(-1, best)], -1)
-    here = sdf(rays.origin + picked[..., 1:] * rays.direction)
-    return March(picked, torch.cat([values.gather(-1, (best - 1).clamp(min=0)), here], -1))
+        entered = (values < 0).any(-1, keepdim=True)
+        best = torch.where(entered, first, values.argmin(-1, keepdim=True))
+    return _picked_march(sdf, rays, depth, values, best)
 
 # %% ../../nbs/tars/803_ray_supervision.ipynb #208e4f6c
 def ball_chord(rays: Rays, radius: float) -> tuple[Tensor, Tensor]:
@@ -244,9 +262,8 @@ def ball_chord(rays: Rays, radius: float) -> tuple[Tensor, Tensor]:
     """
     square = rays.direction.square().sum(-1)
     along = (rays.origin * rays.direction).sum(-1)
-    root = (
-        (along.square() - square * (rays.origin.square().sum(-1) - radius**2)).clamp(min=0).sqrt()
-    )
+    beyond = rays.origin.square().sum(-1) - radius**2
+    root = (along.square() - square * beyond).clamp(min=0).sqrt()
     return (-along - root) / square, (root - along) / square
 
 
@@ -271,10 +288,7 @@ def least_march(
     with torch.no_grad():
         values = sdf(rays.at(depth).flatten(1, 2)).view(depth.shape)
         best = values.argmin(-1, keepdim=True)
-    pick = torch.cat([(best - 1).clamp(min=0), best], -1)
-    picked = depth.gather(-1, pick)
-    here = sdf(rays.origin + picked[..., 1:] * rays.direction)
-    return March(picked, torch.cat([values.gather(-1, pick[..., :1]), here], -1))
+    return _picked_march(sdf, rays, depth, values, best)
 
 # %% ../../nbs/tars/803_ray_supervision.ipynb #ed6467fa
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -5,22 +5,29 @@
 # %% ../../nbs/tars/823_scores.ipynb #6d250ad5
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..conventions import check_tensor, seeded
+from ..data.collection import Collection
 from ..losses.silhouettes import safe_sqrt
+from ..result.reconstruction import mesh_to_points
 from ..scores.metrics import CHAMFER, chamfer, emd, precision_recall, voxel_iou
-from ..shapes.fields import marching_cubes
+from ..shapes.fields import cell_centers, marching_cubes
+from ..shapes.mesh import Mesh
 from ..shapes.points import draw_indices, icp, nearest, sample_surface
+from .config import TARSConfig
+from .fields import ShapeField
 
 SCALE = 10.0
+Row = dict[str, float]
 
 # %% auto #0
-__all__ = ['SCALE', 'in_unit_box', 'surface_scores', 'mean_shape', 'most_similar', 'level_rows', 'mean_row']
+__all__ = ['SCALE', 'Row', 'LEVELS', 'in_unit_box', 'surface_scores', 'mean_shape', 'most_similar', 'level_rows', 'mean_row',
+           'score_columns', 'item_scores', 'reference_scores']
 
 # %% ../../nbs/tars/823_scores.ipynb #c1f9c7cb
 def in_unit_box(points: Float[Tensor, "n 3"], true: Float[Tensor, "m 3"]) -> tuple[Tensor, Tensor]:
@@ -30,8 +37,8 @@ def in_unit_box(points: Float[Tensor, "n 3"], true: Float[Tensor, "m 3"]) -> tup
     points, true: in one frame.
     """
     low, high = true.amin(0), true.amax(0)
-    side = (high - low).max().clamp_min(1e-12)
-    return (points - (low + high) / 2) / side, (true - (low + high) / 2) / side
+    side, middle = (high - low).max().clamp_min(1e-12), (low + high) / 2
+    return (points - middle) / side, (true - middle) / side
 
 
 def surface_scores(
@@ -40,7 +47,7 @@ def surface_scores(
     near: float = 0.1,
     align: bool = False,
     matched: int = 512,
-) -> dict[str, float]:
+) -> Row:
     """The paper's scores of one predicted cloud.
 
     points: on the predicted surface, in the frame of the truth.  true: on the true surface.
@@ -54,9 +61,8 @@ def surface_scores(
     x, y = in_unit_box(check_tensor(points, "points", "n 3"), check_tensor(true, "true", "m 3"))
     if align and bool((x.std(0) > 0).all()):
         x = icp(x, y)(x)
-    acc, cov = (
-        SCALE * float(safe_sqrt(nearest(p[None], q[None])[0]).mean()) for p, q in ((x, y), (y, x))
-    )
+    distance = lambda a, b: SCALE * float(safe_sqrt(nearest(a[None], b[None])[0]).mean())
+    acc, cov = distance(x, y), distance(y, x)
     precision, recall = (100 * float(v) for v in precision_recall(x, y, near))
     count = min(matched, len(x), len(y))
     pick = [draw_indices(len(c), count, seeded(1, i)) for i, c in enumerate((x, y))]
@@ -80,58 +86,111 @@ def mean_shape(voxels: Float[Tensor, "n d d d"], count: int = 2048) -> tuple[Ten
     """
     average = check_tensor(voxels, "voxels", "n d d d", low=0, high=1).mean(0)
     cuts = [(average > t / 20).float() for t in range(2, 11)]
-    scores = [
-        float(voxel_iou(cut[None].expand_as(voxels[:100]), voxels[:100]).mean()) for cut in cuts
-    ]
-    best = cuts[max(range(9), key=lambda i: scores[i])]
-    return best, sample_surface(marching_cubes(best, 0.5, inside="above"), count, seeded(2)).points
+    some = voxels[:100]
+    overlap = lambda cut: float(voxel_iou(cut[None].expand_as(some), some).mean())
+    best = max(cuts, key=overlap)
+    surface = marching_cubes(best, 0.5, inside="above")
+    return best, sample_surface(surface, count, seeded(2)).points
 
 # %% ../../nbs/tars/823_scores.ipynb #f9bf2884
-def most_similar(train: Any, test: Any, chunk: int = 16) -> Tensor:
+LEVELS = ("mean shape", "most similar picture", "truth sampled again")
+
+
+def most_similar(train: Collection, test: Collection, chunk: int = 16) -> Int[Tensor, "m"]:
     """For every test picture the number of the training picture that is nearest in pixels, the
     cut-out object on white.
 
     train, test: collections with images and masks of one size.
     """
-    flat = lambda data: (
-        data.fields["image"] * data.fields["mask"] + 1 - data.fields["mask"]
-    ).flatten(1)
+
+    def flat(data: Collection) -> Tensor:
+        image, mask = data.fields["image"], data.fields["mask"]
+        return (image * mask + 1 - mask).flatten(1)
+
     known = flat(train)
     return torch.cat([torch.cdist(part, known).argmin(1) for part in flat(test).split(chunk)])
 
 
-def level_rows(train: Any, test: Any, near: float = 0.1) -> dict[str, list[dict[str, float]]]:
+def level_rows(train: Collection, test: Collection, near: float = 0.1) -> dict[str, list[Row]]:
     """Scores of three answers that need no network, one row per test item.
 
-    train, test: collections with "image", "mask", "points" and "voxels".  near: as in
-        `surface_scores`.
+    train, test: collections with "image", "mask", "points" and "voxels".
+    near: as in `surface_scores`.
     """
-    occupancy, cloud = mean_shape(train.fields["voxels"])
-    alike = most_similar(train, test)
-    rows: dict[str, list[dict[str, float]]] = {
-        "mean shape": [],
-        "most similar picture": [],
-        "truth sampled again": [],
-    }
-    for i, (true, voxels) in enumerate(zip(test.fields["points"], test.fields["voxels"])):
+    block, cloud = mean_shape(train.fields["voxels"])
+    rows: dict[str, list[Row]] = {name: [] for name in LEVELS}
+    for item, alike in enumerate(most_similar(train, test).tolist()):
+        true, voxels = test.fields["points"][item], test.fields["voxels"][item]
         half = len(true) // 2
-        other = train.fields["points"][alike[i]]
-        rows["mean shape"].append(
-            surface_scores(cloud, true, near) | {"IoU": float(voxel_iou(occupancy, voxels))}
-        )
-        rows["most similar picture"].append(
-            surface_scores(other, true, near)
-            | {"IoU": float(voxel_iou(train.fields["voxels"][alike[i]], voxels))}
-        )
-        rows["truth sampled again"].append(
-            surface_scores(true[:half], true[half:], near) | {"IoU": 1.0}
-        )
+        answers = {
+            "mean shape": (cloud, true, block),
+            "most similar picture": (
+                train.fields["points"][alike],
+                true,
+                train.fields["voxels"][alike],
+            ),
+            "truth sampled again": (true[:half], true[half:], voxels),
+        }
+        for name, (points, compared, occupancy) in answers.items():
+            overlap = {"IoU": float(voxel_iou(occupancy, voxels))}
+            rows[name].append(surface_scores(points, compared, near) | overlap)
     return rows
 
-
-def mean_row(rows: list[dict[str, float]]) -> dict[str, float]:
+# %% ../../nbs/tars/823_scores.ipynb #6f21c9d8
+def mean_row(rows: Sequence[Row]) -> Row:
     """The mean of every score.
 
     rows: one per item.
     """
-    return {name: sum(r[name] for r in rows) / len(rows) for name in rows[0]}
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+def score_columns(rows: Sequence[Row]) -> dict[str, Tensor]:
+    """Every score as a tensor with one number per item.
+
+    rows: one per item.
+    """
+    return {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+
+# %% ../../nbs/tars/823_scores.ipynb #b59e13fa
+def item_scores(
+    mesh: Mesh, field: ShapeField, truth: Mapping[str, Tensor], config: TARSConfig
+) -> Row:
+    """The paper's scores of one reconstructed shape.
+
+    mesh: its surface.  field: it was read from, of one picture.
+    truth: "points" (n, 3) gives distances, "voxels" (d, d, d) over [-.5, .5]^3 the IoU; without
+        either only whether the answer is empty.
+    config: level of the surface, and how distances are measured.
+    """
+    row = {"empty": float(len(mesh.faces) == 0)}
+    if "points" in truth:
+        true = truth["points"].cpu()
+        points = torch.zeros_like(true)
+        if len(mesh.faces):
+            points = mesh_to_points(mesh, len(true)).points
+        row |= surface_scores(points, true, config.near, config.icp)
+    if "voxels" in truth:
+        block = truth["voxels"].cpu()
+        centers = cell_centers(len(block), field.device).reshape(1, -1, 3)
+        inside = (field(centers).sdf < config.level).view(block.shape)
+        row["IoU"] = float(voxel_iou(inside.float().cpu(), block))
+    return row
+
+
+def reference_scores(true: Float[Tensor, "b n 3"]) -> dict[str, Tensor]:
+    """Overall x10 of two answers that need neither a network nor a training set: the truth sampled
+    again, and another instance.
+
+    true: points on the true surfaces.
+    """
+    half = true.shape[1] // 2
+    pairs = {
+        "truth sampled again": zip(true[:, :half], true[:, half:]),
+        "another instance": zip(true.roll(1, 0), true),
+    }
+    levels = {}
+    for name, both in pairs.items():
+        overall = [surface_scores(p, t, matched=8)["overall x10"] for p, t in both]
+        levels[f"overall x10, {name}"] = torch.tensor(overall)
+    return levels

@@ -5,359 +5,225 @@
 # %% ../../nbs/tars/824_system.ipynb #4ffcc730
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..training.system import SystemBase
-from svr_nb.conventions import (
-    check_choice,
-    check_number,
-    check_tensor,
-    describe,
-    rand,
-    refuse,
-    seeded,
-)
-from ..data.photo_folder import photo
-from ..scores.metrics import voxel_iou
+from ..cameras.projections import Orthographic, Pinhole
+from ..conventions import check_choice, check_number, refuse, seeded
+from ..data.collection import Collection
 from ..networks.encoders import fresh_weights
-from ..result.reconstruction import Reconstruction, mesh_to_points
-from ..shapes.fields import cell_centers
+from ..result.reconstruction import Reconstruction
 from ..shapes.mesh import Mesh
-from ..shapes.points import PointCloud
-from ..training.stages import Stage
-from .correspondence import canonical_colors
 from .config import TARSConfig, curriculum
-from svr_nb.tars.deformation import (
-    CanonicalSDF,
-    DeformNet,
-    PlainFeatures,
-    deformation_loss,
-    directional_loss,
-    eikonal_loss,
-    field_gradient,
-    spatial_jacobian,
+from .fields import DeformedField, FadedField, PlainField, ShapeField, look, on_white
+from svr_nb.tars.losses import (
+    cube_points,
+    identity_terms,
+    pose_term,
+    ray_terms,
+    request,
+    shown_pictures,
+    space_terms,
+    sphere_term,
 )
-from .fields import DeformedField, FadedField, PlainField, Seen, look
-from .networks import make_encoder, on_white
-from .iso_extraction import extract_surface
-from svr_nb.tars.ray_supervision import (
-    March,
-    RayMarcher,
-    Rays,
-    ball_chord,
-    bisect,
-    boundary_distance,
-    dense_march,
-    least_march,
-    ray_losses,
-    silhouette_bound,
-    silhouette_loss,
+from svr_nb.tars.networks import (
+    Shown,
+    as_batch,
+    make_deform,
+    make_encoder,
+    make_marcher,
+    make_plain,
+    make_shape,
+    starting_code,
 )
-from .scores import surface_scores
+from .reading import COLORS, Lattice, painted, read_surface
+from .scores import item_scores, reference_scores, score_columns
+from ..training.stages import Stage
+from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['as_batch', 'evaluate', 'TARS']
+__all__ = ['stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'collection_rows', 'TARS']
 
 # %% ../../nbs/tars/824_system.ipynb #ae121364
-class _Networks:
-    """The parts of TARS that the losses use; made by `TARS`."""
+def stage_losses(system: TARS, batch: Mapping[str, Any], stage: Stage | None) -> dict[str, Tensor]:
+    """Named, unweighted losses of one batch in one stage.
 
+    system, batch, stage: as in `TARS.losses`.
+    """
+    c, count = system.config, len(batch["image"])
+    ask = request(stage, c, batch["generator"])
+    if ask.stage in ("sphere", "identity"):
+        code = torch.randn(count, c.code, generator=ask.generator).to(system.canonical)
+        if ask.stage == "sphere":
+            return {"sphere": sphere_term(system.shape, system.plain, code, ask)}
+        return identity_terms(system.deformed(code, frozen=True), ask)
+    mirrored = count // 2 if c.flip else 0
+    code = system.encoder(shown_pictures(batch["image"], batch["mask"], mirrored))
+    drift = (system.canonical - system.dumped).norm()
+    if ask.stage == "dump":
+        return {"drift": drift + 0 * code.sum()}
+    field = system.field(code, ask.stage)
+    seen = look(batch, c.rays, c.balanced, ask.generator)
+    terms = ray_terms(field, seen, system.marcher, ask)
+    if "pose" in ask.wanted:
+        terms["pose"] = pose_term(system.view(code), batch, mirrored)
+    x = cube_points(c, count, ask.generator).to(system.canonical)
+    terms |= space_terms(field, x, ask)
+    if ask.last:
+        terms["drift"] = drift.detach()
+    return terms
+
+# %% ../../nbs/tars/824_system.ipynb #c3cd0c86
+@torch.no_grad()
+def encoded(encoder: nn.Module, shown: Shown, device: torch.device) -> Float[Tensor, "b l"]:
+    """Codes of pictures, 64 at a time; the encoder's running averages are left alone.
+
+    encoder: the network.  shown: pictures and silhouettes.  device: where the encoder is.
+    """
+    mode = encoder.training
+    encoder.eval()
+    codes = []
+    for image, mask in zip(shown.pictures.split(64), shown.silhouettes.split(64)):
+        codes.append(encoder(on_white(image.to(device), mask.to(device))))
+    encoder.train(mode)
+    return torch.cat(codes)
+
+
+def refuse_options(unknown: Mapping[str, object]) -> None:
+    """Raises InputError if there is any option that TARS does not have.
+
+    unknown: what was given and is not known.
+    """
+    if unknown:
+        wanted, came = "only cells, colors and topology", ", ".join(sorted(unknown))
+        raise refuse("options", wanted, came, "TARS needs no optimisation at test time")
+
+# %% ../../nbs/tars/824_system.ipynb #5d0e8b3f
+@dataclass(frozen=True)
+class Options:
+    """How a shape is read.
+
+    cells: of the lattice along one side.  colors: "canonical" or "predicted".
+    topology: factor on the point features; 0 switches them off.
+    Raises InputError for wrong values.
+    """
+
+    cells: int
+    colors: str
+    topology: float
+
+    def __post_init__(self) -> None:
+        check_number(self.topology, "topology")
+        check_number(self.cells, "cells", 2, 1024, integer=True)
+        check_choice(self.colors, "colors", COLORS)
+
+
+def answers(
+    system: TARS, shown: Shown, camera: Pinhole | Orthographic | None, options: Options
+) -> list[Reconstruction]:
+    """One reconstruction per picture.
+
+    system: the system.  shown: the pictures.  options: how shapes are read.
+    camera: one view per picture, or None.
+    """
+    if not shown.single and camera is not None and len(camera) != len(shown.pictures):
+        wanted = f"{len(shown.pictures)} cameras, one per picture"
+        raise refuse("camera", wanted, f"{len(camera)}")
+    found = []
+    for item, code in enumerate(system.codes(shown.pictures, shown.silhouettes)):
+        field = system.instance(code[None], options.topology)
+        mesh = system.surface(field, int(options.cells))
+        view = camera if shown.single or camera is None else camera[item]
+        about: dict[str, Any] = {"camera": view, "image": shown.pictures[item]}
+        about |= {"mask": shown.silhouettes[item], "system": "TARS", "category": system.category}
+        found.append(painted(field, mesh, options.colors, **about))
+    return found
+
+
+@torch.no_grad()
+def collection_rows(system: TARS, data: Collection) -> list[dict[str, float]]:
+    """The scores of every item of a collection.
+
+    system: trained.  data: pictures, and what is known about their shapes.
+    """
+    rows = []
+    for item, code in enumerate(system.codes(data.fields["image"], data.fields["mask"])):
+        field = system.instance(code[None])
+        mesh = system.surface(field, system.config.cells)
+        truth = {name: data.fields[name][item] for name in ("points", "voxels") if name in data}
+        rows.append(item_scores(mesh, field, truth, system.config))
+    return rows
+
+# %% ../../nbs/tars/824_system.ipynb #249d75af
+class TARS(SystemBase):
+    """Signed distance fields with dense correspondence from single images, learned from silhouettes
+    and known cameras (TARS).
+
+    config: `TARS.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
+    """
+
+    Config = TARSConfig
     config: TARSConfig
-    encoder: nn.Module
-    shape: CanonicalSDF
-    deform: DeformNet
-    plain: PlainFeatures
-    marcher: RayMarcher
-    common: nn.ParameterDict
     dumped: Tensor
-    view: nn.Linear
-    outlines: Tensor | None = None
+
+    def __init__(self, config: TARSConfig | None = None, seed: int = 0) -> None:
+        super().__init__(config or TARSConfig.tiny())
+        c = self.config
+        with fresh_weights(seed):
+            self.encoder = make_encoder(c.encoder, c.code, c.image_size, c.widths)
+            self.shape, self.deform = make_shape(c), make_deform(c)
+            self.plain, self.marcher = make_plain(c), make_marcher(c)
+            self.common = nn.ParameterDict({"canonical": starting_code(c, seed)})
+            self.view = nn.Linear(c.code, 3)
+        self.register_buffer("dumped", self.canonical.detach().clone())
 
     @property
     def canonical(self) -> Tensor:
         """The one code that writes f for all pictures (l,)."""
         return self.common["canonical"]
 
-    def field(self, code: Tensor, stage: str, frozen: bool = False) -> PlainField:
+    def stages(self) -> list[Stage]:
+        """The curriculum of the configuration."""
+        return curriculum(self.config)
+
+    def field(self, code: Float[Tensor, "b l"], stage: str) -> PlainField:
         """The field of a stage for a batch of codes."""
         if stage in ("sphere", "image"):
             return PlainField(self.shape, self.plain, code)
         share = self.config.feature_dropout if stage == "deform" else 0.0
-        return DeformedField(
-            self.shape, self.plain, self.deform, self.canonical, code, share, frozen
-        )
+        return self.deformed(code, plain_share=share)
 
-    def _walks(
-        self, field: PlainField, seen: Seen, late: bool, generator: torch.Generator
-    ) -> list[March]:
-        """Marches the drawn rays in the configured way; with "both", the LSTM joins in the last
-        stage, to learn to follow and to find colours.
-        """
-        c, ask = self.config, lambda x: field(x).sdf
-        if c.marching == "dense":
-            return [dense_march(ask, seen.rays, c.depth_range, 2 * c.march_steps[late], generator)]
-        chord = (
-            [least_march(ask, seen.rays, c.bound, 2 * c.march_steps[late], generator)]
-            if c.marching in ("least", "both")
-            else []
-        )
-        if chord and (c.marching == "least" or not late):
-            return chord
-        return [
-            *chord,
-            self.marcher(
-                field.still() if chord else field, seen.rays, c.depth_range[0], c.march_steps[late]
-            ),
-        ]
+    def deformed(self, code: Float[Tensor, "b l"], **options: Any) -> DeformedField:
+        """The field of stage 2 for a batch of codes; options as in `DeformedField`."""
+        return DeformedField(self.shape, self.plain, self.deform, self.canonical, code, **options)
 
-# %% ../../nbs/tars/824_system.ipynb #d0b6d3e1
-class _RayTerms(_Networks):
-    """The losses that look along rays."""
-
-    def ray_terms(
-        self,
-        field: PlainField,
-        batch: dict[str, Any],
-        wanted: set[str],
-        late: bool,
-        generator: torch.Generator,
-    ) -> dict[str, Tensor]:
-        """`int`, `free`, `rgb`, `silh` of one batch."""
-        c, found = self.config, dict[str, Tensor]()
-        seen = look(batch, c.rays, c.balanced, generator, self._outline(batch))
-        walks = self._walks(field, seen, late, generator)
-        each = [ray_losses(walk, seen.inside, seen.pixels) for walk in walks]
-        found |= {"int": torch.stack([e["int"] for e in each]).sum(), "free": each[-1]["free"]}
-        if "rgb" in wanted:
-            near, far = walks[-1].depth[..., -2].detach(), walks[-1].depth[..., -1].detach()
-            depth = bisect(lambda x: field(x).sdf, seen.rays, near, far, c.bisections)
-            found["rgb"] = (
-                (field(seen.rays.at(depth[..., None])[:, :, 0]).rgb - seen.colors).square().mean()
-            )
-        if "silh" in wanted:
-            found["silh"] = self._silhouette(field, seen, batch["mask"].shape[-1], generator)
-        return found
-
-    def _silhouette(
-        self, field: PlainField, seen: Seen, size: int, generator: torch.Generator
-    ) -> Tensor:
-        """L_silh at random depths of the rays that may be on the background."""
-        c = self.config
-        inside, pixels, uv = (x[:, seen.empty :] for x in (seen.inside, seen.pixels, seen.rays.uv))
-        rays = Rays(seen.rays.origin[:, seen.empty :], seen.rays.direction[:, seen.empty :], uv)
-        low, high = (
-            (d[..., None] for d in ball_chord(rays, c.bound))
-            if c.marching in ("least", "both")
-            else c.depth_range
-        )
-        depth = low + (high - low) * rand(*inside.shape, c.silh_depths, generator=generator).to(uv)
-        bound = silhouette_bound(seen.camera, uv, pixels + 0.5, depth, size, c.margin)
-        sdf = field(rays.at(depth).flatten(1, 2)).sdf.view(depth.shape)
-        return silhouette_loss(sdf, bound, inside, pixels)
-
-    def _outline(self, batch: dict[str, Any]) -> Tensor | None:
-        """Distances to the outlines, if they were worked out before training and belong to this
-        batch.
-        """
-        if (
-            self.outlines is None
-            or "index" not in batch
-            or int(batch["index"].max()) >= len(self.outlines)
-        ):
-            return None
-        found = self.outlines[batch["index"].cpu()].to(batch["mask"])
-        return found[:, :1] if bool((found[:, 1:] == (batch["mask"] > 0.5)).all()) else None
-
-# %% ../../nbs/tars/824_system.ipynb #53de42c8
-class _SpaceTerms(_RayTerms):
-    """The losses that look at points of the cube."""
-
-    def _cube(self, count: int, generator: torch.Generator, like: Tensor) -> Tensor:
-        """Uniform points of the training cube (b, points, 3)."""
-        c = self.config
-        return rand(count, c.points, 3, generator=generator, low=-c.sdf_range, high=c.sdf_range).to(
-            like
-        )
-
-    def eikonal(self, field: PlainField, x: Float[Tensor, "b n 3"]) -> Tensor:
-        """L_eik in the configured space."""
-        with torch.enable_grad():
-            if self.config.eikonal_space == "object":
-                x = x.detach().requires_grad_()
-                return eikonal_loss(field_gradient(field(x).sdf, x))
-            if self.config.eikonal_space == "differences":
-                here, *there = field(
-                    torch.cat([x, *(x + 4e-3 * e for e in torch.eye(3).to(x))], 1)
-                ).sdf.chunk(4, 1)
-                return eikonal_loss(torch.cat([(s - here) / 4e-3 for s in there], -1))
-            place, feature = field.placed(x)
-            place = place if place.requires_grad else place.detach().requires_grad_()
-            return eikonal_loss(field_gradient(field.sdf_at(place, feature), place))
-
-    def smoothness(
-        self, field: DeformedField, x: Float[Tensor, "b n 3"], generator: torch.Generator
-    ) -> Tensor:
-        """L_def in the configured form."""
-        if self.config.smoothness == "directional":
-            return directional_loss(field.delta, x, generator)
-        x = x.detach().requires_grad_()
-        return deformation_loss(spatial_jacobian(field.delta(x), x), self.config.smoothness)
-
-    def space_terms(
-        self, field: PlainField, wanted: set[str], count: int, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        """`eik`, `def`, `mirror` of one batch."""
-        x, found = self._cube(count, generator, self.canonical), {}
-        if "eik" in wanted:
-            found["eik"] = self.eikonal(field, x)
-        if "def" in wanted and isinstance(field, DeformedField):
-            found["def"] = self.smoothness(field, x, generator)
-        if "mirror" in wanted:
-            found["mirror"] = (
-                (field(x).sdf - field(x * x.new_tensor([-1.0, 1.0, 1.0])).sdf).abs().mean()
-            )
-        return found
-
-# %% ../../nbs/tars/824_system.ipynb #0b5750df
-class _BallTerms(_SpaceTerms):
-    """The losses of the two stages that prepare."""
-
-    def _ball_terms(
-        self, stage: str, count: int, wanted: set[str], generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Stages 0 and 2a: known targets for random codes."""
-        c = self.config
-        code = torch.randn(count, c.code, generator=generator).to(self.canonical)
-        x = self._cube(count, generator, code)
-        ball = x.norm(dim=-1, keepdim=True) - c.radius
-        if stage == "sphere":
-            written = self.shape.write(code)
-            return {
-                "sphere": (self.shape(written, x, self.plain(x).detach())[0] - ball).square().mean()
-            }
-        field = self.field(code, stage, frozen=True)
-        assert isinstance(field, DeformedField)
-        if c.identity == "mean":
-            d = self.deform(field.bent, x)
-            alike = (
-                (d.feature - self.plain(x).detach()).square().mean()
-                if c.features and c.feature_dropout
-                else 0.0
-            )
-            return {"identity": d.delta.square().mean() + alike}
-        found = {"identity": (field(x).sdf - ball).square().mean()}
-        return found | (
-            {"normal": self._normals(field, count, generator)} if "normal" in wanted else {}
-        )
-
-    def _normals(self, field: PlainField, count: int, generator: torch.Generator) -> Tensor:
-        """1 - cos between the field's slope and the ball's normal, at points of the sphere (erratum
-        T6).
-        """
-        normal = nn.functional.normalize(
-            torch.randn(count, min(1000, self.config.points), 3, generator=generator), dim=-1
-        ).to(self.canonical)
-        with torch.enable_grad():
-            x = (self.config.radius * normal).requires_grad_()
-            return (
-                1 - nn.functional.cosine_similarity(field_gradient(field(x).sdf, x), normal, dim=-1)
-            ).mean()
-
-# %% ../../nbs/tars/824_system.ipynb #a7aefb77
-class _Losing(_BallTerms):
-    """The losses of one batch, stage by stage."""
-
-    def _turned(self, count: int) -> int:
-        """How many pictures of a batch, from its start, are shown mirrored."""
-        return count // 2 if self.config.flip else 0
-
-    def _code(self, batch: dict[str, Any]) -> Tensor:
-        """Codes of a batch; a mirrored picture shows the mirrored object, which is the same object
-        if it is symmetric.
-        """
-        picture, half = on_white(batch["image"], batch["mask"]), self._turned(len(batch["image"]))
-        return self.encoder(torch.cat([picture[:half].flip(-1), picture[half:]]))
-
-    def pose_term(self, code: Float[Tensor, "b l"], batch: dict[str, Any]) -> Tensor:
-        """Squared error of the camera's direction in the object frame, read from the code by one
-        linear layer.
-        """
-        axis, half = batch["camera_rotation"][:, 2], self._turned(len(code))
-        mirrored = axis[:half] * axis.new_tensor([-1.0, 1.0, 1.0])
-        return (self.view(code) - torch.cat([mirrored, axis[half:]])).square().mean()
-
-    def losses(self, batch: dict[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+    def losses(self, batch: Mapping[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
         """Named, unweighted losses of one batch.
 
         batch: "image", "mask", the camera's fields, "generator".
         stage: decides which field is asked, and only what its weights ask for is computed; None
             computes the last stage.
         """
-        name = "deform" if stage is None else stage.name
-        wanted = (
-            {"rgb", "int", "free", "silh", "eik", "def"}
-            if stage is None
-            else {n for w in stage.weights.values() for n in w}
-        )
-        generator, count = batch["generator"], len(batch["image"])
-        if name in ("sphere", "identity"):
-            return self._ball_terms(name, count, wanted, generator)
-        code = self._code(batch)
-        drift = (self.canonical - self.dumped).norm()
-        if name == "dump":
-            return {"drift": drift + 0 * code.sum()}
-        field = self.field(code, name)
-        found = self.ray_terms(field, batch, wanted, name == "deform", generator)
-        found |= {"pose": self.pose_term(code, batch)} if "pose" in wanted else {}
-        return (
-            found
-            | self.space_terms(field, wanted, count, generator)
-            | ({"drift": drift.detach()} if name == "deform" else {})
-        )
+        return stage_losses(self, batch, stage)
 
-# %% ../../nbs/tars/824_system.ipynb #431f2830
-class _Preparing(_Losing):
-    """What TARS does before a stage."""
-
-    device: torch.device
-
-    @torch.no_grad()
-    def codes(
-        self, image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"]
-    ) -> Float[Tensor, "b l"]:
-        """Codes of square pictures, resized if need be; the encoder's running averages are left
-        alone.
-        """
-        mode = self.encoder.training
-        self.encoder.eval()
-        image, mask, _ = as_batch(image, mask, self.config.image_size)
-        parts = zip(image.split(64), mask.split(64))
-        found = torch.cat(
-            [self.encoder(on_white(i.to(self.device), m.to(self.device))) for i, m in parts]
-        )
-        self.encoder.train(mode)
-        return found
-
-    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
-        """Measures all outlines; at the dump, makes the mean code canonical."""
-        mask = data.fields["mask"]
-        self.outlines = torch.cat([boundary_distance(mask), (mask > 0.5).to(mask)], 1)
+    def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
+        """At the dump, makes the mean code of all training pictures canonical."""
         if stage.name == "dump":
-            mean = self.codes(data.fields["image"], mask).mean(0)
+            mean = self.codes(data.fields["image"], data.fields["mask"]).mean(0)
             with torch.no_grad():
                 self.canonical.copy_(mean)
                 self.dumped.copy_(mean)
 
-# %% ../../nbs/tars/824_system.ipynb #59414553
-class _Reading(_Preparing):
-    """From pictures to fields and surfaces."""
+    def codes(self, image: Tensor, mask: Tensor) -> Float[Tensor, "b l"]:
+        """Codes of square pictures (b, 3, h, h) with masks (b, 1, h, h), resized if need be."""
+        return encoded(self.encoder, as_batch(image, mask, self.config.image_size), self.device)
 
-    def instance(self, code: Float[Tensor, "1 l"], topology: float = 1.0) -> PlainField:
+    def instance(self, code: Float[Tensor, "1 l"], topology: float = 1.0) -> ShapeField:
         """The field of one picture's code: deformed, or of stage 1 if the system never had a stage
         2.
 
@@ -366,76 +232,19 @@ class _Reading(_Preparing):
         field = self.field(code, "identity" if self.config.deform_steps else "image")
         return FadedField(field, topology) if topology != 1 else field
 
-    @torch.no_grad()
-    def surface(self, field: PlainField, cells: int, dense: bool = False) -> Mesh:
+    def surface(self, field: ShapeField, cells: int, dense: bool = False) -> Mesh:
         """The surface of a field of one picture, at the configured level."""
-        ask: Callable[[Tensor], Tensor] = lambda x: (
-            field(x.to(self.device)[None]).sdf[0].cpu() - self.config.level
-        )
-        return extract_surface(ask, self.config.bound, cells, dense=dense)
-
-    @torch.no_grad()
-    def place(
-        self, field: PlainField, points: Float[Tensor, "n 3"]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Canonical positions (n, 3), features (n, k) and colours (n, 3) in [0, 1] of object
-        points.
-        """
-        x = points.to(self.device)[None]
-        place, feature = field.placed(x)
-        return place[0].cpu(), feature[0].cpu(), (field(x).rgb[0].cpu() + 1) / 2
-
-# %% ../../nbs/tars/824_system.ipynb #d26d084d
-def as_batch(image: Any, mask: Any, size: int, fill: float = 0.8) -> tuple[Tensor, Tensor, bool]:
-    """Pictures and silhouettes of the configured size from anything that can be one, and whether it
-    was a single picture.
-
-    image: square tensors are only resized; anything else is a photograph, cut out and squared.
-        mask: silhouette, or None for a photograph.
-    size: in pixels.  fill: share of the square that a photograph's object takes.
-    Raises InputError or FileError.
-    """
-    if (
-        isinstance(image, Tensor)
-        and image.ndim in (3, 4)
-        and isinstance(mask, Tensor)
-        and image.shape[-1] == image.shape[-2]
-    ):
-        single = image.ndim == 3
-        pictures = check_tensor(image[None] if single else image, "image", "b 3 h h", low=0, high=1)
-        shapes = check_tensor(mask[None] if single else mask, "mask", "b 1 h h", low=0, high=1)
-        if len(pictures) != len(shapes):
-            raise refuse("mask", f"{len(pictures)} silhouettes", f"{len(shapes)}")
-        resize = lambda x: (
-            x
-            if x.shape[-1] == size
-            else nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True).clamp(
-                0, 1
-            )
-        )
-        return resize(pictures), (resize(shapes) > 0.5).to(pictures), single
-    if image is None:
-        raise refuse(
-            "image", "a picture", describe(image), "Give a path, a PIL image, an array or a tensor"
-        )
-    picture, silhouette = photo(image, mask, size=size, fill=fill)
-    return picture[None], silhouette[None], True
-
-# %% ../../nbs/tars/824_system.ipynb #c3cd0c86
-class _Predicting(_Reading):
-    """From pictures to reconstructions."""
-
-    category: str
+        return read_surface(field, Lattice(self.config.bound, cells, self.config.level), dense)
 
     def reconstruct(
         self,
-        image: Any,
-        mask: Any = None,
-        camera: Any = None,
+        image: object,
+        mask: object = None,
+        camera: Pinhole | Orthographic | None = None,
         cells: int | None = None,
         colors: str = "canonical",
         topology: float = 1.0,
-        **unknown: Any,
+        **unknown: object,
     ) -> Any:
         """The shape of one object, or of a batch, in the frame of the training cameras.
 
@@ -445,160 +254,26 @@ class _Predicting(_Reading):
         camera: of the picture, if it is known; only kept for views, it does not change the shape.
         cells: of the lattice along one side; None takes the configuration's.
         colors: "canonical" (correspondence) or "predicted" (what the colour head says).
-        topology: factor on the point features; 0 switches them off.  unknown: refused; there are no
-            other options.
+        topology: factor on the point features; 0 switches them off.
+        unknown: refused; there are no other options.
         Returns a Reconstruction, or a list of them for a batch; its `correspondence` holds every
         vertex's canonical position (v, 3).
         Raises FileError or InputError for pictures that cannot be used, InputError for unknown
         options and wrong values.
         """
-        if unknown:
-            raise refuse(
-                "options",
-                "only cells, colors and topology",
-                ", ".join(sorted(unknown)),
-                "TARS needs no optimisation at test time",
-            )
-        check_number(topology, "topology")
-        count = int(
-            check_number(
-                self.config.cells if cells is None else cells, "cells", 2, 1024, integer=True
-            )
-        )
-        check_choice(colors, "colors", ("canonical", "predicted"))
-        pictures, silhouettes, single = as_batch(image, mask, self.config.image_size)
-        if not single and camera is not None and len(camera) != len(pictures):
-            raise refuse("camera", f"{len(pictures)} cameras, one per picture", f"{len(camera)}")
-        codes = self.codes(pictures, silhouettes)
-        found = [
-            self._one(
-                code[None],
-                picture,
-                shape,
-                camera if single or camera is None else camera[i],
-                count,
-                colors,
-                topology,
-            )
-            for i, (code, picture, shape) in enumerate(zip(codes, pictures, silhouettes))
-        ]
-        return found[0] if single else found
+        refuse_options(unknown)
+        options = Options(self.config.cells if cells is None else cells, colors, topology)
+        shown = as_batch(image, mask, self.config.image_size)
+        found = answers(self, shown, camera, options)
+        return found[0] if shown.single else found
 
-    def _one(
-        self,
-        code: Tensor,
-        picture: Tensor,
-        shape: Tensor,
-        camera: Any,
-        cells: int,
-        colors: str,
-        topology: float,
-    ) -> Reconstruction:
-        """One reconstruction; an empty surface becomes points at the origin, as in the paper's
-        evaluation.
+    def evaluate(self, data: Collection) -> dict[str, Tensor]:
+        """The paper's scores, one value per item; see `item_scores`.
+
+        data: a collection with pictures, and with "points", "voxels" or both.
         """
-        field = self.instance(code, topology)
-        mesh = self.surface(field, cells)
-        about: dict[str, Any] = {
-            "camera": camera,
-            "image": picture,
-            "mask": shape,
-            "system": "TARS",
-            "category": self.category,
-        }
-        if len(mesh.faces) == 0:
-            return Reconstruction(points=PointCloud(torch.zeros(2048, 3)), **about)
-        place, _, rgb = self.place(field, mesh.verts)
-        paint = canonical_colors(place) if colors == "canonical" else rgb.clamp(0, 1)
-        return Reconstruction(
-            mesh=Mesh(mesh.verts, mesh.faces, vert_colors=paint, name=self.category),
-            correspondence=place,
-            **about,
-        )
+        return score_columns(collection_rows(self, data))
 
-# %% ../../nbs/tars/824_system.ipynb #c5a34b98
-@torch.no_grad()
-def evaluate(system: _Predicting, data: Any) -> dict[str, Tensor]:
-    """The paper's scores, one value per item.
-
-    system: trained.
-    data: a collection; "points" gives distances, "voxels" over [-.5, .5]^3 the IoU; without either
-        only the share of empty answers.
-    """
-    codes, c = system.codes(data.fields["image"], data.fields["mask"]), system.config
-    rows: list[dict[str, float]] = []
-    for i, code in enumerate(codes):
-        field = system.instance(code[None])
-        mesh = system.surface(field, c.cells)
-        row = {"empty": float(len(mesh.faces) == 0)}
-        if "points" in data.fields:
-            true = data.fields["points"][i].cpu()
-            points = (
-                mesh_to_points(mesh, len(true)).points
-                if len(mesh.faces)
-                else torch.zeros_like(true)
-            )
-            row |= surface_scores(points, true, c.near, c.icp)
-        if "voxels" in data.fields:
-            true = data.fields["voxels"][i].cpu()
-            inside = field(cell_centers(len(true), system.device).reshape(1, -1, 3)).sdf < c.level
-            row["IoU"] = float(voxel_iou(inside.view(true.shape).float().cpu(), true))
-        rows.append(row)
-    return {name: torch.tensor([r[name] for r in rows]) for name in rows[0]}
-
-# %% ../../nbs/tars/824_system.ipynb #249d75af
-class TARS(_Predicting, SystemBase):
-    """Signed distance fields with dense correspondence from single images, learned from silhouettes
-    and known cameras (TARS).
-
-    config: `TARS.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
-    """
-
-    Config = TARSConfig
-
-    def __init__(self, config: TARSConfig | None = None, seed: int = 0) -> None:
-        super().__init__(config or TARSConfig.tiny())
-        c = self.config
-        sizes = (c.code, c.features, c.width, c.layers)
-        with fresh_weights(seed):
-            self.encoder = make_encoder(c.encoder, c.code, c.image_size, c.widths)
-            self.shape = CanonicalSDF(
-                *sizes, c.shape_hidden, c.levels, c.feature_levels, 3, c.raw_features, c.symmetric
-            )
-            self.deform = DeformNet(
-                *sizes, c.deform_hidden, c.levels, 3, c.start, c.feature_start, c.symmetric
-            )
-            self.plain = PlainFeatures(c.features, c.plain_hidden, c.levels, symmetric=c.symmetric)
-            self.marcher = RayMarcher(
-                c.width, c.lstm, (c.depth_range[1] - c.depth_range[0]) / (2 * c.march_steps[0])
-            )
-            self.common = nn.ParameterDict(
-                {"canonical": torch.randn(c.code, generator=seeded(seed, 5))}
-            )
-            self.view = nn.Linear(c.code, 3)
-        self.register_buffer("dumped", self.canonical.detach().clone())
-
-    def stages(self) -> list[Stage]:
-        """The curriculum of the configuration."""
-        return curriculum(self.config)
-
-    def evaluate(self, data: Any) -> dict[str, Tensor]:
-        """The paper's scores, one value per item; see `evaluate`."""
-        return evaluate(self, data)
-
-    def reference_levels(self, data: Any) -> dict[str, Tensor]:
-        """Overall x10 of answers that need no network: the truth sampled again, and another
-        instance.
-        """
-        if "points" not in data.fields:
-            return {}
-        true = data.fields["points"]
-        half = true.shape[1] // 2
-        pairs = {
-            "truth sampled again": (true[:, :half], true[:, half:]),
-            "another instance": (true.roll(1, 0), true),
-        }
-        score = lambda a, b: torch.tensor(
-            [surface_scores(p, t, matched=8)["overall x10"] for p, t in zip(a, b)]
-        )
-        return {f"overall x10, {name}": score(a, b) for name, (a, b) in pairs.items()}
+    def reference_levels(self, data: Collection) -> dict[str, Tensor]:
+        """Overall x10 of answers that need no network; see `reference_scores`."""
+        return reference_scores(data.fields["points"]) if "points" in data.fields else {}

@@ -100,8 +100,10 @@ def test_folds_by_hand():
 @pytest.mark.parametrize("dim", [2, 3])
 def test_shapes_and_start(features, dim):
     with fresh_weights(0):
-        net, near = (DeformNet(5, features, 8, 2, (6,), 2, dim, start) for start in (1.0, 0.0))
-        f = CanonicalSDF(5, features, 8, 2, (6,), 2, 1, dim, raw=features > 0)
+        net, near = (
+            DeformNet(5, features, 8, 2, (6,), 2, dim=dim, start=start) for start in (1.0, 0.0)
+        )
+        f = CanonicalSDF(5, features, 8, 2, (6,), 2, feature_levels=1, dim=dim, raw=features > 0)
         plain = PlainFeatures(features, (4,), 2, dim)
     x, code = points(7, dim).expand(2, -1, -1), torch.randn(2, 5, generator=seeded(1))
     said = net(net.write(code), x)
@@ -120,7 +122,10 @@ def test_shapes_and_start(features, dim):
 
 def test_whole_field_has_second_derivatives():
     with fresh_weights(0):
-        g, f = DeformNet(3, 2, 6, 2, (), 1).double(), CanonicalSDF(3, 2, 6, 2, (), 1, 1).double()
+        g, f = (
+            DeformNet(3, 2, 6, 2, (), 1).double(),
+            CanonicalSDF(3, 2, 6, 2, (), 1, feature_levels=1).double(),
+        )
     code, x = (
         torch.randn(1, 3, generator=seeded(5)).double().requires_grad_(),
         points(2).double().requires_grad_(),

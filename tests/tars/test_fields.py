@@ -26,7 +26,7 @@ codes = torch.randn(4, 5, generator=seeded(1))
 def nets():
     with fresh_weights(0):
         return (
-            CanonicalSDF(5, 2, 8, 2, (), 1, 1, raw=True),
+            CanonicalSDF(5, 2, 8, 2, (), 1, feature_levels=1, raw=True),
             PlainFeatures(2, (4,), 1),
             DeformNet(5, 2, 8, 2, (), 1),
         )
@@ -57,7 +57,7 @@ def test_one_canonical_field_for_all(nets):
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.5, 2), (1.0, 4)])
 def test_feature_dropout(nets, share, count):
     f, plain, g = nets
-    feature = DeformedField(f, plain, g, codes[0], codes, share).placed(x)[1]
+    feature = DeformedField(f, plain, g, codes[0], codes, plain_share=share).placed(x)[1]
     assert torch.equal(feature[:count], plain(x[:count]))
     assert count == 4 or not torch.allclose(feature[count:], plain(x[count:]))
 

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 
 from svr_nb.conventions import CheckpointError, InputError, seeded
 from svr_nb.networks.encoders import fresh_weights
-from svr_nb.tars.networks import ResNet18, make_encoder, on_white
+from svr_nb.tars.fields import on_white
+from svr_nb.tars.networks import ResNet18, make_encoder
 
 
 def test_parameters_as_published():

@@ -9,7 +9,9 @@ import torch
 
 from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_items import samples
+from svr_nb.shapes.mesh import Mesh
 from svr_nb.tars.config import TARSConfig
+from svr_nb.tars.losses import shown_pictures
 from svr_nb.tars.system import TARS
 from svr_nb.training.loop import fit
 
@@ -86,7 +88,7 @@ def test_dump_is_the_mean_code(chairs):
 def test_sphere_stage_makes_a_sphere(chairs):
     system = TARS(replace(SMALL, width=16, points=64, sphere_steps=250, lr=5e-3))
     fit(system, chairs, stages=[stage(system, "sphere")], progress=False)
-    assert float(system.losses(batch(chairs), stage(system, "sphere"))["sphere"]) < 1e-3
+    assert system.losses(batch(chairs), stage(system, "sphere"))["sphere"].item() < 1e-3
 
 
 def test_identity_stage_reaches_the_ball(chairs):
@@ -104,7 +106,7 @@ def test_identity_stage_reaches_the_ball(chairs):
     )
     for name in ("sphere", "identity"):
         fit(system, chairs, stages=[stage(system, name)], progress=False)
-    assert float(system.losses(batch(chairs), stage(system, "identity"))["identity"]) < 0.03**2
+    assert system.losses(batch(chairs), stage(system, "identity"))["identity"].item() < 0.03**2
 
 
 def test_erratum_t6_normals_have_a_gradient(chairs):
@@ -186,29 +188,25 @@ def test_pose_term_and_mirrored_pictures(chairs):
         "mask": torch.cat([chairs.fields["mask"][:1].flip(-1), chairs.fields["mask"][1:3]]),
     }
     straight = TARS(replace(system.config, flip=False))
-    assert torch.allclose(system._code(batch(chairs)), straight._code(turned), atol=1e-6)
-    axis, side = (
-        chairs.fields["camera_rotation"][:3, 2],
-        torch.tensor([[-1.0, 1, 1], [1, 1, 1], [1, 1, 1]]),
+    code, other = (
+        s.encoder(shown_pictures(b["image"], b["mask"], mirrored))
+        for s, b, mirrored in ((system, batch(chairs), 1), (straight, turned, 0))
     )
-    expected = (system.view(system._code(batch(chairs))) - axis * side).square().mean()
+    assert torch.allclose(code, other, atol=1e-6)
+    axis = chairs.fields["camera_rotation"][:3, 2]
+    side = torch.tensor([[-1.0, 1, 1], [1, 1, 1], [1, 1, 1]])
+    expected = (system.view(code) - axis * side).square().mean()
     assert torch.allclose(losses["pose"], expected, atol=1e-6)
-
-
-def test_slopes_by_differences_agree(chairs):
-    system, x = TARS(SMALL), torch.rand(2, 40, 3, generator=seeded(1)) - 0.5
-    field = system.field(torch.randn(2, 8, generator=seeded(3)), "image")
-    exact, near = (
-        float(TARS(replace(SMALL, eikonal_space=s)).eikonal(field, x).detach())
-        for s in ("object", "differences")
-    )
-    assert near == pytest.approx(exact, rel=0.02)
 
 
 def test_no_features(chairs):
     system = TARS(replace(SMALL, features=0))
     fit(system, chairs, progress=False)
-    assert system.reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0]) is not None
+    field = system.instance(system.codes(chairs.fields["image"][:1], chairs.fields["mask"][:1]))
+    x = torch.rand(1, 20, 3, generator=seeded(4)) - 0.5
+    place, feature = field.placed(x)
+    assert feature.shape == (1, 20, 0) and not torch.equal(place, x)
+    torch.testing.assert_close(field.sdf_at(place, feature), field(x).sdf)
 
 
 @pytest.mark.parametrize("projection", ["perspective", "orthographic"])
@@ -224,18 +222,53 @@ def test_only_what_is_asked_is_computed(chairs):
     assert set(system.losses(batch(chairs), some)) == {"int", "free"}
 
 
-def test_outlines_of_other_pictures_are_not_used(chairs):
-    a, b = TARS(SMALL), TARS(SMALL)
-    a.before_stage(chairs, stage(a, "image"), seeded(0))
-    other = chairs.subset([3, 4, 5])
-    assert torch.equal(
-        a.losses(batch(other), stage(a, "image"))["silh"],
-        b.losses(batch(other), stage(b, "image"))["silh"],
-    )
-    assert torch.equal(
-        a.losses(batch(chairs), stage(a, "image"))["silh"],
-        b.losses(batch(chairs), stage(b, "image"))["silh"],
-    )
+def test_no_hidden_state(chairs):
+    """What a stage prepares does not change what its losses are."""
+    prepared, fresh = TARS(SMALL), TARS(SMALL)
+    prepared.before_stage(chairs, stage(prepared, "image"), seeded(0))
+    assert set(vars(prepared)) == set(vars(fresh))
+    for data in (chairs, chairs.subset([3, 4, 5])):
+        ours, theirs = (s.losses(batch(data), stage(s, "image")) for s in (prepared, fresh))
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+REACHED = {
+    "sphere": {"sphere": {"shape"}},
+    "image": {
+        "rgb": {"encoder", "shape", "plain"},
+        "int": {"encoder", "shape", "plain", "marcher"},
+        "free": {"encoder", "shape", "plain", "marcher"},
+        "silh": {"encoder", "shape", "plain"},
+        "eik": {"encoder", "shape", "plain"},
+        "pose": {"encoder", "view"},
+        "mirror": {"encoder", "shape", "plain"},
+    },
+    "identity": {"identity": {"deform"}, "normal": {"deform"}},
+    "deform": {
+        "rgb": {"encoder", "deform"},
+        "int": {"encoder", "deform", "shape", "common", "marcher"},
+        "free": {"encoder", "deform", "shape", "common", "marcher"},
+        "silh": {"encoder", "deform", "shape", "common"},
+        "eik": {"encoder", "deform", "shape", "common"},
+        "def": {"encoder", "deform"},
+        "pose": {"encoder", "view"},
+        "mirror": {"encoder", "deform", "shape", "common"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"), [(name, loss) for name, losses in REACHED.items() for loss in losses]
+)
+def test_every_loss_alone_teaches_whom_it_should(chairs, name, loss):
+    system = TARS(replace(SMALL, pose=(1.0, 1.0), mirror=(1.0, 1.0), identity="ball", start=1.0))
+    with torch.no_grad():
+        system.common["canonical"].add_(0.1)
+    value = system.losses(batch(chairs), stage(system, name))[loss]
+    named = dict(system.named_parameters())
+    grads = torch.autograd.grad(value, list(named.values()), allow_unused=True)
+    taught = {n.split(".")[0] for n, g in zip(named, grads) if g is not None and g.abs().sum() > 0}
+    assert taught == REACHED[name][loss]
 
 
 def test_resume_in_every_stage(chairs, tmp_path):
@@ -323,9 +356,8 @@ def test_the_level_moves_the_surface(ball, chairs):
 
 def test_empty_answers_become_the_origin(chairs):
     system = TARS(SMALL)
-    system.surface = lambda field, cells, dense=False: __import__("svr_nb").shapes.Mesh(
-        torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64)
-    )
+    nothing = Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
+    system.surface = lambda field, cells, dense=False: nothing
     result = system.reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0])
     assert (
         bool((result.points.points == 0).all())
