@@ -22,7 +22,9 @@ from ..shapes.mesh import Mesh
 from ..shapes.points import PointCloud, sample_surface
 from ..shapes.voxels import VoxelGrid, voxelize
 from ..render.soft_points import splat_mask
-from ..view.pictures import draw_mesh, draw_points, k3d_plot, save_gif, turntable
+from ..view.drawings import draw_mesh, draw_points
+from ..view.figures import k3d_plot
+from ..view.turntable import save_gif, turntable
 from ..view.orbit_viewer import html_viewer
 
 # %% auto #0
