@@ -377,8 +377,7 @@ class Explorer:
     def __init__(self, draw: Callable[..., Any], controls: Mapping[str, Any], least: int) -> None:
         """Makes the controls, draws once (what `draw` raises is raised) and starts listening."""
         made = {name: _control(name, spec) for name, spec in controls.items()}
-        self.draw = draw
-        self.least_side = least
+        self.draw, self.least_side = draw, least
         self.holders = {name: holder for name, (holder, _) in made.items()}
         self.clicks = {name: spec for name, spec in controls.items() if isinstance(spec, Click)}
         self.error: Exception | None = None
@@ -445,11 +444,11 @@ class Explorer:
         Raises InputError for an unknown control or a value it cannot take, and whatever the drawing
         function raises.
         """
-        self.quiet, self.error = True, None
+        self.quiet = True
         try:
             put_all(self.holders, values)
         finally:
-            self.quiet = False
+            self.quiet, self.error = False, None
         self.redraw()
         self.show()
         return self
