@@ -147,11 +147,11 @@ def _labelled(items: object) -> dict[str, Reconstruction]:
     if isinstance(items, Sequence) and not isinstance(items, str):
         kinds = [getattr(item, "category", "") or "shape" for item in items]
         items = {f"{kind} {i + 1}": item for i, (kind, item) in enumerate(zip(kinds, items))}
-    known = isinstance(items, Mapping) and len(items) > 0
-    if not known or not all(isinstance(item, Reconstruction) for item in items.values()):
+    labelled = dict(items) if isinstance(items, Mapping) else {}
+    if not labelled or not all(isinstance(item, Reconstruction) for item in labelled.values()):
         wanted = "a Reconstruction, a list or a dict of labels and Reconstructions"
         raise refuse("items", wanted, describe(items))
-    return {str(label): item for label, item in items.items()}
+    return {str(label): item for label, item in labelled.items()}
 
 
 def _file_names(labels: Sequence[str]) -> list[str]:
