@@ -95,7 +95,7 @@ def fitted(picture: Any, least: int) -> Image.Image:
 
     pixels = to_pixels(picture)
     longer = max(pixels.shape[:2])
-    if longer <= least // 2:
+    if longer <= least // 3:
         return Image.fromarray(enlarged(pixels, least))
     image = Image.fromarray(pixels)
     if longer >= least:
@@ -267,10 +267,10 @@ class Sheet:
 
     @property
     def png(self) -> bytes:
-        """The bytes of a PNG file, with at most 256 colours if it would exceed 150 kB."""
+        """The bytes of a PNG file, with at most 256 colours if it would exceed 40 kB."""
         file = io.BytesIO()
         self.image.save(file, "PNG", optimize=True)
-        if file.tell() <= 150_000:
+        if file.tell() <= 40_000:
             return file.getvalue()
         small = io.BytesIO()
         self.image.quantize(256, dither=0).save(small, "PNG", optimize=True)
