@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 from importlib.resources import files
 from string import Template
@@ -24,14 +25,15 @@ from ..shapes.mesh import Mesh
 from ..shapes.points import PointCloud
 from ..shapes.voxels import VoxelGrid
 from .drawings import MESH_COLOR, POINT_COLOR, ball_radius, draw_shape, surface_of
-from .pictures import to_png
+from .pictures import to_pixels
 
 if TYPE_CHECKING:
     from svr_nb.cameras.projections import Orthographic, Pinhole, WeakPerspective
 
 # %% auto #0
 __all__ = ['DEFAULT_COLOR', 'UNIT_IN_PICTURE', 'BUNDLE', 'pack_shape', 'part_of_page', 'View', 'view_of', 'coarser',
-           'viewer_radius', 'corner_colors', 'packed', 'viewer_page', 'html_viewer', 'shape_bundle', 'show_shapes']
+           'viewer_radius', 'corner_colors', 'packed', 'viewer_page', 'html_viewer', 'small_png', 'shape_bundle',
+           'show_shapes']
 
 # %% ../../nbs/view/255_orbit_viewer.ipynb #fce023b0
 DEFAULT_COLOR = {"points": POINT_COLOR, "mesh": MESH_COLOR}
@@ -243,6 +245,15 @@ def html_viewer(
     )
 
 # %% ../../nbs/view/255_orbit_viewer.ipynb #cfedb056
+def small_png(picture: Tensor) -> bytes:
+    """A picture as PNG bytes with a palette of 128 colours, about a third of the usual size."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(to_pixels(picture)).quantize(128, dither=0).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
 def shape_bundle(
     shape: Any, picture: Tensor, caption: str, view: View | None = None, height: int = 300
 ) -> dict[str, str]:
@@ -254,7 +265,7 @@ def shape_bundle(
     view: first view of the page.
     height: of the page in pixels.
     """
-    png = base64.b64encode(to_png(picture)).decode()
+    png = base64.b64encode(small_png(picture)).decode()
     frame = html_viewer(shape, view=view, height=height)
     frame = frame.replace('style="', 'style="position:absolute;left:0;top:0;background:#fff;', 1)
     still = (

@@ -122,9 +122,8 @@ def test_a_notebook_keeps_a_picture_and_opens_at_the_photograph(form):
     bundle = item._repr_mimebundle_()
     assert set(bundle) == {"text/html", "image/png", "text/plain"}
     assert bundle["text/plain"] == repr(item)
-    assert np.array_equal(
-        to_pixels(base64.b64decode(bundle["image/png"])), to_pixels(item.render(size=300))
-    )
+    stored = to_pixels(base64.b64decode(bundle["image/png"])).astype(float)
+    assert np.abs(stored - to_pixels(item.render(size=300))).mean() < 2  # 128 colours are kept
     view = json.loads(re.search(r"view = (\{.*?\});", unescape(bundle["text/html"]))[1])
     angles = [view[name] for name in ("azimuth", "elevation", "roll")]
     assert angles == pytest.approx([-70, 25, 10], abs=0.01)
