@@ -301,7 +301,7 @@ def test_shapes_show_themselves():
         bundle = shape._repr_mimebundle_()
         assert "<iframe" in bundle["text/html"] and bundle["text/plain"] == repr(shape)
         assert bundle["image/png"] in bundle["text/html"], "the picture behind the frame"
-        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))))
+        picture = to_pixels(base64.b64decode(bundle["image/png"]))
         ink = (picture < 240).any(-1)
         assert picture.shape[:2] == (300, 300) and 0.05 < ink.mean() < 0.9
         assert not ink[[0, -1]].any() and not ink[:, [0, -1]].any(), "nothing is cut off"
