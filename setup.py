@@ -21,7 +21,11 @@ setup(
     license="Apache-2.0",
     author=settings["author"],
     packages=find_packages(include=["svr_nb", "svr_nb.*"]),
-    package_data={"svr_nb": ["py.typed", "checkpoints/*/*", "sample_photos/*"]},
+    package_data={
+        "svr_nb": ["py.typed", "checkpoints/*/*", "sample_photos/*"],
+        "svr_nb.view": ["*.js", "*.css", "*.html"],
+        "svr_nb.result": ["*.js", "*.css", "*.html"],
+    },
     include_package_data=True,
     python_requires=f">={settings['min_python']}",
     install_requires=settings["requirements"].split(),

@@ -42,7 +42,7 @@ def cleaned_output(output: dict) -> dict | None:
         }
         only_text = set(output["data"]) <= {"text/plain"}
         if only_text and re.match(
-            r"(HBox|VBox|Output|FigureWidget|Plot|interactive|Label)\(",
+            r"((HBox|VBox|Output|FigureWidget|Plot|interactive|Label)\(|<k3d)",
             "".join(output["data"].get("text/plain", "")),
         ):
             return None

@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LIVE = re.compile(r"\b(explore|side_by_side|image_click)\(")
 RECORD = """
 import svr_nb.view.explore as _widgets
-_made, _first = [], _widgets.DrivenPanel.__init__
+_made, _first = [], _widgets.Explorer.__init__
 def _recording(self, *given, **named):
     _first(self, *given, **named); _made.append(self)
-_widgets.DrivenPanel.__init__ = _recording
+_widgets.Explorer.__init__ = _recording
 """
 DRIVE = """
 import json as _json

@@ -95,8 +95,9 @@ def _evaluate(a: argparse.Namespace) -> None:
 
 # %% ../../nbs/app/953_command_line.ipynb #363a1fb1
 INTRO = (
-    "Each shape was predicted from the one picture beside it, and then fitted to its silhouette. Drag the shapes to turn them; "
-    "the files open in any 3D viewer. What the picture does not show is what the network has learned about the category."
+    "Each shape was predicted from the one picture beside it, and then fitted to its silhouette. "
+    "Drag the shapes to turn them; the files open in any 3D viewer. What the picture does not show "
+    "is what the network has learned about the category."
 )
 
 

@@ -5,9 +5,8 @@
 # %% ../../nbs/result/481_reconstruction.ipynb #8e95be00
 from __future__ import annotations
 
-import html
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -16,18 +15,30 @@ from torch import Tensor
 from ..cameras.projections import orbit, view_angles
 from ..conventions import check_choice, check_number, check_tensor, describe, refuse, seeded
 from ..render.hard_mesh import render_mesh
+from ..render.soft_points import splat_mask
 from ..shapes.fields import points_to_mesh
+from ..shapes.mesh import Mesh
 from ..shapes.mesh_files import save_mesh
 from ..shapes.point_files import save_points
-from ..shapes.mesh import Mesh
 from ..shapes.points import PointCloud, sample_surface
 from ..shapes.voxels import VoxelGrid, voxelize
-from ..render.soft_points import splat_mask
-from ..view.pictures import draw_mesh, draw_points, k3d_plot, save_gif, turntable
-from ..view.orbit_viewer import html_viewer
+from ..view.drawings import draw_mesh, draw_points
+from ..view.figures import k3d_plot
+from ..view.orbit_viewer import shape_bundle, view_of
+from ..view.turntable import save_gif, turntable
+
+if TYPE_CHECKING:
+    import k3d.plot
+
+    from svr_nb.cameras.projections import Orthographic, Pinhole, WeakPerspective
+
+    Camera = Pinhole | Orthographic | WeakPerspective
+
+Angle = float | None  # degrees; None for the photograph's
 
 # %% auto #0
-__all__ = ['mesh_to_points', 'point_silhouette', 'Reconstruction']
+__all__ = ['Angle', 'ENDINGS', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of', 'picture_of',
+           'saved_form', 'write_form', 'given_forms', 'form_from', 'described', 'Reconstruction']
 
 # %% ../../nbs/result/481_reconstruction.ipynb #a4af403e
 def mesh_to_points(mesh: Mesh, count: int = 2048) -> PointCloud:
@@ -39,92 +50,31 @@ def mesh_to_points(mesh: Mesh, count: int = 2048) -> PointCloud:
     """
     return sample_surface(mesh, count, seeded(0, count))
 
-
-def _as_cloud(points: Any) -> Any:
-    """A plain tensor of points as a point cloud."""
-    if isinstance(points, Tensor):
-        return PointCloud(points)
-    return points
-
 # %% ../../nbs/result/481_reconstruction.ipynb #d190b9b0
-class _Forms:
-    """The three forms of one shape, the missing ones made on demand."""
+def viewing_camera(
+    camera: Camera | None, azimuth: float | None = None, elevation: float | None = None
+) -> Camera:
+    """The camera of the photograph, or one on the usual orbit.
 
-    def __init__(
-        self,
-        points: PointCloud | Tensor | None = None,
-        mesh: Mesh | None = None,
-        voxels: VoxelGrid | None = None,
-        *,
-        camera: Any = None,
-        image: Tensor | None = None,
-        mask: Tensor | None = None,
-        correspondence: Any = None,
-        metrics: dict[str, float] | None = None,
-        system: str = "",
-        category: str = "",
-    ) -> None:
-        """Stores what was predicted; see `Reconstruction`."""
-        given = {"mesh": mesh, "points": _as_cloud(points), "voxels": voxels}
-        self._forms = {form: value for form, value in given.items() if value is not None}
-        if not self._forms:
-            raise refuse("Reconstruction", "points, a mesh or voxels", "none of them")
-        self.predicted = next(iter(self._forms))
-        self.camera, self.correspondence = camera, correspondence
-        self.image = None if image is None else check_tensor(image, "image", "3 h w")
-        self.mask = None if mask is None else check_tensor(mask, "mask", "1 h w")
-        self.metrics, self.system, self.category = dict(metrics or {}), system, category
-
-    @property
-    def mesh(self) -> Mesh:
-        """The surface; from voxels or points if no mesh was predicted."""
-        if "mesh" not in self._forms:
-            from_voxels = "voxels" in self._forms
-            self._forms["mesh"] = (
-                self._forms["voxels"].to_mesh()
-                if from_voxels
-                else points_to_mesh(self._forms["points"], 48)
-            )
-        return self._forms["mesh"]
-
-    @property
-    def points(self) -> PointCloud:
-        """Points on the surface; sampled from it if no points were predicted."""
-        if "points" not in self._forms:
-            self._forms["points"] = mesh_to_points(self.mesh)
-        return self._forms["points"]
-
-    @property
-    def voxels(self) -> VoxelGrid:
-        """Occupied cells of a 32 x 32 x 32 grid, unless the prediction says otherwise."""
-        if "voxels" not in self._forms:
-            self._forms["voxels"] = voxelize(self.mesh, 32)
-        return self._forms["voxels"]
-
-# %% ../../nbs/result/481_reconstruction.ipynb #6f2e5e9f
-class _Cameras(_Forms):
-    """Where a reconstruction is seen from."""
-
-    def view(self, azimuth: float | None = None, elevation: float | None = None) -> Any:
-        """The camera of the photograph, or one on the usual orbit.
-
-        azimuth, elevation: in degrees; both None for the photograph's camera; one of them None is
-            taken from that camera.
-        """
-        if self.camera is not None and azimuth is None and elevation is None:
-            return self.camera
-        angles = (
-            [float(a.reshape(-1)[0]) for a in view_angles(self.camera)]
-            if self.camera is not None
-            else [30.0, 20.0]
-        )
-        return orbit(
-            angles[0] if azimuth is None else check_number(azimuth, "azimuth"),
-            angles[1] if elevation is None else check_number(elevation, "elevation", -90, 90),
-        )
+    camera: of the photograph, or None.
+    azimuth, elevation: in degrees; both None for the photograph's camera; one of them None is taken
+        from that camera.
+    Raises InputError.
+    """
+    if camera is None:
+        photographed = (30.0, 20.0)
+    elif azimuth is None and elevation is None:
+        return camera
+    else:
+        angles = view_angles(camera)
+        photographed = (float(angles[0].flatten()[0]), float(angles[1].flatten()[0]))
+    around = photographed[0] if azimuth is None else check_number(azimuth, "azimuth")
+    if elevation is None:
+        return orbit(around, photographed[1])
+    return orbit(around, check_number(elevation, "elevation", -90, 90))
 
 # %% ../../nbs/result/481_reconstruction.ipynb #435f07a1
-def point_silhouette(cloud: PointCloud, camera: Any, size: int) -> Float[Tensor, "1 h w"]:
+def point_silhouette(cloud: PointCloud, camera: Camera, size: int) -> Float[Tensor, "1 h w"]:
     """Silhouette of points: the soft splat that systems are trained with, cut at one half.
 
     cloud: points in object units.
@@ -137,43 +87,180 @@ def point_silhouette(cloud: PointCloud, camera: Any, size: int) -> Float[Tensor,
     uv = camera.project(cloud.points.detach()[None])[..., :2]
     return (splat_mask(uv, size, variance)[0] > 0.5).float()
 
-# %% ../../nbs/result/481_reconstruction.ipynb #ed855fe8
-class _Looks(_Cameras):
-    """Pictures of a reconstruction."""
 
-    def render(
-        self, azimuth: float | None = None, elevation: float | None = None, size: int = 128
-    ) -> Float[Tensor, "3 h w"]:
-        """Picture of the predicted form on white.
+def silhouette_of(shape: Mesh | PointCloud, camera: Camera, size: int) -> Float[Tensor, "1 h w"]:
+    """Mask of a mesh or of points, 1 inside.
+
+    shape: in object units.
+    camera: one view.
+    size: of the square mask in pixels.
+    """
+    if not isinstance(shape, Mesh):
+        return point_silhouette(shape, camera, size)
+    with torch.no_grad():
+        return render_mesh(shape, camera, size)["mask"]
+
+
+def picture_of(shape: Mesh | PointCloud, camera: Camera, size: int) -> Float[Tensor, "3 h w"]:
+    """Picture of a mesh or of points on white, as one camera sees it."""
+    if isinstance(shape, Mesh):
+        return draw_mesh(shape, camera=camera, size=size)
+    return draw_points(shape, camera=camera, size=size)
+
+# %% ../../nbs/result/481_reconstruction.ipynb #b197fd9c
+ENDINGS = {
+    "mesh": (".glb", ".obj", ".ply", ".off", ".stl"),
+    "points": (".glb", ".ply", ".xyz"),
+}
+
+
+def saved_form(path: Path, form: str, predicted: str) -> str:
+    """Whether a file will hold a mesh or points.
+
+    path: its ending decides what is possible.
+    form: "mesh" or "points" if one is wanted; empty for the one that was predicted.
+    predicted: "mesh", "voxels" or "points".
+    Raises InputError for an unknown ending or form.
+    """
+    ending = path.suffix.lower()
+    wanted = check_choice(form, "form", list(ENDINGS)) if form else predicted
+    wanted = "points" if wanted == "points" else "mesh"
+    if ending in ENDINGS[wanted]:
+        return wanted
+    other = "mesh" if wanted == "points" else "points"
+    if ending in ENDINGS[other]:
+        return other
+    names = "a name that ends in .glb, .obj, .ply, .off, .stl or .xyz"
+    raise refuse("path", names, describe(str(path)))
+
+
+def write_form(item: Reconstruction, path: Path, form: str = "") -> Path:
+    """Writes a reconstruction as a mesh or as points; see `Reconstruction.save`."""
+    form = saved_form(path, form, item.predicted)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if form == "points":
+        save_points(item.points, path)
+    else:
+        save_mesh(item.mesh, path)
+    return path
+
+# %% ../../nbs/result/481_reconstruction.ipynb #f765f85c
+def given_forms(
+    points: PointCloud | Tensor | None, mesh: Mesh | None, voxels: VoxelGrid | None
+) -> dict[str, Any]:
+    """The forms that were predicted, by name; at least one."""
+    cloud = PointCloud(points) if isinstance(points, Tensor) else points
+    given = {"mesh": mesh, "points": cloud, "voxels": voxels}
+    forms = {name: form for name, form in given.items() if form is not None}
+    if not forms:
+        raise refuse("Reconstruction", "points, a mesh or voxels", "none of them")
+    return forms
+
+
+def form_from(forms: dict[str, Any], name: str) -> Any:
+    """One form of a shape, made from the others where it is missing, and kept.
+
+    forms: "mesh", "points" and "voxels", at least one of them.
+    name: the one that is wanted.
+    """
+    if name not in forms:
+        if name == "points":
+            forms[name] = mesh_to_points(form_from(forms, "mesh"))
+        elif name == "voxels":
+            forms[name] = voxelize(form_from(forms, "mesh"), 32)
+        elif "voxels" in forms:
+            forms[name] = forms["voxels"].to_mesh()
+        else:
+            forms[name] = points_to_mesh(forms["points"], 48)
+    return forms[name]
+
+
+def described(
+    shape: Mesh | PointCloud, predicted: str, names: str, metrics: dict[str, float]
+) -> str:
+    """One line about a reconstruction: names, form, numbers."""
+    form = (
+        f"mesh of {len(shape.faces)} faces" if isinstance(shape, Mesh) else f"{len(shape)} points"
+    )
+    origin = " from voxels" if predicted == "voxels" else ""
+    numbers = "".join(f", {name} {value:.3g}" for name, value in metrics.items())
+    return f"Reconstruction({names}{': ' if names else ''}{form}{origin}{numbers})"
+
+# %% ../../nbs/result/481_reconstruction.ipynb #14dff1df
+class Reconstruction:
+    """What a system makes of one photograph.
+
+    points, mesh, voxels: the forms that were predicted, at least one; the others are made when they
+        are asked for.
+    camera: of the photograph, holding one view, or None.
+    image: (3, h, w) in [0, 1]; mask: (1, h, w) in [0, 1]; what the system saw.
+    correspondence: where each part of the photograph lies on the shape, if the system says so.
+    metrics: names and numbers, if the truth was known.
+    system, category: names, for captions.
+    photograph: (3, h, w), the picture as it was taken, if it is known (`.photograph` may be set).
+    Raises InputError.
+    """
+
+    def __init__(
+        self,
+        points: PointCloud | Tensor | None = None,
+        mesh: Mesh | None = None,
+        voxels: VoxelGrid | None = None,
+        *,
+        camera: Camera | None = None,
+        image: Tensor | None = None,
+        mask: Tensor | None = None,
+        correspondence: Any = None,
+        metrics: dict[str, float] | None = None,
+        system: str = "",
+        category: str = "",
+        photograph: Tensor | None = None,
+    ) -> None:
+        """Stores what was predicted."""
+        self._forms = given_forms(points, mesh, voxels)
+        self.predicted = next(iter(self._forms))
+        self.camera, self.correspondence, self.photograph = camera, correspondence, photograph
+        self.image = None if image is None else check_tensor(image, "image", "3 h w")
+        self.mask = None if mask is None else check_tensor(mask, "mask", "1 h w")
+        self.metrics, self.system, self.category = dict(metrics or {}), system, category
+
+    @property
+    def mesh(self) -> Mesh:
+        """The surface; from voxels or points if no mesh was predicted."""
+        return form_from(self._forms, "mesh")
+
+    @property
+    def points(self) -> PointCloud:
+        """Points on the surface; sampled from it if no points were predicted."""
+        return form_from(self._forms, "points")
+
+    @property
+    def voxels(self) -> VoxelGrid:
+        """Occupied cells of a 32 x 32 x 32 grid, unless the prediction says otherwise."""
+        return form_from(self._forms, "voxels")
+
+    @property
+    def shape(self) -> Mesh | PointCloud:
+        """What is drawn: the predicted points, else the surface."""
+        return self.points if self.predicted == "points" else self.mesh
+
+    def view(self, azimuth: Angle = None, elevation: Angle = None) -> Camera:
+        """The camera of the photograph, or one on the usual orbit; see `viewing_camera`."""
+        return viewing_camera(self.camera, azimuth, elevation)
+
+    def render(self, azimuth: Angle = None, elevation: Angle = None, size: int = 128) -> Tensor:
+        """Picture (3, size, size) of the predicted form on white.
 
         azimuth, elevation: of the camera in degrees; both None for the photograph's camera.
         size: of the square picture in pixels.
         Raises InputError.
         """
-        camera = self.view(azimuth, elevation)
-        if self.predicted == "points":
-            return draw_points(self.points, camera=camera, size=size)
-        return draw_mesh(self.mesh, camera=camera, size=size)
+        return picture_of(self.shape, self.view(azimuth, elevation), size)
 
-    def silhouette(
-        self, size: int = 64, azimuth: float | None = None, elevation: float | None = None
-    ) -> Float[Tensor, "1 h w"]:
-        """Mask of the predicted form, 1 inside.
-
-        size: of the square mask in pixels.
-        azimuth, elevation: as in `render`.
-        Raises InputError.
-        """
-        camera = self.view(azimuth, elevation)
+    def silhouette(self, size: int = 64, azimuth: Angle = None, elevation: Angle = None) -> Tensor:
+        """Mask (1, size, size) of the predicted form, 1 inside; arguments as in `render`."""
         size = int(check_number(size, "size", 4, 4096, integer=True))
-        if self.predicted == "points":
-            return point_silhouette(self.points, camera, size)
-        with torch.no_grad():
-            return render_mesh(self.mesh, camera, size)["mask"]
-
-# %% ../../nbs/result/481_reconstruction.ipynb #b197fd9c
-class _Keeps(_Looks):
-    """Files of a reconstruction."""
+        return silhouette_of(self.shape, self.view(azimuth, elevation), size)
 
     def save(self, path: str | Path, form: str = "") -> Path:
         """Writes the shape with its colours and returns the path.
@@ -184,28 +271,7 @@ class _Keeps(_Looks):
             can hold them.
         Raises InputError for an unknown ending.
         """
-        path = Path(path)
-        ending = path.suffix.lower()
-        form = (
-            check_choice(form, "form", ["mesh", "points"])
-            if form
-            else ("points" if self.predicted == "points" else "mesh")
-        )
-        kinds = {
-            "mesh": (".glb", ".obj", ".ply", ".off", ".stl"),
-            "points": (".glb", ".ply", ".xyz"),
-        }
-        if ending not in kinds["mesh"] + kinds["points"]:
-            raise refuse(
-                "path",
-                "a name that ends in .glb, .obj, .ply, .off, .stl or .xyz",
-                describe(str(path)),
-            )
-        if ending not in kinds[form]:
-            form = "points" if form == "mesh" else "mesh"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_points(self.points, path) if form == "points" else save_mesh(self.mesh, path)
-        return path
+        return write_form(self, Path(path), form)
 
     def turntable(
         self,
@@ -214,9 +280,9 @@ class _Keeps(_Looks):
         elevation: float = 20,
         size: int = 160,
     ) -> Tensor | Path:
-        """One full turn, as an animated GIF or as frames.
+        """One full turn, as an animated GIF or, without a path, as frames (count, 3, size, size).
 
-        path: name of a .gif file; None to get the frames (count, 3, size, size) instead.
+        path: name of a .gif file, or None.
         count: number of frames.
         elevation: in degrees.
         size: of each frame in pixels.
@@ -225,42 +291,16 @@ class _Keeps(_Looks):
         frames = turntable(self, count, elevation, size=size)
         return frames if path is None else save_gif(frames, path)
 
-# %% ../../nbs/result/481_reconstruction.ipynb #14dff1df
-class Reconstruction(_Keeps):
-    """What a system makes of one photograph.
-
-    points, mesh, voxels: the forms that were predicted, at least one; the others are made when they
-        are asked for.
-    camera: of the photograph, holding one view, or None.
-    image: (3, h, w) in [0, 1]; mask: (1, h, w) in [0, 1]; what the system saw.
-    correspondence: where each part of the photograph lies on the shape, if the system says so.
-    metrics: names and numbers, if the truth was known.
-    system, category: names, for captions.
-    Raises InputError.
-    """
-
-    def show(self, height: int = 360) -> Any:
+    def show(self, height: int = 360) -> k3d.plot.Plot:
         """An interactive k3d plot of the predicted form; needs the package k3d."""
-        return k3d_plot(self.points if self.predicted == "points" else self.mesh, height)
+        return k3d_plot(self.shape, height)
 
     def __repr__(self) -> str:
         """One line: system, category, form, numbers."""
-        size = len(self.points.points) if self.predicted == "points" else len(self.mesh.faces)
-        what = f"{size} points" if self.predicted == "points" else f"mesh of {size} faces"
-        what += " from voxels" if self.predicted == "voxels" else ""
-        numbers = "".join(f", {name} {value:.3g}" for name, value in self.metrics.items())
         names = " ".join(text for text in (self.system, self.category) if text)
-        return f"Reconstruction({names}{': ' if names else ''}{what}{numbers})"
+        return described(self.shape, self.predicted, names, self.metrics)
 
-    def _repr_html_(self) -> str:
-        """A viewer that can be turned, from the photograph's side, with one line of text."""
-        azimuth, elevation = (float(a.reshape(-1)[0]) for a in view_angles(self.view()))
-        shape = self.points if self.predicted == "points" else self.mesh
-        viewer = html_viewer(
-            shape,
-            azimuth=azimuth,
-            elevation=max(-89.0, min(89.0, elevation)),
-            height=260,
-            width="420px",
-        )
-        return f'<div>{viewer}<div style="font-size:90%;opacity:.75">{html.escape(repr(self))}</div></div>'
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """A page that turns, from the photograph's side; a picture; one line of text."""
+        view = view_of(self.view())
+        return shape_bundle(self.shape, self.render(size=300), repr(self), view)

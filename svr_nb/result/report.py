@@ -11,7 +11,9 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 import numpy as np
 import torch
@@ -19,61 +21,16 @@ from torch import Tensor
 
 from ..conventions import check_number, describe, refuse
 from .reconstruction import Reconstruction
-from ..view.orbit_viewer import html_viewer
+from ..view.orbit_viewer import html_viewer, view_of
 from ..view.pictures import to_pixels, to_png
 
 # %% auto #0
-__all__ = ['REPORT_STYLE', 'REPORT_SCRIPT', 'write_report']
+__all__ = ['part_of_report', 'write_report']
 
 # %% ../../nbs/result/482_report.ipynb #22ceb8d8
-REPORT_STYLE = """
-:root { color-scheme: light dark; --ink: #1d2733; --soft: #66717f; --line: #dfe4ea; --page: #f6f7f9; --card: #ffffff; --mark: #2f6fb3; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6eaf0; --soft: #98a3b1; --line: #2d3642; --page: #12161b; --card: #1a2027; --mark: #79b0ea; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 2.2rem 1.2rem 4rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.15rem; margin: 0; overflow-wrap: anywhere; }
-p.intro { color: var(--soft); max-width: 46rem; margin: 0 0 1.6rem; }
-article { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 1.1rem 1.2rem 1.2rem; margin: 1.2rem 0; }
-header { display: flex; flex-wrap: wrap; gap: .2rem 1rem; align-items: baseline; margin-bottom: .8rem; }
-header span { color: var(--soft); font-size: .9rem; }
-.views { display: grid; grid-template-columns: 1fr 1fr 1.9fr; gap: .9rem; align-items: start; }
-.views .wide { grid-column: 3; grid-row: 1 / span 2; align-self: stretch; display: flex; flex-direction: column; }
-figure { margin: 0; min-width: 0; }
-figcaption { color: var(--soft); font-size: .82rem; margin-top: .3rem; }
-figure img, .turn { width: 100%; aspect-ratio: 1; object-fit: contain; display: block; }
-figure img, .turn { border-radius: 8px; background: #fff; border: 1px solid var(--line); }
-.turn { background-repeat: no-repeat; }
-.space { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; flex: 1; display: flex; }
-.space iframe { flex: 1; height: auto !important; min-height: 300px; }
-.numbers { color: var(--soft); font-size: .92rem; margin-top: .8rem; } .numbers b { color: var(--ink); margin-right: 1.1rem; }
-input[type=range] { width: 100%; accent-color: var(--mark); margin: .45rem 0 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; margin-top: .9rem; }
-th, td { text-align: right; padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line); font-weight: 400; }
-th { color: var(--soft); } th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
-tr.mean td { font-weight: 600; border-bottom: 0; }
-.files { margin-top: .8rem; font-size: .92rem; display: flex; flex-wrap: wrap; gap: .4rem .6rem; }
-.files a { color: var(--mark); text-decoration: none; border: 1px solid var(--line); border-radius: 999px; padding: .1rem .8rem; }
-.files a:hover { border-color: var(--mark); }
-@media (max-width: 760px) { .views { grid-template-columns: 1fr 1fr; } .views .wide { grid-column: 1 / span 2; grid-row: auto; } }
-"""
-
-# %% ../../nbs/result/482_report.ipynb #03820fe5
-REPORT_SCRIPT = """
-for (const turn of document.querySelectorAll(".turn")) {
-  const slider = turn.parentElement.querySelector("input"), last = +slider.max;
-  const show = () => { turn.style.backgroundPosition = 100 * slider.value / last + "% 0"; };
-  let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches && setInterval(() => {
-    slider.value = (+slider.value + 1) % (last + 1); show();
-  }, 160);
-  const stop = () => { clearInterval(playing); playing = false; show(); };
-  for (const kind of ["input", "pointerdown", "focus"]) slider.addEventListener(kind, stop);
-  show();
-}
-"""
+def part_of_report(ending: str) -> str:
+    """The text of one file of the page: "css", "js" or "html"."""
+    return files("svr_nb.result").joinpath(f"report.{ending}").read_text(encoding="utf-8")
 
 
 def _embedded(data: bytes, kind: str) -> str:
@@ -85,54 +42,68 @@ def _sprite(frames: Tensor) -> bytes:
     """Frames (t, 3, h, w) side by side as the bytes of a JPEG file."""
     from PIL import Image
 
+    row = np.concatenate([to_pixels(frame) for frame in frames], axis=1)
     file = io.BytesIO()
-    Image.fromarray(np.concatenate([to_pixels(frame) for frame in frames], axis=1)).save(
-        file, "JPEG", quality=88
-    )
+    Image.fromarray(row).save(file, "JPEG", quality=88)
     return file.getvalue()
 
 # %% ../../nbs/result/482_report.ipynb #8c46b72a
 def _figure(inner: str, caption: str, wide: bool = False) -> str:
     """One figure of the grid."""
-    return f'<figure{" class=wide" if wide else ""}>{inner}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    kind = " class=wide" if wide else ""
+    return f"<figure{kind}>{inner}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def _image(picture: Tensor, caption: str, size: int) -> str:
     """A figure with a still picture."""
-    return _figure(
-        f'<img src="{_embedded(to_png(picture, size), "png")}" alt="{html.escape(caption, quote=True)}">',
-        caption,
-    )
+    address = _embedded(to_png(picture, size), "png")
+    return _figure(f'<img src="{address}" alt="{html.escape(caption, quote=True)}">', caption)
+
+
+def _photograph(item: Reconstruction, size: int) -> str:
+    """The photograph: as it was taken, else as the system saw it; nothing without one."""
+    if item.photograph is not None:
+        tall, wide = item.photograph.shape[-2:]
+        address = _embedded(_sprite(item.photograph[None]), "jpeg")
+        caption = f"photograph, {wide} x {tall}"
+        return _figure(f'<img src="{address}" alt="photograph">', caption)
+    return "" if item.image is None else _image(item.image, "photograph", size)
+
+
+def _turned(item: Reconstruction, size: int, frames: int) -> str:
+    """A figure with the shape from all around and a slider."""
+    views = torch.stack([item.render(360 * i / frames, 20, size) for i in range(frames)])
+    address = _embedded(_sprite(views), "jpeg")
+    style = f"background-image:url({address});background-size:{100 * frames}% 100%"
+    slider = f'<input type="range" min="0" max="{frames - 1}" value="0"'
+    window = f'<div class="turn" style="{style}"></div>{slider} aria-label="turn the shape">'
+    return _figure(window, "turned")
 
 
 def _views(item: Reconstruction, size: int, frames: int) -> list[str]:
     """The figures of one reconstruction."""
-    figures = []
-    if item.image is not None:
-        figures.append(_image(item.image, "photograph", size))
+    figures = [_photograph(item, size)]
     if item.mask is not None:
         figures.append(_image(item.mask, "silhouette", size))
-    figures.append(
-        _image(
-            item.render(size=size),
-            "reconstruction, same camera" if item.camera is not None else "reconstruction",
-            size,
-        )
-    )
-    turned = torch.stack([item.render(360 * i / frames, 20, size) for i in range(frames)])
-    strip = f"background-image:url({_embedded(_sprite(turned), 'jpeg')});background-size:{100 * frames}% 100%"
-    window = f'<div class="turn" style="{strip}"></div>'
-    slider = (
-        f'<input type="range" min="0" max="{frames - 1}" value="0" aria-label="turn the shape">'
-    )
-    figures.append(_figure(window + slider, "turned"))
-    shape = item.points if item.predicted == "points" else item.mesh
-    figures.append(
-        _figure(f'<div class="space">{html_viewer(shape, height=300)}</div>', "in 3D", wide=True)
-    )
-    return figures
+    same = "reconstruction, same camera" if item.camera is not None else "reconstruction"
+    figures.append(_image(item.render(size=size), same, size))
+    figures.append(_turned(item, size, frames))
+    viewer = html_viewer(item.shape, view=view_of(item.view()), height=300)
+    figures.append(_figure(f'<div class="space">{viewer}</div>', "in 3D", wide=True))
+    return [figure for figure in figures if figure]
 
 # %% ../../nbs/result/482_report.ipynb #03a994a8
+def _with_mean(rows: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
+    """Rows of numbers, with the mean of each column below if there are several rows."""
+    if len(rows) < 2:
+        return dict(rows)
+    means = []
+    for column in zip(*rows.values()):
+        known = [value for value in column if math.isfinite(value)]
+        means.append(sum(known) / len(known) if known else math.nan)
+    return {**rows, "mean": means}
+
+
 def _numbers(rows: Mapping[str, Mapping[str, float]]) -> str:
     """A table of metrics, one row per item, with the mean if there are several; empty without
     metrics.
@@ -140,42 +111,32 @@ def _numbers(rows: Mapping[str, Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     if not names:
         return ""
-    body = [(label, [row.get(name, math.nan) for name in names], "") for label, row in rows.items()]
-    if len(body) > 1:
-        columns = [
-            [v for v in column if math.isfinite(v)] for column in zip(*(row for _, row, _ in body))
-        ]
-        body.append(
-            ("mean", [sum(c) / len(c) if c else math.nan for c in columns], ' class="mean"')
-        )
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in ("", *names))
-    written = [
-        (label, [f"{v:.4g}" if math.isfinite(v) else "–" for v in row], kind)
-        for label, row, kind in body
-    ]
-    lines = [
-        f"<tr{kind}><td>{html.escape(label)}</td><td>{'</td><td>'.join(row)}</td></tr>"
-        for label, row, kind in written
-    ]
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+    values = {label: [row.get(name, math.nan) for name in names] for label, row in rows.items()}
+    lines = ["".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in ("", *names))]
+    for label, row in _with_mean(values).items():
+        cells = [f"{value:.4g}" if math.isfinite(value) else "–" for value in row]
+        lines.append("".join(f"<td>{cell}</td>" for cell in (html.escape(label), *cells)))
+    kinds = [' class="mean"' if number > len(rows) else "" for number in range(len(lines))]
+    table = "".join(f"<tr{kind}>{line}</tr>" for kind, line in zip(kinds, lines))
+    return f"<table>{table}</table>"
 
 # %% ../../nbs/result/482_report.ipynb #4cb3e098
-def _card(label: str, item: Reconstruction, files: Sequence[Path], size: int, frames: int) -> str:
+def _card(label: str, item: Reconstruction, written: Sequence[Path], figures: str) -> str:
     """One reconstruction as a block of HTML."""
-    subtitle = " &middot; ".join(html.escape(t) for t in (item.system.upper(), item.category) if t)
-    links = "".join(
-        f'<a href="{html.escape(f.name, quote=True)}" download>{html.escape(f.name)}</a>'
-        for f in files
-    )
-    values = "".join(
-        f"{html.escape(name.replace('_', ' '))} <b>{value:.4g}</b>"
-        for name, value in item.metrics.items()
-    )
-    numbers = f'<div class="numbers">{values}</div>' if values else ""
+    words = [html.escape(text) for text in (item.system.upper(), item.category) if text]
+    links = []
+    for path in written:
+        name = html.escape(path.name, quote=True)
+        links.append(f'<a href="{name}" download>{name}</a>')
+    values = []
+    for name, value in item.metrics.items():
+        values.append(f"{html.escape(name.replace('_', ' '))} <b>{value:.4g}</b>")
+    numbers = f'<div class="numbers">{"".join(values)}</div>' if values else ""
     return (
-        f"<article><header><h2>{html.escape(label)}</h2><span>{subtitle}</span></header>"
-        f'<div class="views">{"".join(_views(item, size, frames))}</div>{numbers}'
-        f'<div class="files">{links}</div></article>'
+        f"<article><header><h2>{html.escape(label)}</h2>"
+        f"<span>{' &middot; '.join(words)}</span></header>"
+        f'<div class="views">{figures}</div>{numbers}'
+        f'<div class="files">{"".join(links)}</div></article>'
     )
 
 
@@ -184,29 +145,22 @@ def _labelled(items: object) -> dict[str, Reconstruction]:
     if isinstance(items, Reconstruction):
         items = [items]
     if isinstance(items, Sequence) and not isinstance(items, str):
-        items = {
-            f"{getattr(item, 'category', '') or 'shape'} {i + 1}": item
-            for i, item in enumerate(items)
-        }
-    if (
-        not isinstance(items, Mapping)
-        or not items
-        or not all(isinstance(i, Reconstruction) for i in items.values())
-    ):
-        raise refuse(
-            "items",
-            "a Reconstruction, a list or a dict of labels and Reconstructions",
-            describe(items),
-        )
-    return {str(label): item for label, item in items.items()}
+        kinds = [getattr(item, "category", "") or "shape" for item in items]
+        items = {f"{kind} {i + 1}": item for i, (kind, item) in enumerate(zip(kinds, items))}
+    labelled = dict(items) if isinstance(items, Mapping) else {}
+    if not labelled or not all(isinstance(item, Reconstruction) for item in labelled.values()):
+        wanted = "a Reconstruction, a list or a dict of labels and Reconstructions"
+        raise refuse("items", wanted, describe(items))
+    return {str(label): item for label, item in labelled.items()}
 
 
 def _file_names(labels: Sequence[str]) -> list[str]:
     """File names made from labels, all different."""
-    stems = [
-        re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-").lower()[:60] or "shape" for label in labels
-    ]
-    return [stem if stem not in stems[:i] else f"{stem}-{i + 1}" for i, stem in enumerate(stems)]
+    names: list[str] = []
+    for number, label in enumerate(labels, 1):
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-").lower()[:60] or "shape"
+        names.append(stem if stem not in names else f"{stem}-{number}")
+    return names
 
 # %% ../../nbs/result/482_report.ipynb #5a9cdd94
 def write_report(
@@ -230,27 +184,24 @@ def write_report(
     Returns the path of the page.
     Raises InputError.
     """
-    labelled, folder = _labelled(items), Path(folder)
-    size, frames = (
-        int(check_number(size, "size", 32, 1024, integer=True)),
-        int(check_number(frames, "frames", 2, 120, integer=True)),
-    )
+    labelled = _labelled(items)
+    folder = Path(folder)
+    size = int(check_number(size, "size", 32, 1024, integer=True))
+    frames = int(check_number(frames, "frames", 2, 120, integer=True))
     folder.mkdir(parents=True, exist_ok=True)
     cards = []
     for name, (label, item) in zip(_file_names(list(labelled)), labelled.items()):
-        files = [item.save(folder / f"{name}.{ending.lstrip('.')}") for ending in formats]
-        cards.append(_card(label, item, files, size, frames))
-    summary = (
-        _numbers({label: item.metrics for label, item in labelled.items()})
-        if len(labelled) > 1
-        else ""
+        written = [item.save(folder / f"{name}.{ending.lstrip('.')}") for ending in formats]
+        cards.append(_card(label, item, written, "".join(_views(item, size, frames))))
+    metrics = {label: item.metrics for label, item in labelled.items()}
+    page = folder / "index.html"
+    text = Template(part_of_report("html")).substitute(
+        title=html.escape(title),
+        intro=html.escape(intro),
+        style=part_of_report("css"),
+        script=part_of_report("js"),
+        summary=_numbers(metrics) if len(labelled) > 1 else "",
+        cards="".join(cards),
     )
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{REPORT_STYLE}</style></head><body><main><h1>{html.escape(title)}</h1>"
-        f'<p class="intro">{html.escape(intro)}</p>{summary}{"".join(cards)}</main><script>{REPORT_SCRIPT}</script></body></html>'
-    )
-    path = folder / "index.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    page.write_text(text, encoding="utf-8")
+    return page

@@ -6,18 +6,17 @@
 __all__ = []
 
 # %% ../../nbs/view/250_view.ipynb #6c2c4672
+from .drawings import draw_mesh, draw_points, draw_shape
 from .explore import Button, Click, Steps, Toggles, explore, image_click, side_by_side
+from .figures import k3d_plot, plotly_figure
+from .orbit_viewer import html_viewer, view_of, viewer_page
 from svr_nb.view.pictures import (
     contact_sheet,
-    draw_mesh,
-    draw_points,
-    draw_shape,
     heat_picture,
     image_row,
-    k3d_plot,
-    plotly_figure,
-    save_gif,
     show_picture,
-    turntable,
+    to_pixels,
+    to_png,
 )
 from .sheets import ColorBar, sheet
+from .turntable import gif_bytes, save_gif, turntable

@@ -13,16 +13,22 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..conventions import InputError, SvrError, describe, refuse
+from ..conventions import SvrError, describe, refuse
 from .pictures import Box, enlarged, picture_row, to_pixels, to_png
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import ipywidgets
+
 # %% auto #0
-__all__ = ['CLICK_PAGE', 'Button', 'Steps', 'Toggles', 'Click', 'Panel', 'LivePanel', 'DrivenPanel', 'Explorer', 'explore',
-           'side_by_side', 'image_click']
+__all__ = ['Button', 'Steps', 'Toggles', 'Click', 'need', 'Drawn', 'finished', 'draw_once', 'Page', 'page_of', 'error_line',
+           'hit', 'put_all', 'Explorer', 'explore', 'side_by_side', 'image_click']
 
 # %% ../../nbs/view/256_explore.ipynb #5fc52f8d
 @dataclass(frozen=True)
@@ -79,132 +85,102 @@ class Click:
     on: str = ""
 
 # %% ../../nbs/view/256_explore.ipynb #a6c93c5a
-def _need(name: str) -> Any:
+def need(name: str) -> ModuleType:
     """Imports a package of the `lab` extra or says how to get it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise SvrError(
-            f'{name} is needed for live pictures and is not installed. Install it with pip install "svr_nb[lab]".'
+            f"{name} is needed for live pictures and is not installed. "
+            'Install it with pip install "svr_nb[lab]".'
         ) from error
 
 
-def _slider(name: str, numbers: Sequence[Any]) -> Any:
+def _is_number(value: object) -> bool:
+    """Whether a value is a number; truth values are none."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _slider(name: str, numbers: Sequence[Any]) -> ipywidgets.Widget:
     """A slider from (low, high[, step[, value]])."""
-    w = _need("ipywidgets")
-    if not 2 <= len(numbers) <= 4 or not all(
-        isinstance(n, (int, float, np.number)) and not isinstance(n, bool) for n in numbers
-    ):
-        raise refuse(
-            name, "(low, high), (low, high, step) or (low, high, step, value)", describe(numbers)
-        )
+    w = need("ipywidgets")
+    if not 2 <= len(numbers) <= 4 or not all(_is_number(number) for number in numbers):
+        wanted = "(low, high), (low, high, step) or (low, high, step, value)"
+        raise refuse(name, wanted, describe(numbers))
     low, high = numbers[:2]
-    whole = all(isinstance(n, (int, np.integer)) for n in numbers)
-    step = numbers[2] if len(numbers) > 2 else (1 if whole else (high - low) / 50)
-    value = numbers[3] if len(numbers) > 3 else (int(low) if whole else low)
+    integers = all(isinstance(number, (int, np.integer)) for number in numbers)
+    usual_step = 1 if integers else (high - low) / 50
+    step = numbers[2] if len(numbers) > 2 else usual_step
+    value = numbers[3] if len(numbers) > 3 else low
     if not low < high or step <= 0 or not low <= value <= high:
         raise refuse(name, "low < high, step > 0 and low <= value <= high", describe(numbers))
-    if whole:
+    if integers:
         return w.IntSlider(int(value), int(low), int(high), int(step))
     digits = max(0, min(6, 1 - int(np.floor(np.log10(step)))))
-    return w.FloatSlider(
-        float(value),
-        min=float(low),
-        max=float(high),
-        step=float(step),
-        readout_format=f".{digits}f",
-    )
+    low, high, step = float(low), float(high), float(step)
+    return w.FloatSlider(float(value), min=low, max=high, step=step, readout_format=f".{digits}f")
 
 # %% ../../nbs/view/256_explore.ipynb #66bbd5f4
-def _steps(spec: Steps) -> tuple[Any, Any]:
+def _steps(spec: Steps) -> tuple[ipywidgets.Widget, ipywidgets.Widget]:
     """Slider and box of a scrubber with a play button."""
-    w = _need("ipywidgets")
+    w = need("ipywidgets")
     if spec.count < 2 or not 0 <= spec.value < spec.count:
         raise refuse("Steps", "count >= 2 and 0 <= value < count", describe(spec))
-    slider = w.IntSlider(spec.value, 0, spec.count - 1, 1)
-    play = w.Play(
-        value=spec.value, min=0, max=spec.count - 1, interval=spec.milliseconds, show_repeat=False
-    )
+    last = spec.count - 1
+    slider = w.IntSlider(spec.value, 0, last, 1)
+    play = w.Play(spec.value, min=0, max=last, interval=spec.milliseconds, show_repeat=False)
     w.jslink((play, "value"), (slider, "value"))
     return slider, w.HBox([play, slider])
 
 # %% ../../nbs/view/256_explore.ipynb #49dbde2c
 def _holder(value: Any) -> Any:
     """An object with one observable `value`."""
-    traitlets = _need("traitlets")
+    traitlets = need("traitlets")
     return type("Holder", (traitlets.HasTraits,), {"value": traitlets.Any()})(value=value)
 
 
-def _button(name: str, spec: Button) -> tuple[Any, Any]:
+def _button(name: str, spec: Button) -> tuple[Any, ipywidgets.Widget]:
     """Press counter and box of a button."""
-    w = _need("ipywidgets")
-    holder, button = _holder(0), w.Button(description=spec.label or name.replace("_", " "))
+    w = need("ipywidgets")
+    presses = _holder(0)
+    button = w.Button(description=spec.label or name.replace("_", " "))
 
-    def press(_: Any) -> None:
+    def press(_: object) -> None:
         if spec.action:
             spec.action()
-        holder.value += 1
+        presses.value += 1
 
     button.on_click(press)
-    return holder, button
+    return presses, button
 
 # %% ../../nbs/view/256_explore.ipynb #36b5c4df
-def _toggles(spec: Toggles) -> tuple[Any, Any]:
+def _toggles(spec: Toggles) -> tuple[Any, ipywidgets.Widget]:
     """Value holder and box of a row of switches."""
-    w = _need("ipywidgets")
+    w = need("ipywidgets")
     on = tuple(spec.names) if spec.on is None else tuple(spec.on)
     if not spec.names or not set(on) <= set(spec.names):
         raise refuse("Toggles", "names, and `on` a part of them", describe(spec))
     holder = _holder(on)
-    pending: list[Any] = []  # changes still being spread to the switches
-    switches = [
-        w.ToggleButton(n in on, description=n.replace("_", " "), layout={"width": "auto"})
-        for n in spec.names
-    ]
+    spreading: list[object] = []  # changes that are still being handed on to the switches
+    switches = {}
+    for name in spec.names:
+        label = name.replace("_", " ")
+        switches[name] = w.ToggleButton(name in on, description=label, layout={"width": "auto"})
 
-    def collect(_: Any) -> None:
-        if len(pending) == 0:
-            holder.value = tuple(n for n, s in zip(spec.names, switches) if s.value)
+    def collect(_: object) -> None:
+        if not spreading:
+            holder.value = tuple(name for name, switch in switches.items() if switch.value)
 
-    def spread(change: Any) -> None:
-        pending.append(change)
-        for n, s in zip(spec.names, switches):
-            s.value = n in change["new"]
-        pending.clear()
+    def spread(change: Mapping[str, Any]) -> None:
+        spreading.append(change)
+        for name, switch in switches.items():
+            switch.value = name in change["new"]
+        spreading.clear()
 
-    for switch in switches:
+    for switch in switches.values():
         switch.observe(collect, "value")
     holder.observe(spread, "value")
-    return holder, w.HBox(switches)
-
-# %% ../../nbs/view/256_explore.ipynb #d3b25fc5
-CLICK_PAGE = """
-function render({ model, el }) {
-  const img = document.createElement("img");
-  Object.assign(img.style, { cursor: "crosshair", touchAction: "none", maxWidth: "100%", display: "block" });
-  img.draggable = false;
-  img.alt = "click in the picture";
-  const paint = () => {
-    const old = img.src;
-    img.src = URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" }));
-    if (old) URL.revokeObjectURL(old);
-  };
-  let last = 0;
-  const tell = (e) => {
-    if (e.type === "pointermove" && (!e.buttons || performance.now() - last < 60)) return;
-    last = performance.now();
-    const r = img.getBoundingClientRect();
-    model.set("place", [(e.clientX - r.left) / r.width, (e.clientY - r.top) / r.height]);
-    model.save_changes();
-  };
-  img.addEventListener("pointerdown", (e) => { img.setPointerCapture(e.pointerId); tell(e); });
-  img.addEventListener("pointermove", tell);
-  model.on("change:value", paint);
-  paint();
-  el.appendChild(img);
-}
-export default { render };
-"""
+    return holder, w.HBox(list(switches.values()))
 
 # %% ../../nbs/view/256_explore.ipynb #2e37f9b6
 @functools.cache
@@ -212,18 +188,24 @@ def _click_image() -> type:
     """The widget class of a picture that reports clicks; made at first use because anywidget is
     optional.
     """
-    anywidget, traitlets = _need("anywidget"), _need("traitlets")
+    anywidget, traitlets = need("anywidget"), need("traitlets")
     traits = {
-        "_esm": CLICK_PAGE,
+        "_esm": files("svr_nb.view").joinpath("click.js").read_text(encoding="utf-8"),
         "value": traitlets.Bytes(b"").tag(sync=True),
         "place": traitlets.List([]).tag(sync=True),
     }
     return type("ClickImage", (anywidget.AnyWidget,), traits)
 
 # %% ../../nbs/view/256_explore.ipynb #d761bd85
-def _control(name: str, spec: Any) -> tuple[Any, Any]:
+def _menu(options: list[Any] | dict[str, Any]) -> ipywidgets.Widget:
+    """A menu; it starts at the first entry."""
+    first = next(iter(options.values())) if isinstance(options, dict) else options[0]
+    return need("ipywidgets").Dropdown(options=options, value=first)
+
+
+def _control(name: str, spec: Any) -> tuple[Any, ipywidgets.Widget | None]:
     """The object that holds a control's value and the widget that shows it (None for a click)."""
-    w = _need("ipywidgets")
+    w = need("ipywidgets")
     if isinstance(spec, Click):
         return _holder((spec.u, spec.v)), None
     if isinstance(spec, Steps):
@@ -232,151 +214,204 @@ def _control(name: str, spec: Any) -> tuple[Any, Any]:
         return _toggles(spec)
     if isinstance(spec, Button):
         return _button(name, spec)
-    if isinstance(spec, bool):
-        holder = w.Checkbox(spec, indent=False)
-    elif isinstance(spec, tuple):
-        holder = _slider(name, spec)
-    elif isinstance(spec, (list, dict)) and spec:
-        holder = w.Dropdown(
-            options=spec, value=next(iter(spec.values())) if isinstance(spec, dict) else spec[0]
-        )
-    elif hasattr(spec, "observe") and hasattr(spec, "value"):
+    if hasattr(spec, "observe") and hasattr(spec, "value"):
         return spec, spec
+    if isinstance(spec, bool):
+        widget = w.Checkbox(spec, indent=False)
+    elif isinstance(spec, tuple):
+        widget = _slider(name, spec)
+    elif isinstance(spec, (list, dict)) and spec:
+        widget = _menu(spec)
     else:
-        raise refuse(
-            name,
-            "a tuple of numbers, a list, a dict, True or False, or a Button, Steps, Toggles or Click",
-            describe(spec),
-        )
-    holder.description = name.replace("_", " ")
-    return holder, holder
+        plain = "a tuple of numbers, a list, a dict, True or False"
+        raise refuse(name, f"{plain}, or a Button, Steps, Toggles or Click", describe(spec))
+    widget.description = name.replace("_", " ")
+    return widget, widget
 
 # %% ../../nbs/view/256_explore.ipynb #a346ab7e
-def _finish(result: Any, least_side: int) -> tuple[bytes | str, list[Box], tuple[int, int]]:
-    """What a drawing function returned, as PNG bytes or a page, with the places and the size of its
-    pictures.
+@dataclass(frozen=True)
+class Drawn:
+    """One picture that a drawing function made.
+
+    picture: PNG bytes, or a page of HTML.
+    boxes: label and place of each labelled picture in it.
+    size: (width, height) in pixels.
     """
+
+    picture: bytes | str
+    boxes: Sequence[Box] = ()
+    size: tuple[int, int] = (0, 0)
+
+    def bundle(self) -> dict[str, str]:
+        """The picture as notebooks store it."""
+        if isinstance(self.picture, str):
+            return {"text/html": self.picture}
+        return {"image/png": base64.b64encode(self.picture).decode()}
+
+
+def finished(result: Any, least_side: int) -> Drawn:
+    """What a drawing function returned, as something that can be shown."""
     if isinstance(result, str):
-        return result, [], (0, 0)
+        return Drawn(result)
     if isinstance(result, Mapping):
         pixels, boxes = picture_row(result, least_side)
     else:
         pixels = enlarged(to_pixels(result), least_side)
         boxes = [("", 0, 0, pixels.shape[1], pixels.shape[0])]
-    return to_png(pixels), boxes, (pixels.shape[1], pixels.shape[0])
+    return Drawn(to_png(pixels), boxes, (pixels.shape[1], pixels.shape[0]))
 
 
-def _draw_closed(
-    draw: Callable[..., Any], values: Mapping[str, Any], least_side: int
-) -> tuple[bytes | str, list[Box], tuple[int, int]]:
+def _open_figures() -> list[int]:
+    """Numbers of the figures that Matplotlib holds open; none if it was never imported."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    return list(pyplot.get_fignums()) if pyplot else []
+
+
+def draw_once(draw: Callable[..., Any], values: Mapping[str, Any], least_side: int) -> Drawn:
     """Draws once; figures that were opened on the way are closed, and the last of them stands for a
     missing result.
     """
-    pyplot: Any = sys.modules.get("matplotlib.pyplot")
-    before = set(pyplot.get_fignums()) if pyplot else set()
+    before = _open_figures()
     try:
         result = draw(**values)
-        pyplot = sys.modules.get("matplotlib.pyplot")
-        opened = [n for n in pyplot.get_fignums() if n not in before] if pyplot else []
+        opened = [number for number in _open_figures() if number not in before]
         if result is None and opened:
-            result = pyplot.figure(opened[-1])
-        return _finish(getattr(result, "figure", result), least_side)
+            result = sys.modules["matplotlib.pyplot"].figure(opened[-1])
+        return finished(getattr(result, "figure", result), least_side)
     finally:
-        pyplot = sys.modules.get("matplotlib.pyplot")
-        for number in set(pyplot.get_fignums()) - before if pyplot else ():
-            pyplot.close(number)
+        for number in set(_open_figures()) - set(before):
+            sys.modules["matplotlib.pyplot"].close(number)
 
 # %% ../../nbs/view/256_explore.ipynb #7ef0896a
-class Panel:
-    """The panel of an explorer: controls above, one picture that changes in place, one line for
-    errors.
+@dataclass(frozen=True)
+class Page:
+    """The widgets of one live picture: `everything` holds the other three and the controls."""
+
+    everything: ipywidgets.Widget
+    image: ipywidgets.Widget
+    text: ipywidgets.Widget
+    line: ipywidgets.Widget
+
+    def show(self, drawn: Drawn, error: Exception | None) -> None:
+        """Puts a picture (or a page) and an error into the widgets."""
+        self.line.value = error_line(error)
+        if isinstance(drawn.picture, str):
+            self.text.value = drawn.picture
+            return
+        width, height = (str(side) for side in drawn.size)
+        sized = hasattr(self.image, "width")  # a picture to click takes the size of its bytes
+        if sized and (self.image.width, self.image.height) != (width, height):
+            self.image.width, self.image.height = width, height
+        self.image.value = drawn.picture
+
+
+def page_of(controls: Sequence[ipywidgets.Widget], clickable: bool) -> Page:
+    """Puts controls, picture and error line into one widget."""
+    w = need("ipywidgets")
+    for control in controls:
+        for item in (control, *getattr(control, "children", ())):
+            if hasattr(item, "style") and hasattr(item.style, "description_width"):
+                item.style.description_width = "initial"
+    image = _click_image()() if clickable else w.Image(format="png")
+    text, line = w.HTML(), w.HTML()
+    bar = w.HBox(controls, layout={"flex_flow": "row wrap", "grid_gap": "2px 14px"})
+    return Page(w.VBox([bar, image, text, line]), image, text, line)
+
+
+def error_line(error: Exception | None) -> str:
+    """One readable line of HTML about an error; empty without one."""
+    if error is None:
+        return ""
+    said = html.escape(f"{type(error).__name__}: {error}")
+    return f'<span style="color:#b3261e;font-family:sans-serif">{said}</span>'
+
+# %% ../../nbs/view/256_explore.ipynb #be02c993
+def hit(boxes: Sequence[Box], x: float, y: float) -> tuple[str, float, float] | None:
+    """Label of the picture under a pixel of the row, and the place in it, (u, v) in [-1, 1]; None
+    between pictures.
+    """
+    for label, left, top, width, height in boxes:
+        u = 2 * (x - left) / width - 1
+        v = 2 * (y - top) / height - 1
+        if abs(u) <= 1 and abs(v) <= 1:
+            return label, u, v
+    return None
+
+# %% ../../nbs/view/256_explore.ipynb #2d200467
+def _put(name: str, holder: Any, value: Any) -> None:
+    """Moves one control and makes sure that it stands where it was put."""
+    try:
+        holder.value = value
+    except (need("traitlets").TraitError, ValueError, TypeError) as error:
+        raise refuse(name, "a value that its control can take", describe(value)) from error
+    if holder.value != value:
+        raise refuse(name, "a value within the range of its control", describe(value))
+
+
+def put_all(holders: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Moves controls; all or none.
+
+    holders: the controls by name.
+    values: new values by name.
+    Raises InputError for an unknown control or a value it cannot take.
+    """
+    unknown = sorted(set(values) - set(holders))
+    if unknown:
+        wanted = f"one of the controls {', '.join(holders)}"
+        raise refuse(unknown[0], wanted, "an unknown control")
+    before = {name: holder.value for name, holder in holders.items()}
+    try:
+        for name, value in values.items():
+            _put(name, holders[name], value)
+    except SvrError:
+        for name, value in before.items():
+            holders[name].value = value
+        raise
+
+# %% ../../nbs/view/256_explore.ipynb #a431b995
+class Explorer:
+    """A live picture made by `explore`: `.picture` holds its PNG bytes (or its page), `.values` the
+    state of the controls.
     """
 
-    def __init__(
-        self, draw: Callable[..., Any], controls: Mapping[str, Any], least_side: int
-    ) -> None:
-        """Makes the controls and the first picture; raises what `draw` raises."""
+    def __init__(self, draw: Callable[..., Any], controls: Mapping[str, Any], least: int) -> None:
+        """Makes the controls, draws once (what `draw` raises is raised) and starts listening."""
         made = {name: _control(name, spec) for name, spec in controls.items()}
-        self.draw, self.least_side = draw, least_side
+        self.draw, self.least_side = draw, least
         self.holders = {name: holder for name, (holder, _) in made.items()}
         self.clicks = {name: spec for name, spec in controls.items() if isinstance(spec, Click)}
         self.error: Exception | None = None
-        self.milliseconds = 0.0
+        self.quiet = False
         self.redraw()
-        self.build([box for _, box in made.values() if box is not None])
+        widgets = [widget for _, widget in made.values() if widget is not None]
+        self.page = page_of(widgets, clickable=bool(self.clicks))
+        for holder in self.holders.values():
+            holder.observe(self.moved, "value")
+        if self.clicks:
+            self.page.image.observe(self.pressed, "place")
+        self.show()
 
-    def build(self, shown: list[Any]) -> None:
-        """Puts controls, picture and error line into one widget."""
-        w = _need("ipywidgets")
-        for box in shown:
-            for item in (box, *getattr(box, "children", ())):
-                if hasattr(item, "style") and hasattr(item.style, "description_width"):
-                    item.style.description_width = "initial"
-        self.line = w.HTML()
-        self.image = _click_image()() if self.clicks else w.Image(format="png")
-        self.page = w.HTML()
-        self.widget = w.VBox(
-            [
-                w.HBox(shown, layout={"flex_flow": "row wrap", "grid_gap": "2px 14px"}),
-                self.image,
-                self.page,
-                self.line,
-            ]
-        )
-
-    def redraw(self) -> None:
-        """Draws the picture for the present values; raises what `draw` raises."""
-        start = time.perf_counter()
-        self.picture, self.boxes, self.size = _draw_closed(self.draw, self.values, self.least_side)
-        self.milliseconds = 1000 * (time.perf_counter() - start)
+    @property
+    def picture(self) -> bytes | str:
+        """PNG bytes, or the page."""
+        return self.drawn.picture
 
     @property
     def values(self) -> dict[str, Any]:
         """What every control stands at."""
         return {name: holder.value for name, holder in self.holders.items()}
 
-# %% ../../nbs/view/256_explore.ipynb #62a2af81
-def _error_line(error: Exception) -> str:
-    """One readable line of HTML about an error."""
-    return f'<span style="color:#b3261e;font-family:sans-serif">{html.escape(f"{type(error).__name__}: {error}")}</span>'
-
-# %% ../../nbs/view/256_explore.ipynb #be02c993
-def _hit(boxes: list[Box], x: float, y: float) -> list[tuple[str, float, float]]:
-    """Label and image-plane coordinates of the picture under a pixel of the row; empty between
-    pictures.
-    """
-    places = [
-        (label, 2 * (x - left) / width - 1, 2 * (y - top) / height - 1)
-        for label, left, top, width, height in boxes
-    ]
-    return [(label, u, v) for label, u, v in places if abs(u) <= 1 and abs(v) <= 1]
-
-# %% ../../nbs/view/256_explore.ipynb #2d200467
-class LivePanel(Panel):
-    """A panel that listens to its controls and draws again when one is moved."""
-
-    def __init__(
-        self, draw: Callable[..., Any], controls: Mapping[str, Any], least_side: int = 192
-    ) -> None:
-        """Makes the panel and starts listening."""
-        super().__init__(draw, controls, least_side)
-        self.quiet = False
-        for holder in self.holders.values():
-            holder.observe(self.moved, "value")
-        self.show()
+    def redraw(self) -> None:
+        """Draws the picture for the present values; raises what `draw` raises."""
+        start = time.perf_counter()
+        self.drawn = draw_once(self.draw, self.values, self.least_side)
+        self.milliseconds = 1000 * (time.perf_counter() - start)
 
     def show(self) -> None:
-        """Puts the present picture and the present error into the panel."""
-        self.line.value = "" if self.error is None else _error_line(self.error)
-        if isinstance(self.picture, str):
-            self.page.value = self.picture
-            return
-        width, height = (str(n) for n in self.size)
-        if not self.clicks and (self.image.width, self.image.height) != (width, height):
-            self.image.width, self.image.height = width, height
-        self.image.value = self.picture
+        """Puts the present picture and the present error into the page."""
+        self.page.show(self.drawn, self.error)
 
-    def moved(self, _: Any = None) -> None:
+    def moved(self, _: object = None) -> None:
         """Draws again; an error becomes a line under the picture and stays in `error`."""
         if self.quiet:
             return
@@ -387,83 +422,45 @@ class LivePanel(Panel):
             self.error = error
         self.show()
 
-# %% ../../nbs/view/256_explore.ipynb #a431b995
-def _put(name: str, holder: Any, value: Any) -> None:
-    """Moves one control and makes sure that it stands where it was put."""
-    import traitlets
-
-    try:
-        holder.value = value
-    except (traitlets.TraitError, ValueError, TypeError) as error:
-        raise refuse(name, "a value that its control can take", describe(value)) from error
-    if holder.value != value:
-        raise refuse(name, "a value within the range of its control", describe(value))
-
-# %% ../../nbs/view/256_explore.ipynb #bd882c34
-class DrivenPanel(LivePanel):
-    """A live panel whose controls can be moved from Python, and whose picture can be clicked."""
-
-    def __init__(
-        self, draw: Callable[..., Any], controls: Mapping[str, Any], least_side: int = 192
-    ) -> None:
-        """Makes the panel and starts listening to clicks."""
-        super().__init__(draw, controls, least_side)
-        if self.clicks:
-            self.image.observe(
-                lambda change: self.click(*change["new"]) if change["new"] else None, "place"
-            )
+    def pressed(self, change: Mapping[str, Any]) -> None:
+        """The page says where the picture was pressed; an empty place says nothing."""
+        if change["new"]:
+            self.click(*change["new"])
 
     def click(self, x: float, y: float) -> None:
-        """A click at a fraction of the picture's width and height: hands (u, v) of the panel that
+        """A click at a fraction of the picture's width and height: hands (u, v) of the picture that
         was hit to its `Click`.
         """
-        for label, u, v in _hit(self.boxes, x * self.size[0], y * self.size[1]):
-            for name, spec in self.clicks.items():
-                if spec.on in ("", label):
-                    self.holders[name].value = (u, v)
+        width, height = self.drawn.size
+        target = hit(self.drawn.boxes, x * width, y * height)
+        for name, spec in self.clicks.items():
+            if target is not None and spec.on in ("", target[0]):
+                self.holders[name].value = target[1:]
 
-    def set(self, **values: Any) -> Any:
+    def set(self, **values: Any) -> Explorer:
         """Moves controls and draws once; returns the explorer itself.
 
         values: new value of each control by name.
         Raises InputError for an unknown control or a value it cannot take, and whatever the drawing
         function raises.
         """
-        unknown = sorted(set(values) - set(self.holders))
-        if unknown:
-            raise refuse(
-                unknown[0], f"one of the controls {', '.join(self.holders)}", "an unknown control"
-            )
-        before, self.quiet, self.error = self.values, True, None
+        self.quiet = True
         try:
-            for name, value in values.items():
-                _put(name, self.holders[name], value)
-        except SvrError:
-            for name, value in before.items():
-                self.holders[name].value = value
-            raise
+            put_all(self.holders, values)
         finally:
-            self.quiet = False
+            self.quiet, self.error = False, None
         self.redraw()
         self.show()
         return self
-
-# %% ../../nbs/view/256_explore.ipynb #bf367caf
-class Explorer(DrivenPanel):
-    """A live picture made by `explore`: `.picture` holds its PNG bytes (or its page), `.values` the
-    state of the controls.
-    """
 
     def __repr__(self) -> str:
         """Names and values of the controls."""
         return f"Explorer({', '.join(f'{n}={v!r}' for n, v in self.values.items())})"
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        """The live panel for a notebook with a kernel, the present picture for everybody else."""
-        bundle = {**(self.widget._repr_mimebundle_() or {}), "text/plain": repr(self)}
-        if isinstance(self.picture, str):
-            return {**bundle, "text/html": self.picture}
-        return {**bundle, "image/png": base64.b64encode(self.picture).decode()}
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        """The live page for a notebook with a kernel, the present picture for everybody else."""
+        live = self.page.everything._repr_mimebundle_() or {}
+        return {**live, "text/plain": repr(self), **self.drawn.bundle()}
 
 # %% ../../nbs/view/256_explore.ipynb #5ce8e702
 def explore(draw: Callable[..., Any], *, least_side: int = 192, **controls: Any) -> Explorer:

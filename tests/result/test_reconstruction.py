@@ -4,6 +4,12 @@ colours.
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+from html import unescape
+
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +21,7 @@ from svr_nb.shapes.mesh_files import load_mesh
 from svr_nb.shapes.point_files import load_points
 from svr_nb.shapes.mesh import Mesh, ellipsoid, torus
 from svr_nb.shapes.voxels import voxelize
+from svr_nb.view.pictures import to_pixels
 
 EGG = ellipsoid((0.2, 0.25, 0.35))
 COLORED = Mesh(EGG.verts, EGG.faces, vert_colors=(EGG.verts + 0.5).clamp(0, 1))
@@ -105,7 +112,22 @@ def test_turntable_text_and_page(tmp_path):
     assert item.turntable(count=3, size=16).shape == (3, 3, 16, 16)
     assert item.turntable(tmp_path / "t.gif", count=3, size=16).read_bytes()[:3] == b"GIF"
     assert repr(item) == "Reconstruction(umr <ring>: mesh of 1024 faces, iou 0.5)"
-    assert "<iframe" in item._repr_html_() and "<ring>" not in item._repr_html_()
+    page = item._repr_mimebundle_()["text/html"]
+    assert "<iframe" in page and "<ring>" not in page
+
+
+@pytest.mark.parametrize("form", ONE)
+def test_a_notebook_keeps_a_picture_and_opens_at_the_photograph(form):
+    """The stored picture is the photograph's view; the page starts from the same angles."""
+    item = Reconstruction(**{form: ONE[form]}, camera=orbit(-70, 25, roll=10))
+    bundle = item._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert bundle["text/plain"] == repr(item)
+    stored = to_pixels(base64.b64decode(bundle["image/png"])).astype(float)
+    assert np.abs(stored - to_pixels(item.render(size=300))).mean() < 2  # 128 colours are kept
+    view = json.loads(re.search(r"view = (\{.*?\});", unescape(bundle["text/html"]))[1])
+    angles = [view[name] for name in ("azimuth", "elevation", "roll")]
+    assert angles == pytest.approx([-70, 25, 10], abs=0.01)
 
 
 def test_show_is_a_plot():

@@ -99,7 +99,7 @@ def test_page_in_a_browser(tmp_path):
         before = view.evaluate("document.querySelector('canvas').toDataURL()")
         view.focus("canvas")
         page.keyboard.press("ArrowRight")
-        view.wait_for_function("document.querySelector('canvas').dataset.view.startsWith('20')")
+        view.wait_for_function("document.querySelector('canvas').dataset.view.startsWith('10')")
         assert view.evaluate("document.querySelector('canvas').toDataURL()") != before
         place = "getComputedStyle(document.querySelector('.turn')).backgroundPosition"
         start = page.evaluate(place)

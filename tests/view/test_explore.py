@@ -103,17 +103,18 @@ def test_the_picture_follows_the_control_in_the_page():
     explorer = explore(grey, value=(0.0, 1.0))
     assert shade(explorer) == 0
     explorer.holders["value"].value = 1.0
-    assert shade(explorer) == 255 and explorer.image.value == explorer.picture
+    assert shade(explorer) == 255 and explorer.page.image.value == explorer.picture
 
 
 def test_errors_are_shown_in_the_page_and_raised_in_python():
     explorer = explore(lambda x: grey(1 / x), x=(0, 2, 1, 1))
     explorer.holders["x"].value = 0
     assert (
-        isinstance(explorer.error, ZeroDivisionError) and "division by zero" in explorer.line.value
+        isinstance(explorer.error, ZeroDivisionError)
+        and "division by zero" in explorer.page.line.value
     )
     explorer.holders["x"].value = 2
-    assert explorer.error is None and explorer.line.value == ""
+    assert explorer.error is None and explorer.page.line.value == ""
     with pytest.raises(ZeroDivisionError):
         explorer.set(x=0)
     with pytest.raises(ZeroDivisionError):
@@ -128,7 +129,7 @@ def test_error_text_is_not_markup():
 
     explorer = explore(lambda x: draw(x) if x else grey(), x=(0, 1))
     explorer.holders["x"].value = 1
-    assert "<img" not in explorer.line.value
+    assert "<img" not in explorer.page.line.value
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_shapes_and_pages():
     assert len(explore(lambda x: PointCloud(torch.zeros(1, 3)), x=(0, 1)).picture) > 100
     page = explore(lambda x: f"<b>{x}</b>", x=(0, 3))
     assert (
-        page.set(x=2).picture == "<b>2</b>" == page.page.value
+        page.set(x=2).picture == "<b>2</b>" == page.page.text.value
         and page._repr_mimebundle_()["text/html"] == "<b>2</b>"
     )
 
@@ -169,7 +170,7 @@ def test_figures_do_not_pile_up():
 def test_buttons_act():
     pressed = []
     explorer = explore(lambda go: grey(go / 10), go=Button("go", lambda: pressed.append(1)))
-    button = explorer.widget.children[0].children[0]
+    button = explorer.page.everything.children[0].children[0]
     button.click(), button.click()
     assert pressed == [1, 1] and explorer.values == {"go": 2} and button.description == "go"
 
@@ -177,7 +178,7 @@ def test_buttons_act():
 def test_switches_in_the_page():
     seen = []
     explorer = explore(lambda on: seen.append(on) or grey(), on=Toggles(["a", "b", "c"]))
-    explorer.widget.children[0].children[0].children[1].value = False
+    explorer.page.everything.children[0].children[0].children[1].value = False
     assert explorer.values == {"on": ("a", "c")} and seen == [("a", "b", "c"), ("a", "c")]
 
 
@@ -186,14 +187,14 @@ def test_clicks_find_the_right_picture():
     explorer = explore(
         lambda at: {"left": grey(), "right": grey()}, least_side=8, at=Click(on="right")
     )
-    (_, *_), (label, left, top, width, height) = explorer.boxes
-    w, h = explorer.size
+    (_, *_), (label, left, top, width, height) = explorer.drawn.boxes
+    w, h = explorer.drawn.size
     explorer.click((left + width / 4) / w, (top + height / 2) / h)
     assert label == "right" and explorer.values["at"] == pytest.approx((-0.5, 0.0))
     for x, y in ((0.1, 0.7), (0.5, 0.0)):  # another picture, a label
         explorer.click(x, y)
         assert explorer.values["at"] == pytest.approx((-0.5, 0.0))
-    explorer.image.place = [(left + width * 0.75) / w, (top + height / 2) / h]
+    explorer.page.image.place = [(left + width * 0.75) / w, (top + height / 2) / h]
     assert explorer.values["at"] == pytest.approx((0.5, 0.0))
 
 
@@ -203,7 +204,7 @@ def test_image_click_hands_over_the_place():
     explorer = image_click(
         grey(), lambda u, v, k: seen.append((u, v, k)) or grey(), start=(0.5, -0.5), k=(0, 3)
     )
-    assert seen == [(0.5, -0.5, 0)] and [box[0] for box in explorer.boxes] == [
+    assert seen == [(0.5, -0.5, 0)] and [box[0] for box in explorer.drawn.boxes] == [
         "click here",
         "result",
     ]
@@ -213,7 +214,7 @@ def test_side_by_side():
     explorer = side_by_side(
         lambda a, b: grey(a * b), {"half": {"b": 0.5}, "whole": {"b": 1.0}}, a=(0.0, 1.0, 0.1, 1.0)
     )
-    assert [box[0] for box in explorer.boxes] == ["half", "whole"]
+    assert [box[0] for box in explorer.drawn.boxes] == ["half", "whole"]
     with pytest.raises(InputError):
         side_by_side(grey, {}, value=(0, 1))
 

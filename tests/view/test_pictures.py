@@ -17,29 +17,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from svr_nb.cameras.projections import orbit
+from svr_nb.cameras.projections import WeakPerspective, orbit
 from svr_nb.conventions import InputError
-from svr_nb.view.orbit_viewer import coarser, html_viewer, pack_shape, viewer_page
+from svr_nb.view.orbit_viewer import (
+    coarser,
+    html_viewer,
+    pack_shape,
+    view_of,
+    viewer_page,
+    viewer_radius,
+)
 from svr_nb.shapes.mesh import Mesh, box, icosphere, torus
 from svr_nb.shapes.points import PointCloud
 from svr_nb.shapes.voxels import voxelize
 from svr_nb.view.pictures import (
     contact_sheet,
-    draw_mesh,
-    draw_points,
-    draw_shape,
-    gif_bytes,
     heat_picture,
     image_row,
-    k3d_plot,
     picture_row,
-    plotly_figure,
-    save_gif,
     show_picture,
     to_pixels,
     to_png,
-    turntable,
 )
+from svr_nb.view.drawings import ball_radius, draw_mesh, draw_points, draw_shape
+from svr_nb.view.turntable import gif_bytes, save_gif, turntable
+from svr_nb.view.figures import k3d_plot, plotly_figure
 
 RING = torus()
 
@@ -223,6 +225,12 @@ def test_still_picture_shows_itself():
 def test_large_viewers():
     pytest.importorskip("plotly")
     pytest.importorskip("k3d")
+    uvs = torch.zeros(len(RING.faces), 3, 2) + 0.75
+    red = torch.zeros(3, 2, 2)
+    red[0, 1, 1] = 1
+    textured = Mesh(RING.verts, RING.faces, uvs=uvs, texture=red)
+    assert set(plotly_figure(textured).data[0].vertexcolor) == {"rgb(255,0,0)"}
+    assert set(k3d_plot(textured).objects[0].colors.tolist()) == {0xFF0000}
     assert len(plotly_figure(RING).data[0].i) == len(RING.faces) and len(
         plotly_figure(RING.verts).data[0].x
     ) == len(RING.verts)
@@ -288,5 +296,37 @@ def test_packing_refuses_what_does_not_fit():
 
 
 def test_shapes_show_themselves():
+    """A page that turns for those with a browser, the same object as a picture for the others."""
     for shape in (RING, PointCloud(RING.verts), voxelize(icosphere(1).transform(scale=0.4), 8)):
-        assert "<iframe" in shape._repr_html_()
+        bundle = shape._repr_mimebundle_()
+        assert "<iframe" in bundle["text/html"] and bundle["text/plain"] == repr(shape)
+        assert bundle["image/png"] in bundle["text/html"], "the picture behind the frame"
+        picture = to_pixels(base64.b64decode(bundle["image/png"]))
+        ink = (picture < 240).any(-1)
+        assert picture.shape[:2] == (300, 300) and 0.05 < ink.mean() < 0.9
+        assert not ink[[0, -1]].any() and not ink[:, [0, -1]].any(), "nothing is cut off"
+
+
+@given(st.floats(-179, 179), st.floats(-80, 80), st.floats(-179, 179))
+def test_pages_open_where_a_camera_stood(azimuth, elevation, roll):
+    view = view_of(orbit(azimuth, elevation, roll=roll))
+    assert np.allclose(view[:3], (azimuth, elevation, roll), atol=0.05) and view.perspective
+    again = orbit(view.azimuth, view.elevation, roll=view.roll).rotation
+    assert torch.allclose(again, orbit(azimuth, elevation, roll=roll).rotation, atol=1e-3)
+
+
+def test_flat_cameras_stay_flat():
+    camera = WeakPerspective(torch.ones(1), torch.zeros(1, 2), torch.tensor([[1.0, 0, 0, 0]]))
+    assert not view_of(camera).perspective
+    assert '"perspective": false' in viewer_page(RING, view=view_of(camera))
+
+
+@pytest.mark.parametrize("count", [300, 1000, 5000])
+def test_balls_are_as_large_as_they_are_drawn(count):
+    """The radius in the page, seen through the usual camera, is that of `draw_points`."""
+    cloud = torch.nn.functional.normalize(torch.randn(count, 3), dim=1) / 12**0.5
+    radius = viewer_radius(cloud)
+    left, right = torch.tensor([[radius, 0, 0], [-radius, 0, 0]])
+    seen = orbit(0, 0).project(torch.stack([left, right])[None])[0, :, 0]
+    assert float((seen[0] - seen[1]).abs()) / 4 == pytest.approx(ball_radius(count, 1), rel=0.05)
+    assert viewer_radius(100 * cloud) == pytest.approx(100 * radius)
