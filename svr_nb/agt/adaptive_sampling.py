@@ -226,35 +226,33 @@ class VarHead(nn.Module):
         size: int = 256,
         widths: Sequence[int] = (128, 64, 32, 16, 8),
         hidden: int = 256,
+        *,
         channels: int = 1,
         rho: float = 0.5,
         mode: str = "multiply",
     ) -> None:
         super().__init__()
-        self.rho, self.mode, self.size = (
-            check_number(rho, "rho", 0, 1),
-            check_choice(mode, "mode", VAR_MODES),
-            size,
-        )
+        self.rho = check_number(rho, "rho", 0, 1)
+        self.mode = check_choice(mode, "mode", VAR_MODES)
+        self.size = size
         if channels not in (1, 3):
             raise refuse("channels", "1 or 3", str(channels))
         self.start = nn.Linear(feature, hidden * 16)
         chain = [hidden, *widths]
-        self.doublings = nn.Sequential(*(_enlarge(a, b) for a, b in zip(chain, chain[1:])))
-        self.last = nn.Conv2d(chain[-1], channels * (2 if mode == "affine" else 1), 3, padding=1)
+        layers = [_enlarge(inside, outside) for inside, outside in zip(chain, widths)]
+        self.doublings = nn.Sequential(*layers)
+        maps = 2 * channels if mode == "affine" else channels
+        self.last = nn.Conv2d(chain[-1], maps, 3, padding=1)
         for part in self.last.parameters():
             nn.init.zeros_(part)
 
     def forward(self, feature: Float[Tensor, "b f"]) -> VarianceMap:
         """feature: from the trunk."""
-        x = self.doublings(F.leaky_relu(self.start(feature), 0.2).unflatten(1, (-1, 4, 4)))
-        return bounded_map(
-            self.last(
-                F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
-            ),
-            self.rho,
-            self.mode,
-        )
+        start = F.leaky_relu(self.start(feature), 0.2).unflatten(1, (-1, 4, 4))
+        small = self.doublings(start)
+        size = (self.size, self.size)
+        full = F.interpolate(small, size, mode="bilinear", align_corners=False)
+        return bounded_map(self.last(full), self.rho, self.mode)
 
 # %% ../../nbs/agt/701_adaptive_sampling.ipynb #473c28f8
 def adaptive_texture(

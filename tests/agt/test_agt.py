@@ -10,7 +10,8 @@ import torch
 import svr_nb as svr
 from svr_nb.agt.adaptive_sampling import VarianceMap
 from svr_nb.agt.config import AGTConfig, TextureWeights, agt_stages, texture_weights
-from svr_nb.agt.system import AGT, continued, texture_scores
+from svr_nb.agt.scores import texture_scores
+from svr_nb.agt.system import AGT, continued
 from svr_nb.agt.losses import align_loss, random_view, step_loss
 from svr_nb.cameras.projections import WeakPerspective
 from svr_nb.conventions import InputError, seeded
@@ -20,7 +21,7 @@ from svr_nb.training.loop import fit
 from svr_nb.umr.semantic_uv import exact_flow
 from svr_nb.umr.texture_cycle import cycle_gap, flow_on_faces
 
-from suite.systems import few_birds, small_agt, small_umr
+from ..suite.systems import few_birds, small_agt, small_umr
 
 SPHERE = symmetric_sphere(1)
 CAMERA = WeakPerspective(
