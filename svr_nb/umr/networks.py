@@ -258,12 +258,15 @@ class MeshSystem(Protocol):
     face_labels: Tensor
     faces: Tensor
     active: Tensor
+    frame: Tensor
 
     @property
     def config(self) -> UMRConfig: ...
 
     @property
     def device(self) -> torch.device: ...
+
+    def face_flow(self, flow: Tensor) -> Tensor: ...
 
 
 def predict(model: MeshSystem, view: View, cameras: int) -> Prediction:
