@@ -7,8 +7,8 @@ __all__ = []
 
 # %% ../../nbs/agt/700_agt.ipynb #525ce242
 from .adaptive_sampling import VarHead, adaptive_texture, bilinear_sample
-from .frechet_loss import FeatureBank, FrechetLoss, frechet_loss
 from .config import AGTConfig, TextureWeights
+from .frechet_loss import FeatureBank, FrechetLoss, frechet_loss
+from .scores import texture_scores
 from .system import AGT
 from .texture_critic import TextureCritic, critic_loss, texture_loss
-from ..experiments.warp_recovery import recover, train_map, warp_task

@@ -61,27 +61,23 @@ def bilinear_sample(image: Float[Tensor, "b c h w"], at: Float[Tensor, "b p 2"])
     at: places in pixels, (x across, y down), the first pixel's centre at 0; beyond the border the
         border counts.
     Raises InputError for other shapes and for values that are not finite.
-    Source: AGT, Eq. 18 to 25.
+    Source: AGT, Eq. 15 and 18 to 25.
     """
     image, at = check_tensor(image, "image", "b c h w"), check_tensor(at, "at", "b p 2")
     if len(image) != len(at) or min(image.shape[2:]) < 2:
-        raise refuse(
-            "at, image",
-            "one set of places per image, of 2 x 2 pixels or more",
-            f"{tuple(at.shape)} and {tuple(image.shape)}",
-        )
-    (left, a), (top, b) = _cell(at[..., 0], image.shape[3]), _cell(at[..., 1], image.shape[2])
+        wish = "one set of places per image, of 2 x 2 pixels or more"
+        raise refuse("at, image", wish, f"{tuple(at.shape)} and {tuple(image.shape)}")
+    height, width = image.shape[2:]
+    left, a = _cell(at[..., 0], width)
+    top, b = _cell(at[..., 1], height)
     u00, u10, u01, u11 = _corners(image, left, top).unbind(-1)
     weights = torch.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b], -1)
     a, b = a[:, None], b[:, None]
-    last = at.new_tensor([image.shape[3] - 1, image.shape[2] - 1])
-    free = ((at > 0) & (at < last)).to(image)[:, None]
-    slope = (
-        torch.stack(
-            [(1 - b) * (u10 - u00) + b * (u11 - u01), (1 - a) * (u01 - u00) + a * (u11 - u10)], -1
-        )
-        * free
-    )
+    across = (1 - b) * (u10 - u00) + b * (u11 - u01)
+    down = (1 - a) * (u01 - u00) + a * (u11 - u10)
+    last = at.new_tensor([width - 1, height - 1])
+    inside = ((at > 0) & (at < last)).to(image)[:, None]
+    slope = torch.stack([across, down], -1) * inside
     color = (1 - b) * ((1 - a) * u00 + a * u10) + b * ((1 - a) * u01 + a * u11)
     return Sampled(color, slope, weights)
 
@@ -106,22 +102,14 @@ def modulate(
     multiply: one map for all colours (m = 1) or one for each; 1 changes nothing.
     add: what is added, or None; it gives black places a gradient as well (erratum A3).
     Raises InputError if sizes differ.
-    Source: AGT, Eq. 11, 17 and 27.
+    Source: AGT, Eq. 11, 17 and 27 to 30.
     """
-    image, multiply = (
-        check_tensor(image, "image", "b c h w"),
-        check_tensor(multiply, "multiply", "b m h w"),
-    )
-    if (
-        multiply.shape[1] not in (1, image.shape[1])
-        or len(multiply) != len(image)
-        or multiply.shape[2:] != image.shape[2:]
-    ):
-        raise refuse(
-            "multiply",
-            f"1 or {image.shape[1]} maps for each image of shape {tuple(image.shape)}",
-            f"{tuple(multiply.shape)}",
-        )
+    image = check_tensor(image, "image", "b c h w")
+    multiply = check_tensor(multiply, "multiply", "b m h w")
+    channels = multiply.shape[1] in (1, image.shape[1])
+    if not channels or len(multiply) != len(image) or multiply.shape[2:] != image.shape[2:]:
+        wish = f"1 or {image.shape[1]} maps for each image of shape {tuple(image.shape)}"
+        raise refuse("multiply", wish, f"{tuple(multiply.shape)}")
     return image * multiply if add is None else image * multiply + add
 
 
@@ -141,16 +129,15 @@ def inner_step(
     changed: the modulated photograph, or None for the plain one.
     forward: "modulated" compares the changed colours, "straight_through" the plain ones; the slope
         is the changed image's.
-    Source: AGT, Eq. 31 (one step of its sum; erratum A4).
+    Source: AGT, Eq. 19 to 21, 27 to 30, and 31 (one step of its sum; erratum A4).
     """
     check_choice(forward, "forward", VAR_FORWARDS)
-    s = bilinear_sample(image if changed is None else changed, at)
-    color = (
-        bilinear_sample(image, at).color
-        if forward == "straight_through" and changed is not None
-        else s.color
-    )
-    return at - check_number(rate, "rate", 0) * 2 * ((color - target)[..., None] * s.slope).sum(1)
+    sampled = bilinear_sample(image if changed is None else changed, at)
+    color = sampled.color
+    if forward == "straight_through" and changed is not None:
+        color = bilinear_sample(image, at).color
+    downhill = ((color - target)[..., None] * sampled.slope).sum(1)
+    return at - check_number(rate, "rate", 0) * 2 * downhill
 
 # %% ../../nbs/agt/701_adaptive_sampling.ipynb #e2512204
 @dataclass(frozen=True, eq=False)
@@ -226,35 +213,33 @@ class VarHead(nn.Module):
         size: int = 256,
         widths: Sequence[int] = (128, 64, 32, 16, 8),
         hidden: int = 256,
+        *,
         channels: int = 1,
         rho: float = 0.5,
         mode: str = "multiply",
     ) -> None:
         super().__init__()
-        self.rho, self.mode, self.size = (
-            check_number(rho, "rho", 0, 1),
-            check_choice(mode, "mode", VAR_MODES),
-            size,
-        )
+        self.rho = check_number(rho, "rho", 0, 1)
+        self.mode = check_choice(mode, "mode", VAR_MODES)
+        self.size = size
         if channels not in (1, 3):
             raise refuse("channels", "1 or 3", str(channels))
         self.start = nn.Linear(feature, hidden * 16)
         chain = [hidden, *widths]
-        self.doublings = nn.Sequential(*(_enlarge(a, b) for a, b in zip(chain, chain[1:])))
-        self.last = nn.Conv2d(chain[-1], channels * (2 if mode == "affine" else 1), 3, padding=1)
+        layers = [_enlarge(inside, outside) for inside, outside in zip(chain, widths)]
+        self.doublings = nn.Sequential(*layers)
+        maps = 2 * channels if mode == "affine" else channels
+        self.last = nn.Conv2d(chain[-1], maps, 3, padding=1)
         for part in self.last.parameters():
             nn.init.zeros_(part)
 
     def forward(self, feature: Float[Tensor, "b f"]) -> VarianceMap:
         """feature: from the trunk."""
-        x = self.doublings(F.leaky_relu(self.start(feature), 0.2).unflatten(1, (-1, 4, 4)))
-        return bounded_map(
-            self.last(
-                F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
-            ),
-            self.rho,
-            self.mode,
-        )
+        start = F.leaky_relu(self.start(feature), 0.2).unflatten(1, (-1, 4, 4))
+        small = self.doublings(start)
+        size = (self.size, self.size)
+        full = F.interpolate(small, size, mode="bilinear", align_corners=False)
+        return bounded_map(self.last(full), self.rho, self.mode)
 
 # %% ../../nbs/agt/701_adaptive_sampling.ipynb #473c28f8
 def adaptive_texture(

@@ -11,27 +11,31 @@ from typing import Any
 from .adaptive_sampling import VAR_FORWARDS, VAR_MODES
 from .frechet_loss import FID_FORMS
 from .texture_critic import GAN_FORMS
-from ..training.config import ConfigBase
 from ..conventions import check_choice, check_number, refuse
 from ..networks.features import FEATURE_BACKENDS
-from ..training.stages import Stage
+from ..training.stages import Stage, Weight
+from ..training.config import ConfigBase
 from ..umr.config import UMRConfig, late, loss_weights, rounds
 
 VARIANCES = ("joint", "unrolled", "off")
 JUDGES = ("random", *FEATURE_BACKENDS)
+TEXTURE = "texture"
 
 # %% auto #0
-__all__ = ['VARIANCES', 'JUDGES', 'TextureWeights', 'AGTConfig', 'texture_weights', 'agt_stages']
+__all__ = ['VARIANCES', 'JUDGES', 'TEXTURE', 'TEXTURE_CHOICES', 'UNUSED_TERMS', 'TextureWeights', 'check_texture',
+           'small_texture', 'AGTConfig', 'texture_weights', 'agt_stages']
 
 # %% ../../nbs/agt/720_config.ipynb #50786850
 @dataclass(frozen=True)
 class TextureWeights(ConfigBase):
     """How much each loss of the texture stage counts.
 
-    align: faces look where they are seen.  rec, perc: the picture, pixel by pixel and perceptually.
-        dt: flow outside the silhouette.
-    var: the variance map's distance from 1.  step: the map's unrolled step, if there is one.
-    fid, adv: the crowd of unseen views, and the critic's opinion of them.
+    align: faces look where they are seen (Eq. 12).
+    rec, perc: the picture, pixel by pixel (Eq. 10 and 35) and perceptually.
+    dt: flow outside the silhouette.
+    var: the variance map's distance from 1.
+    step: the map's unrolled step, if there is one (Eq. 31).
+    fid, adv: the crowd of unseen views (Eq. 42 to 47), and the critic's opinion (Eq. 38).
     mask, deform: of UMR's shape losses in this stage; None keeps those of its second round, like
         all others.
     """
@@ -48,9 +52,66 @@ class TextureWeights(ConfigBase):
     deform: float | None = None
 
 # %% ../../nbs/agt/720_config.ipynb #259bdb5b
+TEXTURE_CHOICES = {
+    "variance": VARIANCES,
+    "var_mode": VAR_MODES,
+    "var_forward": VAR_FORWARDS,
+    "fid_form": FID_FORMS,
+    "gan": GAN_FORMS,
+    "fid_features": FEATURE_BACKENDS,
+    "judge": JUDGES,
+}
+
+
+def check_texture(config: AGTConfig) -> None:
+    """Refuses choices that do not exist, and a judge that is trained on."""
+    for name, allowed in TEXTURE_CHOICES.items():
+        check_choice(getattr(config, name), f"config.{name}", allowed)
+    if config.judge == config.fid_features:
+        wish = "features that are not trained on"
+        raise refuse("config.judge", wish, config.judge, "Choose another network")
+    for name in ("align_norm", "rec_norm"):
+        check_number(getattr(config, name), f"config.{name}", 1, 2, integer=True)
+
+# %% ../../nbs/agt/720_config.ipynb #7c743dc0
+def small_texture() -> dict[str, Any]:
+    """What the small preset sets in the texture stage, by name of the field."""
+    return {
+        "texture": TextureWeights(dt=1.0, fid=0.05, mask=10.0, deform=0.5),
+        "texture_steps": 400,
+        "texture_lr": 5e-4,
+        "variance": "unrolled",
+        "var_forward": "straight_through",
+        "var_widths": (32, 16, 8),
+        "var_start": 32,
+        "fid_features": "tiny",
+        "bank": 256,
+        "critic_widths": (16, 32, 64, 64),
+        "critic_lr": 5e-4,
+    }
+
+# %% ../../nbs/agt/720_config.ipynb #c2003c55
 @dataclass(frozen=True)
-class _TextureConfig(UMRConfig):
-    """What the texture stage adds."""
+class AGTConfig(UMRConfig):
+    """Everything that decides how AGT is built and trained: UMR's fields (see `UMRConfig`) and
+    those of the texture stage.
+
+    texture, texture_steps, texture_lr: weights, length and rate of the texture stage.
+    shape_too: whether the losses of drawings also train shape and camera (paper, section 3), or the
+        texture alone.
+    variance: how the map learns: "joint" from the colour error, "unrolled" through one step of the
+        flow, or "off" (erratum A4).
+    var_mode, var_forward: "multiply" or "affine" (A3); "modulated" or "straight_through".
+    var_channels, var_widths, var_start, rho: of D_var.
+    step_rate: of the unrolled step, pixels squared per unit of error.
+    align_norm, rec_norm: 1 or 2, distances unsquared or squared (A7).
+    fid_features, fid_form, bank: network, form and number of real pictures of the Frechet loss
+        (A6).
+    gan, saturating, penalty: of the adversary (A5).
+    critic_widths, critic_lr, critic_steps: its layers, rate, and its steps to one of the networks.
+    judge: features that measure unseen views, other than those of the loss; "random" is a fixed
+        untrained network.
+    """
 
     texture: TextureWeights = TextureWeights()
     texture_steps: int = 74_500
@@ -77,56 +138,9 @@ class _TextureConfig(UMRConfig):
     critic_steps: int = 1
     judge: str = "random"
 
-# %% ../../nbs/agt/720_config.ipynb #ef52ef5d
-@dataclass(frozen=True)
-class _CheckedConfig(_TextureConfig):
-    """Refuses choices that do not exist."""
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        choices = {
-            "variance": VARIANCES,
-            "var_mode": VAR_MODES,
-            "var_forward": VAR_FORWARDS,
-            "fid_form": FID_FORMS,
-            "gan": GAN_FORMS,
-            "fid_features": FEATURE_BACKENDS,
-            "judge": JUDGES,
-        }
-        for name, allowed in choices.items():
-            check_choice(getattr(self, name), f"config.{name}", allowed)
-        if self.judge == self.fid_features:
-            raise refuse(
-                "config.judge",
-                "features that are not trained on",
-                self.judge,
-                "Choose another network",
-            )
-        for name in ("align_norm", "rec_norm"):
-            check_number(getattr(self, name), f"config.{name}", 1, 2, integer=True)
-
-# %% ../../nbs/agt/720_config.ipynb #c2003c55
-@dataclass(frozen=True)
-class AGTConfig(_CheckedConfig):
-    """Everything that decides how AGT is built and trained: UMR's fields (see `UMRConfig`) and
-    those of the texture stage.
-
-    texture, texture_steps, texture_lr: weights, length and rate of the texture stage.
-    shape_too: whether the losses of drawings also train shape and camera (paper, section 3), or the
-        texture alone.
-    variance: how the map learns: "joint" from the colour error, "unrolled" through one step of the
-        flow, or "off" (erratum A4).
-    var_mode, var_forward: "multiply" or "affine" (A3); "modulated" or "straight_through".
-        var_channels, var_widths, var_start, rho: of D_var.
-    step_rate: of the unrolled step, pixels squared per unit of error.
-    align_norm, rec_norm: 1 or 2, distances unsquared or squared (A7).
-    fid_features, fid_form, bank: network, form and number of real pictures of the Frechet loss
-        (A6).
-    gan, saturating, penalty: of the adversary (A5).  critic_widths, critic_lr, critic_steps: its
-        layers, rate, and its steps to one of the networks.
-    judge: features that measure unseen views, other than those of the loss; "random" is a fixed
-        untrained network.
-    """
+        check_texture(self)
 
     @classmethod
     def of(cls, config: UMRConfig, **changes: Any) -> AGTConfig:
@@ -138,51 +152,31 @@ class AGTConfig(_CheckedConfig):
         return cls(**{f.name: getattr(config, f.name) for f in fields(UMRConfig)} | changes)
 
     @classmethod
-    def paper(cls) -> AGTConfig:
-        """The paper's values; where it is silent, UMR's or those chosen here."""
-        return cls()
-
-    @classmethod
     def tiny(cls) -> AGTConfig:
         """For two CPU cores and minutes: continues UMR's small preset; the library's own features;
-        the unrolled step,
-        with the plain photograph's colours, since nothing then keeps the map from shifting them."""
-        weights = TextureWeights(dt=1.0, fid=0.05, mask=10.0, deform=0.5)
-        return cls.of(
-            UMRConfig.tiny(),
-            texture=weights,
-            texture_steps=400,
-            texture_lr=5e-4,
-            variance="unrolled",
-            var_forward="straight_through",
-            var_widths=(32, 16, 8),
-            var_start=32,
-            fid_features="tiny",
-            bank=256,
-            critic_widths=(16, 32, 64, 64),
-            critic_lr=5e-4,
-        )
+        the unrolled step, with the plain photograph's colours, since nothing then keeps the map
+        from shifting them.
+        """
+        return cls.of(UMRConfig.tiny(), **small_texture())
 
 # %% ../../nbs/agt/720_config.ipynb #f1e935b9
-def texture_weights(config: AGTConfig) -> dict[str, float]:
+UNUSED_TERMS = {"off": ("var", "step"), "joint": ("step",), "unrolled": ()}
+
+
+def texture_weights(config: AGTConfig) -> dict[str, Weight]:
     """The losses of the networks in the texture stage with their weights; those of weight 0, and
     those of a map that is off, are left out.
 
     config: the configuration.
     """
-    c = config.texture
-    left_out = {"off": ("var", "step"), "joint": ("step",), "unrolled": ()}[config.variance]
-    shape = {
-        name: weight
-        for name, weight in loss_weights(config.second).items()
-        if name not in ("tex", "dt", "cyc", "adv")
-    }
-    new = {f.name: getattr(c, f.name) for f in fields(c) if f.name not in left_out}
-    return {
-        name: weight
-        for name, weight in (shape | {n: w for n, w in new.items() if w is not None}).items()
-        if weight
-    }
+    weights = loss_weights(config.second)
+    for name in ("tex", "dt", "cyc", "adv"):
+        weights.pop(name, None)
+    for field in fields(config.texture):
+        weight = getattr(config.texture, field.name)
+        if weight is not None and field.name not in UNUSED_TERMS[config.variance]:
+            weights[field.name] = weight
+    return {name: weight for name, weight in weights.items() if weight}
 
 
 def agt_stages(config: AGTConfig) -> list[Stage]:
@@ -191,15 +185,16 @@ def agt_stages(config: AGTConfig) -> list[Stage]:
     config: the configuration.
     Source: AGT, section 4.1.
     """
-    groups: dict[str, dict[str, Any]] = {"networks": texture_weights(config)}
+    groups: dict[str, dict[str, Weight]] = {"networks": texture_weights(config)}
+    rates = {"networks": config.texture_lr}
     if config.texture.adv:
         groups["critic"] = {"critic": 1.0}
-    rates = {"networks": config.texture_lr, "critic": config.critic_lr}
+        rates["critic"] = config.critic_lr
     stage = Stage(
-        "texture",
+        TEXTURE,
         config.texture_steps,
         groups,
-        lr={g: rates[g] for g in groups},
+        lr=rates,
         batch=config.batch,
         schedule=late,
         every={"networks": config.critic_steps},

@@ -51,7 +51,7 @@ class FeatureBank:
 
 
 def _rows(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean, and centred rows whose outer products sum to the covariance; a single row gives zeros."""
+    """Mean, and centred rows whose outer products sum to the covariance; zeros for a single row."""
     mean = features.mean(0)
     return mean, (features - mean) / max(len(features) - 1, 1) ** 0.5
 
@@ -73,22 +73,21 @@ def frechet_loss(
     """
     made = check_tensor(fake, "fake", "m d").to(bank.mean)
     if made.shape[1] != bank.features.shape[1]:
-        raise refuse(
-            "fake", f"{bank.features.shape[1]} features as in the bank", str(made.shape[1])
-        )
+        wish = f"{bank.features.shape[1]} features as in the bank"
+        raise refuse("fake", wish, str(made.shape[1]))
     mean, rows = _rows(made)
-    gap, small = (
-        (mean - bank.mean).square().sum(),
-        check_number(epsilon, "epsilon", 0) * bank.rows.square().sum().square(),
-    )
+    gap = (mean - bank.mean).square().sum()
+    total = bank.rows.square().sum()
+    small = check_number(epsilon, "epsilon", 0) * total.square()
     if check_choice(form, "form", FID_FORMS) == "mean_only":
         return gap.to(fake.dtype)
     if form == "diag":
-        spread = [(r.square().sum(0) + small.sqrt()).sqrt() for r in (rows, bank.rows)]
-        return (gap + (spread[0] - spread[1]).square().sum()).to(fake.dtype)
+        made_spread = (rows.square().sum(0) + small.sqrt()).sqrt()
+        real_spread = (bank.rows.square().sum(0) + small.sqrt()).sqrt()
+        return (gap + (made_spread - real_spread).square().sum()).to(fake.dtype)
     shared = torch.linalg.svdvals(bank.rows @ rows.T)
     overlap = ((shared.square() + small).sqrt() - small.sqrt()).sum()
-    return (gap + rows.square().sum() + bank.rows.square().sum() - 2 * overlap).to(fake.dtype)
+    return (gap + rows.square().sum() + total - 2 * overlap).to(fake.dtype)
 
 # %% ../../nbs/agt/702_frechet_loss.ipynb #b3adae31
 class FrechetLoss(nn.Module):

@@ -6,31 +6,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from svr_nb.agt.adaptive_sampling import (
-    VarianceMap,
-    adaptive_texture,
-    bilinear_sample,
-    inner_step,
-    to_pixels,
-    variance_loss,
-)
-from .frechet_loss import FeatureBank
-from .texture_critic import critic_loss, texture_loss
+from .adaptive_sampling import VarianceMap, adaptive_texture, bilinear_sample
+from .adaptive_sampling import inner_step, to_pixels, variance_loss
+from .config import AGTConfig
+from .frechet_loss import FeatureBank, FrechetLoss
+from .texture_critic import TextureCritic, critic_loss, texture_loss
 from ..cameras.projections import WeakPerspective
-from ..conventions import check_number, refuse
-from ..render.soft_mesh import SoftRender, soft_rasterize
 from ..cameras.rotations import quaternion_multiply
-from ..umr.expectation import Prediction, View, draw_texture
+from ..conventions import check_number, refuse
+from ..data.collection import Collection
+from ..networks.features import PerceptualLoss
+from ..render.soft_mesh import SoftRender, soft_rasterize
+from ..training.stages import Stage
+from ..umr.config import cameras_of, current_weights
+from ..umr.expectation import Prediction, View, batch_losses, crop_view, draw_texture
+from ..umr.networks import MeshSystem, predict
 from ..umr.texture_cycle import CycleGap, barrier_loss, cycle_gap, silhouette_barrier
 
 # %% auto #0
-__all__ = ['align_loss', 'random_view', 'step_loss', 'seen_losses', 'unseen_losses']
+__all__ = ['SHAPE_LOSSES', 'align_loss', 'random_view', 'step_loss', 'TextureSystem', 'draw_for', 'frozen_map', 'seen_losses',
+           'unseen_losses', 'real_features', 'bank_of', 'texture_losses', 'texture_stage_losses']
 
 # %% ../../nbs/agt/722_losses.ipynb #343b5b74
 def align_loss(gap: CycleGap, norm: int = 1) -> Tensor:
@@ -54,10 +55,9 @@ def random_view(camera: WeakPerspective, generator: torch.Generator) -> WeakPers
     Source: AGT, Eq. 36.
     """
     half = torch.rand(len(camera), generator=generator).to(camera.scale) * torch.pi
-    turn = torch.stack([half.cos(), half * 0, half.sin(), half * 0], -1)
-    return WeakPerspective(
-        camera.scale, camera.translation, quaternion_multiply(camera.quaternion, turn)
-    )
+    walk = torch.stack([half.cos(), half * 0, half.sin(), half * 0], -1)
+    quaternion = quaternion_multiply(camera.quaternion, walk)
+    return WeakPerspective(camera.scale, camera.translation, quaternion)
 
 # %% ../../nbs/agt/722_losses.ipynb #124bd1f3
 def step_loss(
@@ -78,105 +78,193 @@ def step_loss(
     Source: AGT, Eq. 31 (erratum A4).
     """
     height, width = image.shape[2:]
-    at, goal = (to_pixels(x.detach(), height, width) for x in (gap.looked, gap.seen))
-    after = inner_step(
-        image, at, bilinear_sample(image, goal).color, rate, maps.apply(image), forward
-    )
-    nearer = torch.where(
-        gap.visible, (after - goal).norm(dim=-1) - (at - goal).norm(dim=-1), 0.0
-    ).sum()
-    length = torch.where(gap.visible, (after - at).norm(dim=-1), 0.0).sum().detach()
-    return nearer / length.clamp(min=1e-6)
+    looked = to_pixels(gap.looked.detach(), height, width)
+    goal = to_pixels(gap.seen.detach(), height, width)
+    color = bilinear_sample(image, goal).color
+    after = inner_step(image, looked, color, rate, maps.apply(image), forward)
+    closer = (after - goal).norm(dim=-1) - (looked - goal).norm(dim=-1)
+    length = (after - looked).norm(dim=-1)
+    closer_sum = torch.where(gap.visible, closer, 0.0).sum()
+    length_sum = torch.where(gap.visible, length, 0.0).sum().detach()
+    return closer_sum / length_sum.clamp(min=1e-6)
 
 # %% ../../nbs/agt/722_losses.ipynb #62f54749
-def _drawn(model: Any, p: Prediction, camera: WeakPerspective, texels: Tensor) -> SoftRender:
+class TextureSystem(MeshSystem, Protocol):
+    """What the functions of the texture stage ask of an AGT."""
+
+    critic: TextureCritic | None
+    perceptual: PerceptualLoss
+    memory: dict[str, Tensor]
+
+    @property
+    def config(self) -> AGTConfig: ...
+
+    def frechet(self) -> FrechetLoss: ...
+
+    def variance_maps(self, view: View) -> VarianceMap | None: ...
+
+
+def draw_for(
+    model: TextureSystem, said: Prediction, camera: WeakPerspective, texels: Tensor
+) -> SoftRender:
     """Textured shapes; a gradient reaches shape and camera only if the configuration wants it."""
-    c = model.config
-    if not c.shape_too:
-        return draw_texture(model, p.verts.detach(), camera, texels)
+    config = model.config
+    if not config.shape_too:
+        return draw_texture(model, said.verts.detach(), camera, texels)
     return soft_rasterize(
-        camera.project(p.verts),
+        camera.project(said.verts),
         model.faces,
-        c.image_size,
+        config.image_size,
         face_features=texels,
         perspective=False,
-        gamma=c.gamma,
+        gamma=config.gamma,
     )
 
 
+def frozen_map(maps: VarianceMap) -> VarianceMap:
+    """A variance map that no loss can change."""
+    return VarianceMap(maps.multiply.detach(), None if maps.add is None else maps.add.detach())
+
+# %% ../../nbs/agt/722_losses.ipynb #9e581c42
 def seen_losses(
-    model: Any, p: Prediction, view: View, maps: VarianceMap | None
+    model: TextureSystem, said: Prediction, view: View, maps: VarianceMap | None
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Losses of what the photograph shows, and the textures (b, f, t, t, 3).
 
     model: the system.
-    p, view: prediction and crops.
-    maps: variance maps, or None.
-    Source: AGT, Eq. 10, 12 and 35.
+    said, view: prediction and crops.
+    maps: variance maps, or None.  A map that learns from its unrolled step hears of no colours.
+    Source: AGT, Eq. 7 to 12, 31 and 35.
     """
-    c, face_flow, camera = model.config, model.face_flow(p.flow), p.hypotheses.pick()
-    unrolled = maps is not None and c.variance == "unrolled"
-    fixed = (
-        VarianceMap(maps.multiply.detach(), None if maps.add is None else maps.add.detach())
-        if maps is not None and unrolled
-        else maps
-    )
-    texels = adaptive_texture(view.image, face_flow, fixed, c.var_forward)
-    drawn = _drawn(model, p, camera, texels)
-    picture, goal, gap = (
-        drawn.rgb * drawn.alpha,
-        view.image * view.mask,
-        cycle_gap(face_flow, drawn),
-    )
-    error = (picture - goal).abs() if c.rec_norm == 1 else (picture - goal).square()
-    found = {
-        "align": align_loss(gap, c.align_norm),
+    config = model.config
+    unrolled = maps is not None and config.variance == "unrolled"
+    face_flow = model.face_flow(said.flow)
+    sampled = frozen_map(maps) if maps is not None and unrolled else maps
+    texels = adaptive_texture(view.image, face_flow, sampled, config.var_forward)
+    drawn = draw_for(model, said, said.hypotheses.pick(), texels)
+    picture, goal = drawn.rgb * drawn.alpha, view.image * view.mask
+    gap = cycle_gap(face_flow, drawn)
+    error = (picture - goal).abs() if config.rec_norm == 1 else (picture - goal).square()
+    losses = {
+        "align": align_loss(gap, config.align_norm),
         "rec": error.mean(),
         "perc": model.perceptual(picture, goal).mean(),
         "dt": barrier_loss(face_flow, silhouette_barrier(view.mask)),
     }
     if maps is not None:
-        found["var"] = variance_loss(maps)
-        found |= (
-            {"step": step_loss(view.image, gap, maps, c.step_rate, c.var_forward)}
-            if unrolled
-            else {}
-        )
-    return found, texels
+        losses["var"] = variance_loss(maps)
+    if maps is not None and unrolled:
+        losses["step"] = step_loss(view.image, gap, maps, config.step_rate, config.var_forward)
+    return losses, texels
 
 # %% ../../nbs/agt/722_losses.ipynb #c9e768fe
 def unseen_losses(
-    model: Any,
-    p: Prediction,
+    model: TextureSystem,
+    said: Prediction,
     view: View,
     texels: Tensor,
     wanted: Mapping[str, float],
+    *,
     bank: FeatureBank | None,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
     """Losses of what no photograph shows, and the critic's own.
 
-    model, p, view: as above.
+    model, said, view: as in `seen_losses`.
     texels: from `seen_losses`.
     wanted: names of the losses; only these are worked out.
     bank: real features; needed for "fid".
     generator: of the views.
     Source: AGT, Eq. 36 to 47.
     """
-    c = model.config
-    found: dict[str, Tensor] = {}
+    config = model.config
+    losses: dict[str, Tensor] = {}
     if not {"fid", "adv"} & set(wanted):
-        return found
-    drawn, real = (
-        _drawn(model, p, random_view(p.hypotheses.pick(), generator), texels),
-        (view.image * view.mask).roll(1, 0),
-    )
-    fake = drawn.rgb * (drawn.alpha if c.shape_too else drawn.alpha.detach())
+        return losses
+    drawn = draw_for(model, said, random_view(said.hypotheses.pick(), generator), texels)
+    fake = drawn.rgb * (drawn.alpha if config.shape_too else drawn.alpha.detach())
     if "fid" in wanted:
         if bank is None:
             raise refuse("bank", "real features", "None", "Call before_epoch first")
-        found["fid"] = model.frechet()(fake, bank)
-    if "adv" in wanted:
-        found["adv"] = texture_loss(model.critic, fake, c.gan, c.saturating)
-        found["critic"] = critic_loss(model.critic, real, fake, generator, c.gan, c.penalty)
-    return found
+        losses["fid"] = model.frechet()(fake, bank)
+    if "adv" in wanted and model.critic is not None:
+        real = (view.image * view.mask).roll(1, 0)
+        losses["adv"] = texture_loss(model.critic, fake, config.gan, config.saturating)
+        losses["critic"] = critic_loss(
+            model.critic, real, fake, generator, config.gan, config.penalty
+        )
+    return losses
+
+
+def real_features(model: TextureSystem, data: Collection, generator: torch.Generator) -> Tensor:
+    """Features of as many photographs as the bank holds, chosen at random: Eq. 40.
+
+    model: the system.
+    data: the training collection.
+    generator: chooses.
+    """
+    config, pictures = model.config, []
+    chosen = torch.randperm(len(data), generator=generator)[: config.bank]
+    for part in chosen.split(64):
+        batch = data.batch(part)
+        image, mask = batch["image"].to(model.device), batch["mask"].to(model.device)
+        view = crop_view(image, mask, None, config.image_size, fill=config.fill)
+        pictures.append(view.image * view.mask)
+    return model.frechet().bank(torch.cat(pictures)).features
+
+# %% ../../nbs/agt/722_losses.ipynb #20eb08e7
+SHAPE_LOSSES = ("mask", "lap", "flat", "deform", "ori", "edge", "sp", "sv", "pick", "ent")
+
+
+def bank_of(model: TextureSystem, view: View) -> FeatureBank | None:
+    """The bank of the epoch; before there is one, the batch itself; None without that loss."""
+    if not model.config.texture.fid:
+        return None
+    if "bank" in model.memory:
+        return FeatureBank.of(model.memory["bank"].to(model.device))
+    return model.frechet().bank(view.image * view.mask)
+
+
+def texture_losses(
+    model: TextureSystem, batch: Mapping[str, Any], wanted: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Losses of the texture alone.
+
+    model: the system.
+    batch, wanted: as in `batch_losses`.
+    """
+    config, generator = model.config, batch["generator"]
+    view = crop_view(
+        batch["image"],
+        batch["mask"],
+        None,
+        config.image_size,
+        fill=config.fill,
+        jitter=config.jitter,
+        flips=config.flips,
+        generator=generator,
+    )
+    said = predict(model, view, int(model.active))
+    seen, texels = seen_losses(model, said, view, model.variance_maps(view))
+    bank = bank_of(model, view)
+    unseen = unseen_losses(model, said, view, texels, wanted, bank=bank, generator=generator)
+    return {name: loss for name, loss in seen.items() if name in wanted} | unseen
+
+# %% ../../nbs/agt/722_losses.ipynb #b0d90ad8
+def texture_stage_losses(
+    model: TextureSystem, batch: Mapping[str, Any], stage: Stage
+) -> dict[str, Tensor]:
+    """Named, unweighted losses of one batch of the texture stage.
+
+    model: the system.
+    batch: "image", "mask", "generator", and "part_map" for the part constraints.
+    stage: only what its weights ask for is computed.
+    Source: AGT, Eq. 1 to 14 and 31 to 47.
+    """
+    wanted = current_weights(stage, "networks", batch.get("progress", 0.5))
+    shape = {name: weight for name, weight in wanted.items() if name in SHAPE_LOSSES}
+    losses: dict[str, Tensor] = {}
+    if shape:
+        all_shape = batch_losses(model, batch, shape, cameras_of(model.config, stage))
+        losses = {name: all_shape[name] for name in shape}
+    return losses | texture_losses(model, batch, wanted)

@@ -5,6 +5,7 @@
 # %% ../../nbs/agt/724_system.ipynb #e30001ba
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,266 +14,41 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .adaptive_sampling import VarHead, VarianceMap
-from .frechet_loss import FeatureBank, FrechetLoss
-from .config import AGTConfig, agt_stages
+from .config import TEXTURE, AGTConfig, agt_stages
+from .frechet_loss import FrechetLoss
+from .losses import real_features, texture_stage_losses
+from .scores import redraw, texture_scores
 from .texture_critic import TextureCritic
-from .losses import random_view, seen_losses, unseen_losses
-from ..conventions import describe, pixel_centers, refuse, seeded
-from ..scores.metrics import kid, ssim
+from ..conventions import describe, pixel_centers, refuse
+from ..data.collection import Collection
 from ..networks.encoders import fresh_weights
 from ..networks.features import FeatureNet, TinyNet
-from ..result.reconstruction import Reconstruction
 from ..training.stages import Stage
-from ..umr.expectation import Prediction, View, batch_losses, crop_view, draw_texture
-from ..umr.config import current_weights
-from ..umr.system import UMR
-from ..umr.texture_cycle import flow_on_faces, texture_from_flow
-from ..umr.transfer import surface_reconstruction
-
-SHAPE_LOSSES = ("mask", "lap", "flat", "deform", "ori", "edge", "sp", "sv", "pick", "ent")
+from ..umr.expectation import Prediction, View
+from ..umr.system import UMR, read_pictures
 
 # %% auto #0
-__all__ = ['SHAPE_LOSSES', 'texture_scores', 'AGT', 'continued']
+__all__ = ['AGT', 'make_var_head', 'make_critic', 'with_texture_groups', 'frechet_of', 'judge_of', 'make_judge',
+           'modulated_photograph', 'carried', 'continued', 'take_over']
 
 # %% ../../nbs/agt/724_system.ipynb #53365a4c
-class _Built(UMR):
-    """UMR with a variance head and a critic."""
+class AGT(UMR):
+    """Textured meshes with adaptive gradients for the texture flow, a Frechet loss and a critic for
+    unseen views, on top of UMR (AGT).
+
+    config: `AGT.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
+    """
 
     Config = AGTConfig
     config: AGTConfig
 
     def __init__(self, config: AGTConfig | None = None, seed: int = 0) -> None:
         super().__init__(config or AGTConfig.tiny(), seed)
-        c = self.config
         with fresh_weights(seed + 1):
-            self.var = (
-                VarHead(
-                    c.feature,
-                    c.image_size,
-                    c.var_widths,
-                    c.var_start,
-                    c.var_channels,
-                    c.rho,
-                    c.var_mode,
-                )
-                if c.variance != "off"
-                else None
-            )
-            self.critic = TextureCritic(c.image_size, c.critic_widths) if c.texture.adv else None
-        self._measures: dict[str, Any] = {}
-
-    def frechet(self) -> FrechetLoss:
-        """The Frechet loss, with its network."""
-        if "fid" not in self._measures:
-            self._measures["fid"] = FrechetLoss(self.config.fid_features, form=self.config.fid_form)
-        return self._measures["fid"].to(self.device)
-
-    def judge(self) -> Any:
-        """A feature network that no loss uses: maps from `.maps`."""
-        if "judge" not in self._measures:
-            with fresh_weights(12345):
-                made = (
-                    TinyNet().eval().requires_grad_(False)
-                    if self.config.judge == "random"
-                    else FeatureNet(self.config.judge)
-                )
-            self._measures["judge"] = made
-        return self._measures["judge"].to(self.device)
-
-    def variance_maps(self, view: View) -> VarianceMap | None:
-        """I_var of crops, or None if there is no such head."""
-        return None if self.var is None else self.var(self.trunk(view.image))
-
-# %% ../../nbs/agt/724_system.ipynb #3be8f6e4
-class _Teaching(_Built):
-    """The curriculum: UMR's rounds, then the texture stage."""
-
-    def stages(self) -> list[Stage]:
-        """Two rounds of UMR and the texture stage."""
-        return agt_stages(self.config)
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """UMR's groups with the variance head among the networks, and the critic."""
-        groups = super().parameter_groups()
-        groups["networks"] = groups["networks"] + (
-            [] if self.var is None else list(self.var.parameters())
-        )
-        return groups | ({} if self.critic is None else {"critic": list(self.critic.parameters())})
-
-    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
-        """UMR's M-step before its rounds; nothing before the texture stage, since the template is
-        frozen.
-        """
-        if stage.name != "texture":
-            super().before_stage(data, stage, generator)
-
-    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
-        """UMR's M-steps inside its rounds; a fresh bank of real features in each epoch of the
-        texture stage.
-        """
-        if stage.name != "texture":
-            super().before_epoch(data, stage, epoch, generator)
-        elif self.config.texture.fid:
-            pick = torch.randperm(len(data), generator=generator)[: self.config.bank]
-            parts = [data.batch(part) for part in pick.split(64)]
-            views = [
-                crop_view(
-                    x["image"].to(self.device),
-                    x["mask"].to(self.device),
-                    None,
-                    self.config.image_size,
-                    self.config.fill,
-                )
-                for x in parts
-            ]
-            self.memory["bank"] = (
-                self.frechet().bank(torch.cat([v.image * v.mask for v in views])).features
-            )
-
-# %% ../../nbs/agt/724_system.ipynb #a2d8008d
-class _Losing(_Teaching):
-    """Named losses."""
-
-    def losses(self, batch: dict[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
-        """Named, unweighted losses of one batch.
-
-        batch: "image", "mask", "generator", and "part_map" for the part constraints.
-        stage: only what its weights ask for is computed; None takes the texture stage.
-        """
-        stage = stage or self.stages()[-1]
-        if stage.name != "texture":
-            return super().losses(batch, stage)
-        wanted = current_weights(stage, "networks", batch.get("progress", 0.5))
-        shape = {name: weight for name, weight in wanted.items() if name in SHAPE_LOSSES}
-        found = batch_losses(self, batch, shape, self.cameras_of(stage)) if shape else {}
-        return {name: found[name] for name in shape} | self.texture_losses(batch, wanted)
-
-    def texture_losses(self, batch: dict[str, Any], wanted: dict[str, float]) -> dict[str, Tensor]:
-        """Losses of the texture alone.
-
-        batch, wanted: as in `losses`.
-        """
-        c, generator = self.config, batch["generator"]
-        view = crop_view(
-            batch["image"], batch["mask"], None, c.image_size, c.fill, c.jitter, c.flips, generator
-        )
-        p = self.predict_view(view, int(self.active))
-        seen, texels = seen_losses(self, p, view, self.variance_maps(view))
-        return {k: v for k, v in seen.items() if k in wanted} | unseen_losses(
-            self, p, view, texels, wanted, self.real_bank(view), generator
-        )
-
-    def real_bank(self, view: View) -> FeatureBank | None:
-        """The bank of the epoch; before there is one, the batch itself."""
-        if not self.config.texture.fid:
-            return None
-        if "bank" in self.memory:
-            return FeatureBank.of(self.memory["bank"].to(self.device))
-        return self.frechet().bank(view.image * view.mask)
-
-# %% ../../nbs/agt/724_system.ipynb #7a1016b2
-class _Answering(_Losing):
-    """From pictures to shapes with textures."""
-
-    def _seen_by_texture(self, image: Tensor, view: View) -> Tensor:
-        """Photographs as the texture samples them."""
-        maps = self.variance_maps(view) if self.config.var_forward == "modulated" else None
-        if maps is None:
-            return image
-        at = view.windows.enter(
-            pixel_centers(image.shape[2], image.shape[3])
-            .to(image)[None]
-            .expand(len(image), -1, -1, -1)
-        )
-        carry = lambda x: F.grid_sample(x, at, padding_mode="zeros", align_corners=False)
-        changed = image * (1 + carry(maps.multiply - 1))
-        return (changed if maps.add is None else changed + carry(maps.add)).clamp(0, 1)
-
-    @torch.no_grad()
-    def _one(self, image: Tensor, mask: Tensor, texels: int) -> Reconstruction:
-        """One reconstruction; its texture is read from the whole picture."""
-        p, view, camera = self.read(image, mask)
-        flow = view.windows.leave(p.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
-        colors = self._seen_by_texture(image.to(self.device), view) * mask.to(self.device)
-        return surface_reconstruction(
-            colors[0].cpu(),
-            self.to_house(p.verts[0]).cpu(),
-            self.sphere.mesh,
-            self.house_camera(camera).to("cpu"),
-            flow_on_faces(flow, self.sphere, texels)[0].cpu(),
-            self.to_house(self.template).cpu(),
-            face_labels=self.face_labels.cpu(),
-            part_names=self.config.part_names,
-            mask=mask[0].cpu(),
-            category=self.category,
-            system=type(self).__name__,
-        )
-
-    @torch.no_grad()
-    def redraw(
-        self, p: Prediction, view: View, generator: torch.Generator | None = None
-    ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"]]:
-        """Crops drawn again with their textures, on black, and the silhouettes of the drawings.
-
-        p, view: from `read` or `predict_view`.
-        generator: of random views; None for the photographs' own.
-        """
-        maps = self.variance_maps(view) if self.config.var_forward == "modulated" else None
-        image = view.image if maps is None else maps.apply(view.image)
-        camera = (
-            p.hypotheses.pick()
-            if generator is None
-            else random_view(p.hypotheses.pick(), generator)
-        )
-        drawn = draw_texture(
-            self, p.verts, camera, texture_from_flow(image, self.face_flow(p.flow))
-        )
-        return (drawn.rgb * drawn.alpha).clamp(0, 1), drawn.alpha
-
-# %% ../../nbs/agt/724_system.ipynb #149943d4
-@torch.no_grad()
-def texture_scores(model: Any, data: Any, chunk: int = 64) -> dict[str, Tensor]:
-    """SSIM of the seen view and feature distance of unseen ones.
-
-    model: an AGT.
-    data: a collection with "image" and "mask".
-    chunk: pictures at a time.
-    Source: AGT, section 4 (window and features chosen here).
-    """
-    rows: list[Any] = []
-    for number, index in enumerate(torch.arange(len(data)).split(chunk)):
-        batch = data.batch(index)
-        view = crop_view(
-            batch["image"].to(model.device),
-            batch["mask"].to(model.device),
-            None,
-            model.config.image_size,
-            model.config.fill,
-        )
-        p = model.predict_view(view, int(model.active))
-        (same, alpha), (other, _) = model.redraw(p, view), model.redraw(p, view, seeded(0, number))
-        goal = (view.image * view.mask).clamp(0, 1)
-        features = [model.judge().maps(x)[-1].mean((2, 3)) for x in (goal, other)]
-        union = ((view.mask > 0.5) | (alpha > 0.5)).to(goal)
-        rows.append((ssim(same, goal), ssim(same, goal, union), *features))
-    whole, inside, real, made = (torch.cat(part) for part in zip(*rows))
-    real, made = (
-        ((x - real.mean(0)) / real.std(0).clamp(min=1e-6) for x in (real, made))
-        if len(real) > 1
-        else (real, made)
-    )
-    found = {"SSIM": whole, "SSIM in the union": inside}
-    return found | (
-        {"unseen views, kernel distance": torch.tensor(kid(real, made))} if len(real) > 1 else {}
-    )
-
-# %% ../../nbs/agt/724_system.ipynb #b888372d
-class AGT(_Answering):
-    """Textured meshes with adaptive gradients for the texture flow, a Frechet loss and a critic for
-    unseen views, on top of UMR (AGT).
-
-    config: `AGT.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
-    """
+            self.var = make_var_head(self.config)
+            self.critic = make_critic(self.config)
+        self._frechet: dict[str, FrechetLoss] = {}
+        self._judge: dict[str, FeatureNet | TinyNet] = {}
 
     @classmethod
     def from_umr(cls, umr: UMR, config: AGTConfig | None = None, seed: int = 0) -> AGT:
@@ -287,23 +63,148 @@ class AGT(_Answering):
         """
         if not isinstance(umr, UMR):
             raise refuse("umr", "a UMR", describe(umr))
-        system = cls(config or continued(umr), seed)
-        mine, theirs = system.state_dict(), umr.state_dict()
-        wrong = [n for n, x in theirs.items() if n not in mine or mine[n].shape != x.shape]
-        if wrong:
-            raise refuse(
-                "config",
-                "the UMR's own settings",
-                f"another shape for {wrong[0]}",
-                "Use agt.system.continued(umr)",
-            )
-        system.load_state_dict(mine | theirs)
-        system.category = umr.category
-        return system
+        return take_over(cls(config or continued(umr), seed), umr)
 
-    def evaluate(self, data: Any) -> dict[str, Tensor]:
+    def stages(self) -> list[Stage]:
+        """Two rounds of UMR and the texture stage."""
+        return agt_stages(self.config)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """UMR's groups with the variance head among the networks, and the critic."""
+        return with_texture_groups(self, super().parameter_groups())
+
+    def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
+        """UMR's M-step before its rounds; none before the texture stage: the template is frozen."""
+        if stage.name != TEXTURE:
+            super().before_stage(data, stage, generator)
+
+    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
+        """UMR's M-steps inside its rounds; a fresh bank of real features in each epoch of the
+        texture stage.
+        """
+        if stage.name != TEXTURE:
+            super().before_epoch(data, stage, epoch, generator)
+        elif self.config.texture.fid:
+            self.memory["bank"] = real_features(self, data, generator)
+
+    def losses(self, batch: Mapping[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+        """Named, unweighted losses of one batch; see `texture_stage_losses`.
+
+        batch: "image", "mask", "generator", and "part_map" for the part constraints.
+        stage: only what its weights ask for is computed; None takes the texture stage.
+        """
+        stage = stage or agt_stages(self.config)[-1]
+        if stage.name != TEXTURE:
+            return super().losses(batch, stage)
+        return texture_stage_losses(self, batch, stage)
+
+    def variance_maps(self, view: View) -> VarianceMap | None:
+        """I_var of crops, or None if there is no such head."""
+        return None if self.var is None else self.var(self.trunk(view.image))
+
+    def texture_source(self, image: Tensor, view: View) -> Tensor:
+        """Photographs as the texture samples them; see `modulated_photograph`."""
+        return modulated_photograph(self, image, view)
+
+    def redraw(
+        self, said: Prediction, view: View, generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"]]:
+        """Crops drawn again with their textures, and their silhouettes; see `agt.scores.redraw`."""
+        return redraw(self, said, view, generator)
+
+    def frechet(self) -> FrechetLoss:
+        """The Frechet loss, with its network."""
+        return frechet_of(self)
+
+    def judge(self) -> FeatureNet | TinyNet:
+        """A feature network that no loss uses: maps from `.maps`."""
+        return judge_of(self)
+
+    def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """UMR's scores and `texture_scores`."""
         return super().evaluate(data) | texture_scores(self, data)
+
+# %% ../../nbs/agt/724_system.ipynb #3be8f6e4
+def make_var_head(config: AGTConfig) -> VarHead | None:
+    """D_var, or None if the configuration switches it off."""
+    if config.variance == "off":
+        return None
+    return VarHead(
+        config.feature,
+        config.image_size,
+        config.var_widths,
+        config.var_start,
+        channels=config.var_channels,
+        rho=config.rho,
+        mode=config.var_mode,
+    )
+
+
+def make_critic(config: AGTConfig) -> TextureCritic | None:
+    """The critic of random views, or None without the adversarial loss."""
+    return TextureCritic(config.image_size, config.critic_widths) if config.texture.adv else None
+
+
+def with_texture_groups(
+    model: AGT, groups: dict[str, list[nn.Parameter]]
+) -> dict[str, list[nn.Parameter]]:
+    """UMR's groups with the variance head among the networks, and the critic.
+
+    model: the system.
+    groups: of UMR.
+    """
+    if model.var is not None:
+        groups["networks"] = groups["networks"] + list(model.var.parameters())
+    if model.critic is not None:
+        groups["critic"] = list(model.critic.parameters())
+    return groups
+
+# %% ../../nbs/agt/724_system.ipynb #a2d8008d
+def frechet_of(model: AGT) -> FrechetLoss:
+    """The Frechet loss with its network, made when first asked for."""
+    if not model._frechet:
+        config = model.config
+        model._frechet["net"] = FrechetLoss(config.fid_features, form=config.fid_form)
+    return model._frechet["net"].to(model.device)
+
+
+def judge_of(model: AGT) -> FeatureNet | TinyNet:
+    """The network that measures and teaches nobody, made when first asked for."""
+    if not model._judge:
+        with fresh_weights(12345):
+            model._judge["net"] = make_judge(model.config.judge)
+    return model._judge["net"].to(model.device)
+
+
+def make_judge(name: str) -> FeatureNet | TinyNet:
+    """A fixed network: "random" has weights that nobody trained."""
+    if name == "random":
+        return TinyNet().eval().requires_grad_(False)
+    return FeatureNet(name)
+
+# %% ../../nbs/agt/724_system.ipynb #7a1016b2
+def modulated_photograph(model: AGT, image: Tensor, view: View) -> Tensor:
+    """Photographs as the texture samples them: changed by the map if that is what was trained.
+
+    model: the system.
+    image: (b, 3, h, w).
+    view: their crops.
+    Source: AGT, Eq. 11.
+    """
+    maps = model.variance_maps(view) if model.config.var_forward == "modulated" else None
+    if maps is None:
+        return image
+    pixels = pixel_centers(image.shape[2], image.shape[3]).to(image)
+    places = view.windows.enter(pixels[None].expand(len(image), -1, -1, -1))
+    changed = image * (1 + carried(maps.multiply - 1, places))
+    if maps.add is not None:
+        changed = changed + carried(maps.add, places)
+    return changed.clamp(0, 1)
+
+
+def carried(values: Tensor, places: Tensor) -> Tensor:
+    """A picture of a crop at the places of a photograph's pixels; 0 outside the crop."""
+    return F.grid_sample(values, places, padding_mode="zeros", align_corners=False)
 
 # %% ../../nbs/agt/724_system.ipynb #817f0006
 def continued(umr: UMR, **changes: Any) -> AGTConfig:
@@ -312,10 +213,24 @@ def continued(umr: UMR, **changes: Any) -> AGTConfig:
     umr: the UMR.
     changes: other fields.
     """
-    tiny = AGTConfig.tiny()
-    added = {
-        name: getattr(tiny, name)
-        for name in AGTConfig.__dataclass_fields__
-        if name not in umr.config.__dataclass_fields__
-    }
+    tiny, own = AGTConfig.tiny(), set(umr.config.__dataclass_fields__)
+    names = [name for name in AGTConfig.__dataclass_fields__ if name not in own]
+    added = {name: getattr(tiny, name) for name in names}
     return AGTConfig.of(umr.config, **(added | changes))
+
+
+def take_over(system: AGT, umr: UMR) -> AGT:
+    """Copies everything that a UMR knows into an AGT.
+
+    system: the AGT; changes, and is returned.
+    umr: of the same settings.
+    Raises InputError if a shape differs.
+    """
+    mine, theirs = system.state_dict(), umr.state_dict()
+    for name, value in theirs.items():
+        if name not in mine or mine[name].shape != value.shape:
+            wish, problem = "the UMR's own settings", f"another shape for {name}"
+            raise refuse("config", wish, problem, "Use agt.system.continued(umr)")
+    system.load_state_dict(mine | theirs)
+    system.category = umr.category
+    return system

@@ -38,12 +38,10 @@ class TextureCritic(nn.Module):
         if not widths or size % 2 ** len(widths):
             raise refuse("size", f"a multiple of {2 ** len(widths)}", str(size))
         chain = [channels, *widths]
-        layers = [
-            layer
-            for a, b in zip(chain, chain[1:])
-            for layer in (nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.2))
-        ]
-        self.body = nn.Sequential(*layers)
+        self.body = nn.Sequential()
+        for inside, outside in zip(chain, widths):
+            self.body.append(nn.Conv2d(inside, outside, 4, 2, 1))
+            self.body.append(nn.LeakyReLU(0.2))
         self.last = nn.Linear(chain[-1] * (size // 2 ** len(widths)) ** 2, 1)
         self.size, self.channels = size, channels
 
@@ -76,11 +74,10 @@ def critic_loss(
     check_choice(gan, "gan", GAN_FORMS)
     slope = gradient_penalty(critic, real, fake, generator)
     seen, made = critic(real.detach()), critic(fake.detach())
-    loss = (
-        F.softplus(-seen).mean() + F.softplus(made).mean()
-        if gan == "bce_gp"
-        else made.mean() - seen.mean()
-    )
+    if gan == "bce_gp":
+        loss = F.softplus(-seen).mean() + F.softplus(made).mean()
+    else:
+        loss = made.mean() - seen.mean()
     return loss + check_number(penalty, "penalty", 0) * slope
 
 # %% ../../nbs/agt/703_texture_critic.ipynb #36cd3956

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from ..agt.config import AGTConfig
-from ..agt.system import AGT, SHAPE_LOSSES, continued
+from ..agt.system import AGT, continued
+from ..agt.losses import SHAPE_LOSSES
 from ..conventions import check_choice
 from ..data.collection import Collection
 from ..scores.tables import Table

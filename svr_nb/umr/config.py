@@ -7,30 +7,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from ..training.config import ConfigBase
 from ..conventions import check_choice
-from ..training.stages import Stage, hyperbolic, ramp
+from ..training.stages import Stage, Weight, hyperbolic, ramp
 from .camera_hypotheses import CHOICES, HEADS
 from .semantic_uv import FORMS
 
 # %% auto #0
-__all__ = ['FIRST', 'SECOND', 'LABELS', 'SUBSETS', 'TEMPLATES', 'RoundWeights', 'UMRConfig', 'late', 'early', 'loss_weights',
-           'current_weights', 'rounds']
+__all__ = ['FIRST', 'SECOND', 'CHOICES_OF', 'STEADY', 'RoundWeights', 'paper_values', 'release_values', 'small_values',
+           'UMRConfig', 'late', 'early', 'loss_weights', 'current_weights', 'cameras_of', 'one_round', 'rounds']
 
 # %% ../../nbs/umr/620_config.ipynb #8d61c04c
 @dataclass(frozen=True)
 class RoundWeights(ConfigBase):
     """How much each loss counts in one round; the names are those of the losses.
 
-    mask: silhouettes, negative soft IoU.  lap, flat, deform, ori, edge: smoothness, folds, length
-        of the offsets, distance from
-        the mirror plane in the first `ori_share` of the round, squared edge lengths.
-    tex, dt, cyc: texture, flow outside the silhouette, texture cycle.  sp, sv: the two part
-        constraints.
+    mask: silhouettes, negative soft IoU.
+    lap, flat, deform, edge: smoothness, folds, length of the offsets, squared edge lengths.
+    ori: distance from the mirror plane, in the first `ori_share` of the round only.
+    tex, dt, cyc: texture, flow outside the silhouette, texture cycle.
+    sp, sv: the two part constraints.
     ent, ent_from: entropy of the hypotheses at the end and at the start (moving over the first
-        third).  pick: cross-entropy to the winner.
+        third).
+    pick: cross-entropy to the winner.
     adv: adversary on unseen views.
     """
 
@@ -56,12 +56,107 @@ FIRST = RoundWeights()
 SECOND = RoundWeights(
     mask=2.5, flat=5e-4, deform=1.0, ori=0.0, cyc=1.0, sp=5.0, sv=10.0, ent=0.05, ent_from=-0.05
 )
-LABELS, SUBSETS, TEMPLATES = ("flow", "projection"), ("chosen", "all"), ("alike", "agreeing", "all")
+
+# %% ../../nbs/umr/620_config.ipynb #3dae4f1e
+CHOICES_OF = {
+    "head": HEADS,
+    "choice": CHOICES,
+    "labels": ("flow", "projection"),
+    "subset": ("chosen", "all"),
+    "template_from": ("alike", "agreeing", "all"),
+    "form": FORMS,
+    "trunk": ("residual", "small"),
+    "texture_views": ("all", "best"),
+    "decay": ("hyperbolic", "late"),
+}
 
 
+def paper_values(cls: type[UMRConfig]) -> UMRConfig:
+    """The paper's values (where it is silent, those of the released code)."""
+    return cls()
+
+
+def release_values(cls: type[UMRConfig]) -> UMRConfig:
+    """The paper's values with the released code's choices where the two differ: part weights,
+    template over all samples, no offsets.
+    """
+    return cls(form="release", template_from="all", offsets=False, variational=True)
+
+# %% ../../nbs/umr/620_config.ipynb #9f96a4e8
+def small_values(cls: type[UMRConfig]) -> UMRConfig:
+    """For two CPU cores and minutes: 48 pixels, 320 faces, and the settings that keep cameras from
+    collapsing.
+    """
+    calm = {"ori": 0.0, "tex": 0.0, "dt": 0.0, "cyc": 0.0, "adv": 0.0}
+    first = RoundWeights(mask=3.0, lap=0.05, flat=5e-4, deform=2.0, pick=0.3, **calm)
+    second = replace(first, deform=3.0, tex=1.0, dt=1.0, cyc=1.0, sp=50.0, sv=20.0)
+    return cls(
+        image_size=48,
+        level=2,
+        side=3,
+        chart=32,
+        trunk="small",
+        feature=128,
+        code=64,
+        flow_widths=(32, 16, 8),
+        flow_start=64,
+        flow_deep=False,
+        head="angles",
+        first_cameras=4,
+        cameras=4,
+        choice="winner",
+        draw=True,
+        adversary=False,
+        first=first,
+        second=second,
+        first_steps=500,
+        second_steps=1500,
+        lr=1e-3,
+        decay="late",
+        clip=5.0,
+        refresh_first=0,
+        refresh_second=3,
+        labels="projection",
+        subset="all",
+        share=1 / 3,
+        template_from="all",
+        balance=True,
+        texture_views="best",
+    )
+
+# %% ../../nbs/umr/620_config.ipynb #41df5bd6
 @dataclass(frozen=True)
-class _NetworkConfig(ConfigBase):
-    """What the networks look like, and what they look at."""
+class UMRConfig(ConfigBase):
+    """Everything that decides how UMR is built and trained; the defaults are the paper's.
+
+    image_size, fill: pixels along a side; share of it that the object takes.
+    level, side, chart: of the sphere, of a face's texels, rows of the chart.
+    radius, usual_scale: of the first template; of a camera.
+    parts, part_names: how many, and words for them.
+    trunk, widths, feature: "residual" (ResNet-18) or "small" with these widths; feature's length.
+    code, variational: of the shape.
+    flow_widths, flow_start, flow_deep: channels of the flow decoder, of its first map, with the two
+        large layers or without.
+    head, offsets: "quaternion" or "angles"; whether hypotheses start apart.
+    first_cameras, cameras, twins: hypotheses in the two rounds, and whether each brings its depth
+        flip along in the second.
+    choice, temperature, spare: "expected" (paper) or "winner", see `hypothesis_weights`.
+    draw: gradients through one drawn hypothesis.
+    adversary: whether there is one.
+    first, second: weights of the rounds.
+    first_steps, second_steps, batch, lr, decay, clip: optimisation.
+    refresh_first, refresh_second: epochs between M-steps inside a round, 0 for none.
+    labels: carried by "flow" (Eq. 1) or "projection".
+    subset, share, balance: labels from the "chosen" samples or "all"; how many are chosen; each
+        part against its own maximum.
+    template_from, cap: template from samples with "alike" silhouettes, with "agreeing" labels or
+        from "all"; its longest update.
+    form, part_draws: of the part constraints; pixels per part.
+    texture_views: texture seen by "all" hypotheses or by the "best".
+    reversal: strength of the adversary's gradient.
+    jitter, flips: of the crop in training.
+    gamma: softness of depth.
+    """
 
     image_size: int = 256
     fill: float = 0.9
@@ -90,12 +185,6 @@ class _NetworkConfig(ConfigBase):
     spare: float = 0.05
     draw: bool = False
     adversary: bool = True
-
-# %% ../../nbs/umr/620_config.ipynb #3dae4f1e
-@dataclass(frozen=True)
-class _TrainingConfig(_NetworkConfig):
-    """How the networks are trained."""
-
     first: RoundWeights = FIRST
     second: RoundWeights = SECOND
     first_steps: int = 74_500
@@ -119,127 +208,22 @@ class _TrainingConfig(_NetworkConfig):
     jitter: float = 0.05
     flips: bool = True
     gamma: float = 0.01
-
-# %% ../../nbs/umr/620_config.ipynb #9f96a4e8
-@dataclass(frozen=True)
-class _CheckedConfig(_TrainingConfig):
-    """Refuses choices that do not exist."""
+    paper = classmethod(paper_values)
+    release = classmethod(release_values)
+    tiny = classmethod(small_values)
 
     def __post_init__(self) -> None:
-        choices = {
-            "head": HEADS,
-            "choice": CHOICES,
-            "labels": LABELS,
-            "subset": SUBSETS,
-            "template_from": TEMPLATES,
-            "form": FORMS,
-            "trunk": ("residual", "small"),
-            "texture_views": ("all", "best"),
-            "decay": ("hyperbolic", "late"),
-        }
-        for name, allowed in choices.items():
+        for name, allowed in CHOICES_OF.items():
             check_choice(getattr(self, name), f"config.{name}", allowed)
 
-# %% ../../nbs/umr/620_config.ipynb #41df5bd6
-@dataclass(frozen=True)
-class UMRConfig(_CheckedConfig):
-    """Everything that decides how UMR is built and trained; the defaults are the paper's.
-
-    image_size, fill: pixels along a side; share of it that the object takes.  level, side, chart:
-        of the sphere, of a face's texels, rows of
-        the chart.  radius: of the first template.  usual_scale: of a camera.  parts, part_names:
-        how many, and words for them.
-    trunk, widths, feature: "residual" (ResNet-18) or "small" with these widths; length of the
-        feature.  code, variational: of the shape.
-    flow_widths, flow_start, flow_deep: channels of the flow decoder, of its first map, with the two
-        large layers or without.
-    head, offsets: "quaternion" or "angles"; whether hypotheses start apart.  first_cameras,
-        cameras, twins: hypotheses in the two rounds,
-        and whether each brings its depth flip along in the second.
-    choice, temperature, spare: "expected" (paper) or "winner", see `hypothesis_weights`.  draw:
-        gradients through one drawn hypothesis.
-    adversary: whether there is one.  first, second: weights of the rounds.  first_steps,
-        second_steps, batch, lr, decay, clip: optimisation.
-    refresh_first, refresh_second: epochs between M-steps inside a round, 0 for none.  labels:
-        carried by "flow" (Eq. 1) or "projection".
-    subset, share, balance: labels from the "chosen" samples or "all"; how many are chosen; each
-        part against its own maximum.
-    template_from, cap: template from samples with "alike" silhouettes, with "agreeing" labels or
-        from "all"; its longest update.
-    form, part_draws: of the part constraints; pixels per part.  texture_views: texture seen by
-        "all" hypotheses or by the "best".
-    reversal: strength of the adversary's gradient.  jitter, flips: of the crop in training.  gamma:
-        softness of depth.
-    """
-
-    @classmethod
-    def paper(cls) -> UMRConfig:
-        """The paper's values (where it is silent, those of the released code)."""
-        return cls()
-
-    @classmethod
-    def release(cls) -> UMRConfig:
-        """The paper's values with the released code's choices where the two differ: part weights,
-        template over all samples, no offsets.
-        """
-        return cls(form="release", template_from="all", offsets=False, variational=True)
-
-    @classmethod
-    def tiny(cls) -> UMRConfig:
-        """For two CPU cores and minutes: 48 pixels, 320 faces, and the settings that keep cameras
-        from collapsing.
-        """
-        first = RoundWeights(
-            mask=3.0,
-            lap=0.05,
-            flat=5e-4,
-            deform=2.0,
-            ori=0.0,
-            tex=0.0,
-            dt=0.0,
-            cyc=0.0,
-            pick=0.3,
-            adv=0.0,
-        )
-        second = replace(first, deform=3.0, tex=1.0, dt=1.0, cyc=1.0, sp=50.0, sv=20.0)
-        return cls(
-            image_size=48,
-            level=2,
-            side=3,
-            chart=32,
-            trunk="small",
-            feature=128,
-            code=64,
-            flow_widths=(32, 16, 8),
-            flow_start=64,
-            flow_deep=False,
-            head="angles",
-            first_cameras=4,
-            cameras=4,
-            choice="winner",
-            draw=True,
-            adversary=False,
-            first=first,
-            second=second,
-            first_steps=500,
-            second_steps=1500,
-            lr=1e-3,
-            decay="late",
-            clip=5.0,
-            refresh_first=0,
-            refresh_second=3,
-            labels="projection",
-            subset="all",
-            share=1 / 3,
-            template_from="all",
-            balance=True,
-            texture_views="best",
-        )
-
 # %% ../../nbs/umr/620_config.ipynb #e3dfbfb0
+STEADY = ("mask", "lap", "flat", "deform", "edge", "tex", "dt", "cyc", "sp", "sv", "pick", "adv")
+
+
 def late(step: int, steps: int) -> float:
     """Learning-rate factor: 1 for the first 60 % of a stage, then evenly down to a twentieth."""
-    return 1.0 - 0.95 * max(0.0, (step / max(1, steps) - 0.6) / 0.4)
+    done = step / max(1, steps)
+    return 1.0 - 0.95 * max(0.0, (done - 0.6) / 0.4)
 
 
 def early(progress: float, weight: float, share: float) -> float:
@@ -247,34 +231,20 @@ def early(progress: float, weight: float, share: float) -> float:
     return weight if progress < share else 0.0
 
 
-def loss_weights(weights: RoundWeights) -> dict[str, Any]:
+def loss_weights(weights: RoundWeights) -> dict[str, Weight]:
     """The losses of a round with their weights; those of weight 0 are left out.
 
     weights: of the round.
     """
-    plain = {
-        name: getattr(weights, name)
-        for name in (
-            "mask",
-            "lap",
-            "flat",
-            "deform",
-            "edge",
-            "tex",
-            "dt",
-            "cyc",
-            "sp",
-            "sv",
-            "pick",
-            "adv",
-        )
-    }
-    found: dict[str, Any] = {name: value for name, value in plain.items() if value}
+    active: dict[str, Weight] = {}
+    for name in STEADY:
+        if getattr(weights, name):
+            active[name] = getattr(weights, name)
     if weights.ori:
-        found["ori"] = partial(early, weight=weights.ori, share=weights.ori_share)
+        active["ori"] = partial(early, weight=weights.ori, share=weights.ori_share)
     if weights.ent or weights.ent_from:
-        found["ent"] = partial(ramp, first=weights.ent_from, last=weights.ent, until=1 / 3)
-    return found
+        active["ent"] = partial(ramp, first=weights.ent_from, last=weights.ent, until=1 / 3)
+    return active
 
 # %% ../../nbs/umr/620_config.ipynb #21938e50
 def current_weights(stage: Stage, group: str, progress: float) -> dict[str, float]:
@@ -284,37 +254,49 @@ def current_weights(stage: Stage, group: str, progress: float) -> dict[str, floa
     group: its name.
     progress: share of the stage that is done, in [0, 1].
     """
-    return {
-        name: float(w(progress)) if callable(w) else float(w)
-        for name, w in stage.weights[group].items()
-    }
+    now = {}
+    for name, weight in stage.weights[group].items():
+        now[name] = float(weight(progress)) if callable(weight) else float(weight)
+    return now
 
 # %% ../../nbs/umr/620_config.ipynb #c491591f
+def cameras_of(config: UMRConfig, stage: Stage) -> int:
+    """How many hypotheses a round uses, twins included.
+
+    config: the configuration.
+    stage: the round; only the first differs.
+    """
+    if stage.name == "round 1":
+        return config.first_cameras
+    return config.cameras * (2 if config.twins else 1)
+
+
+def one_round(config: UMRConfig, name: str, weights: RoundWeights, steps: int) -> Stage:
+    """One round; the critics are a group of their own, if there are any.
+
+    config: the configuration.
+    name, weights, steps: of the round.
+    """
+    networks = loss_weights(weights)
+    groups: dict[str, dict[str, Weight]] = {"networks": networks}
+    if config.adversary and weights.adv:
+        groups["critics"] = {"adv": weights.adv}
+    else:
+        networks.pop("adv", None)
+    schedule = hyperbolic if config.decay == "hyperbolic" else late
+    clip = config.clip or None
+    return Stage(
+        name, steps, groups, lr=config.lr, batch=config.batch, schedule=schedule, clip=clip
+    )
+
+
 def rounds(config: UMRConfig) -> list[Stage]:
     """The two rounds of a configuration.
 
     config: the configuration.
     Source: UMR, sections 3.3 and 6.3.
     """
-    c, stages = config, []
-    for name, weights, steps in (
-        ("round 1", c.first, c.first_steps),
-        ("round 2", c.second, c.second_steps),
-    ):
-        groups = {"networks": loss_weights(weights)}
-        if c.adversary and weights.adv:
-            groups["critics"] = {"adv": weights.adv}
-        else:
-            groups["networks"].pop("adv", None)
-        stages.append(
-            Stage(
-                name,
-                steps,
-                groups,
-                lr=c.lr,
-                batch=c.batch,
-                schedule=hyperbolic if c.decay == "hyperbolic" else late,
-                clip=c.clip or None,
-            )
-        )
-    return stages
+    return [
+        one_round(config, "round 1", config.first, config.first_steps),
+        one_round(config, "round 2", config.second, config.second_steps),
+    ]

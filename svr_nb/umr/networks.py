@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +14,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..conventions import pixel_centers
+from ..networks.adversaries import Discriminator
 from ..networks.encoders import Mlp, standardize
-from .camera_hypotheses import NUMBERS
+from ..shapes.uv import SymmetricSphere
+from .camera_hypotheses import NUMBERS, decode_cameras
+from .config import UMRConfig
+from .expectation import Prediction, View
 
 # %% auto #0
-__all__ = ['SmallTrunk', 'ResidualTrunk', 'ShapeHead', 'CameraHeads', 'FlowHead']
+__all__ = ['SmallTrunk', 'ResidualTrunk', 'make_trunk', 'ShapeHead', 'CameraHeads', 'FlowHead', 'MeshSystem', 'predict',
+           'make_critics']
 
 # %% ../../nbs/umr/621_networks.ipynb #8a5de0da
 def _squeeze(inside: int, outside: int) -> nn.Sequential:
@@ -48,17 +53,18 @@ class SmallTrunk(nn.Module):
     ) -> None:
         super().__init__()
         chain = [5, *widths]
-        self.halvings = nn.Sequential(*(_squeeze(a, b) for a, b in zip(chain, chain[1:])))
+        layers = [_squeeze(inside, outside) for inside, outside in zip(chain, widths)]
+        self.halvings = nn.Sequential(*layers)
         side = size // 2 ** len(widths)
         self.head = Mlp((chain[-1] * side * side, feature, feature), hidden="leaky", last="leaky")
-        self.register_buffer(
-            "places", pixel_centers(size, size).permute(2, 0, 1)[None], persistent=False
-        )
+        places = pixel_centers(size, size).permute(2, 0, 1)[None]
+        self.register_buffer("places", places, persistent=False)
 
     def forward(self, image: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b f"]:
         """image: in [0, 1]."""
         places = self.places.to(image).expand(len(image), -1, -1, -1)
-        return self.head(self.halvings(torch.cat([standardize(image), places], 1)).flatten(1))
+        small = self.halvings(torch.cat([standardize(image), places], 1))
+        return self.head(small.flatten(1))
 
 # %% ../../nbs/umr/621_networks.ipynb #79306ab9
 class _Residual(nn.Module):
@@ -73,19 +79,26 @@ class _Residual(nn.Module):
             nn.Conv2d(outside, outside, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outside),
         )
-        self.short = (
-            nn.Identity()
-            if stride == 1 and inside == outside
-            else nn.Sequential(
-                nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
-            )
-        )
+        self.short: nn.Module = nn.Identity()
+        if stride != 1 or inside != outside:
+            narrow = nn.Conv2d(inside, outside, 1, stride, bias=False)
+            self.short = nn.Sequential(narrow, nn.BatchNorm2d(outside))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (b, c, h, w)."""
         return F.relu(self.path(x) + self.short(x))
 
 
+def _dense(inside: int, outside: int) -> list[nn.Module]:
+    """A fully connected layer with its normalisation."""
+    return [nn.Linear(inside, outside), nn.BatchNorm1d(outside), nn.LeakyReLU(0.2)]
+
+
+def _stage(inside: int, outside: int, stride: int) -> nn.Sequential:
+    """Two residual blocks, of which the first may halve the picture."""
+    return nn.Sequential(_Residual(inside, outside, stride), _Residual(outside, outside, 1))
+
+# %% ../../nbs/umr/621_networks.ipynb #0e689745
 class ResidualTrunk(nn.Module):
     """The paper's encoder: ResNet-18 without its pooling, one more convolution, two fully connected
     layers.
@@ -103,22 +116,26 @@ class ResidualTrunk(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(3, 2, 1),
         )
-        chain = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
         self.groups = nn.Sequential(
-            *(nn.Sequential(_Residual(a, b, s), _Residual(b, b, 1)) for a, b, s in chain)
+            _stage(64, 64, 1), _stage(64, 128, 2), _stage(128, 256, 2), _stage(256, 512, 2)
         )
         self.squeeze = nn.Sequential(
             nn.Conv2d(512, 256, 4, 2, 1), nn.BatchNorm2d(256), nn.LeakyReLU(0.2)
         )
         flat = 256 * (size // 64) ** 2
-        layers = [nn.Linear(flat, feature), nn.BatchNorm1d(feature), nn.LeakyReLU(0.2)]
-        self.head = nn.Sequential(
-            *layers, nn.Linear(feature, feature), nn.BatchNorm1d(feature), nn.LeakyReLU(0.2)
-        )
+        self.head = nn.Sequential(*_dense(flat, feature), *_dense(feature, feature))
 
     def forward(self, image: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b f"]:
         """image: in [0, 1]."""
-        return self.head(self.squeeze(self.groups(self.stem(standardize(image)))).flatten(1))
+        last = self.squeeze(self.groups(self.stem(standardize(image))))
+        return self.head(last.flatten(1))
+
+
+def make_trunk(config: UMRConfig) -> SmallTrunk | ResidualTrunk:
+    """The trunk that a configuration asks for."""
+    if config.trunk == "small":
+        return SmallTrunk(config.image_size, config.widths, config.feature)
+    return ResidualTrunk(config.image_size, config.feature)
 
 # %% ../../nbs/umr/621_networks.ipynb #fa49c4dc
 class ShapeHead(nn.Module):
@@ -161,30 +178,42 @@ class CameraHeads(nn.Module):
 
     def __init__(self, feature: int, hidden: int, count: int) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(
-            nn.Sequential(
-                Mlp((feature, hidden, hidden), hidden="leaky", last="leaky"),
-                nn.Linear(hidden, NUMBERS),
-            )
+        widths = (feature, hidden, hidden)
+        heads = [
+            nn.Sequential(Mlp(widths, hidden="leaky", last="leaky"), nn.Linear(hidden, NUMBERS))
             for _ in range(count)
-        )
-        for head in self.heads:
-            last: Any = list(head.children())[-1]
+        ]
+        for head in heads:
+            last = head[-1]
+            assert isinstance(last, nn.Linear)
             nn.init.normal_(last.weight, 0, 0.01)
             nn.init.zeros_(last.bias)
+        self.heads = nn.ModuleList(heads)
 
     def forward(self, feature: Float[Tensor, "b f"]) -> Float[Tensor, "b k 9"]:
         """feature: from the trunk."""
         return torch.stack([head(feature) for head in self.heads], 1)
 
 # %% ../../nbs/umr/621_networks.ipynb #0476d1be
+def _doubling(inside: int, outside: int) -> nn.Sequential:
+    """Two convolutions that follow a doubling of the size."""
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, padding=1, padding_mode="reflect"),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(outside, outside, 3, padding=1),
+        nn.GroupNorm(min(8, max(1, outside // 4)), outside),
+        nn.LeakyReLU(0.2),
+    )
+
+
 class FlowHead(nn.Module):
     """From a feature to a texture flow: a chart picture of places in the photograph.
 
     feature: length.
     height: of the chart, a power of 2 times 4; its width is twice as much.
     widths: channels after each doubling.
-    hidden: length of the fully connected layer before the first map.
+    hidden: channels of the first map.
+    deep: whether a layer of 8192 comes before it, as in the paper.
     Source: UMR, section 6.2.
     """
 
@@ -198,13 +227,12 @@ class FlowHead(nn.Module):
     ) -> None:
         super().__init__()
         self.side = height // 2 ** len(widths)
-        self.start = Mlp(
-            (feature, *((8192,) if deep else ()), hidden * self.side * 2 * self.side),
-            hidden="leaky",
-            last="leaky",
-        )
+        between = (8192,) if deep else ()
+        lengths = (feature, *between, hidden * self.side * 2 * self.side)
+        self.start = Mlp(lengths, hidden="leaky", last="leaky")
         chain = [hidden, *widths]
-        self.doublings = nn.ModuleList(_doubling(a, b) for a, b in zip(chain, chain[1:]))
+        layers = [_doubling(inside, outside) for inside, outside in zip(chain, widths)]
+        self.doublings = nn.ModuleList(layers)
         self.last = nn.Conv2d(chain[-1], 2, 3, padding=1, padding_mode="reflect")
         nn.init.normal_(self.last.weight, 0, 0.02)
         if self.last.bias is not None:
@@ -217,13 +245,51 @@ class FlowHead(nn.Module):
             x = layers(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))
         return torch.tanh(self.last(x))
 
+# %% ../../nbs/umr/621_networks.ipynb #5c238632
+class MeshSystem(Protocol):
+    """What the functions of this part ask of a UMR."""
 
-def _doubling(inside: int, outside: int) -> nn.Sequential:
-    """Two convolutions that follow a doubling of the size."""
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, padding=1, padding_mode="reflect"),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(outside, outside, 3, padding=1),
-        nn.GroupNorm(min(8, max(1, outside // 4)), outside),
-        nn.LeakyReLU(0.2),
-    )
+    trunk: SmallTrunk | ResidualTrunk
+    shape: ShapeHead
+    camera: CameraHeads
+    flow: FlowHead
+    sphere: SymmetricSphere
+    template: Tensor
+    face_labels: Tensor
+    faces: Tensor
+    active: Tensor
+    frame: Tensor
+
+    @property
+    def config(self) -> UMRConfig: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def face_flow(self, flow: Tensor) -> Tensor: ...
+
+
+def predict(model: MeshSystem, view: View, cameras: int) -> Prediction:
+    """What the networks say about crops.
+
+    model: the system.
+    view: the crops.
+    cameras: how many hypotheses to use.
+    """
+    config = model.config
+    feature = model.trunk(view.image)
+    code = model.shape.encode(feature)
+    half = model.shape.decode(code)
+    heads = list(model.camera.heads)[: min(cameras, config.cameras)]
+    raw = torch.stack([head(feature) for head in heads], 1)
+    twins = config.twins and cameras > config.cameras
+    hypotheses = decode_cameras(raw, config.head, config.usual_scale, config.offsets, twins=twins)
+    verts = model.template + model.sphere.full_verts(half)
+    return Prediction(code, half, verts, hypotheses, model.flow(feature))
+
+
+def make_critics(config: UMRConfig) -> nn.ModuleDict:
+    """The critics of unseen views, one for silhouettes and one for pictures, if there are any."""
+    channels = {"outline": 1, "picture": 3} if config.adversary else {}
+    critics = {name: Discriminator(config.image_size, count) for name, count in channels.items()}
+    return nn.ModuleDict(critics)

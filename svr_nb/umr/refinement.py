@@ -23,7 +23,7 @@ from .semantic_uv import render_parts
 from .system import UMR
 
 # %% auto #0
-__all__ = ['drawn_parts', 'refine_parts', 'third_round']
+__all__ = ['FIELDS', 'drawn_parts', 'refine_parts', 'third_round']
 
 # %% ../../nbs/umr/626_refinement.ipynb #3380e224
 @torch.no_grad()
@@ -41,33 +41,39 @@ def drawn_parts(
     Source: UMR, section 3.4.
     """
     if "part_map" not in data or not bool(system.face_labels.any()):
-        raise refuse(
-            "data, system",
-            "a collection with part maps and a system that has labels",
-            "one without",
-            "Train both rounds first",
-        )
-    c, maps, errors = system.config, [], []
+        wish = "a collection with part maps and a system that has labels"
+        raise refuse("data, system", wish, "one without", "Train both rounds first")
+    maps, errors = [], []
     for index in torch.arange(len(data)).split(chunk):
-        batch = {
-            name: data[name][index].to(system.device) for name in ("image", "mask", "part_map")
-        }
-        view = crop_view(batch["image"], batch["mask"], batch["part_map"], c.image_size, c.fill)
-        p = system.predict_view(view, int(system.active))
-        best = replace(p, hypotheses=p.hypotheses.only(p.hypotheses.best))
-        costs = hypothesis_costs(system, best, view, {"mask": 1.0, "sp": 1.0, "sv": 1.0}, seeded(0))
-        camera = leave_camera(best.hypotheses.cameras(), view.windows)
-        drawn = render_parts(
-            camera.project(p.verts),
-            system.faces,
-            system.face_labels,
-            c.parts,
-            batch["mask"].shape[-1],
-            perspective=False,
-        )
-        maps.append((drawn.clamp(0, 1) * batch["mask"]).cpu())
-        errors.append((costs["sp"] + costs["sv"])[:, 0].cpu())
+        drawn, error = _drawn_batch(system, *(data[name][index] for name in FIELDS))
+        maps.append(drawn.cpu())
+        errors.append(error.cpu())
     return torch.cat(maps), torch.cat(errors)
+
+
+FIELDS = ("image", "mask", "part_map")
+
+
+def _drawn_batch(
+    system: UMR, image: Tensor, mask: Tensor, part_map: Tensor
+) -> tuple[Float[Tensor, "b p h w"], Float[Tensor, "b"]]:
+    """Drawn maps and part losses of one batch."""
+    config = system.config
+    image, mask, part_map = (x.to(system.device) for x in (image, mask, part_map))
+    view = crop_view(image, mask, part_map, config.image_size, fill=config.fill)
+    said = system.predict_view(view, int(system.active))
+    best = replace(said, hypotheses=said.hypotheses.only(said.hypotheses.best))
+    costs = hypothesis_costs(system, best, view, {"mask": 1.0, "sp": 1.0, "sv": 1.0}, seeded(0))
+    camera = leave_camera(best.hypotheses.cameras(), view.windows)
+    drawn = render_parts(
+        camera.project(said.verts),
+        system.faces,
+        system.face_labels,
+        config.parts,
+        mask.shape[-1],
+        perspective=False,
+    )
+    return drawn.clamp(0, 1) * mask, (costs["sp"] + costs["sv"])[:, 0]
 
 # %% ../../nbs/umr/626_refinement.ipynb #d77129d8
 def refine_parts(
@@ -89,12 +95,12 @@ def refine_parts(
     """
     maps, errors = drawn_parts(system, data)
     best = best_share(errors, check_number(share, "share", 0.0, 1.0))
+    image, mask = data["image"], data["mask"]
     better = refine_segmenter(
-        segmenter, data["image"][best], data["mask"][best], maps[best], steps=steps, seed=seed
+        segmenter, image[best], mask[best], maps[best], steps=steps, seed=seed
     )
-    return with_parts(
-        data, segment_parts(better, data["image"], data["mask"]), data.labels.get("parts", ())
-    ), better
+    refined = segment_parts(better, image, mask)
+    return with_parts(data, refined, data.labels.get("parts", ())), better
 
 
 def third_round(system: UMR, data: Collection, seed: int = 0, **options: Any) -> UMR:

@@ -5,35 +5,37 @@
 # %% ../../nbs/umr/623_scores.ipynb #3fb705b2
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cameras.projections import WeakPerspective, view_angles
-from ..conventions import check_tensor, refuse
-from ..scores.metrics import mask_iou
+from ..cameras.projections import view_angles
 from ..cameras.rotations import geodesic_angle
+from ..conventions import check_tensor, refuse
+from ..data.collection import Collection
+from ..scores.metrics import mask_iou
 from .camera_hypotheses import camera_spread
 from .keypoint_transfer import Keypoints, TransferScore, sample_pairs, transfer_scores
 from .maximisation import Survey
+from .networks import MeshSystem
 
 # %% auto #0
-__all__ = ['fit_camera_frame', 'keypoint_scores', 'camera_scores', 'survey_scores']
+__all__ = ['fit_camera_frame', 'keypoint_scores', 'camera_scores', 'known_frame', 'spread_scores', 'transfer_columns',
+           'survey_scores']
 
 # %% ../../nbs/umr/623_scores.ipynb #9e7fd147
-def _on_mirror(turn: Tensor) -> Tensor:
+def _on_mirror(rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "3 3"]:
     """The nearest rotation that keeps the mirror plane x = 0: a turn about x, perhaps after half a
     turn about y.
     """
-    sign = 1.0 if float(turn[0, 0]) >= 0 else -1.0
-    block = turn[1:, 1:] * turn.new_tensor([1.0, sign])
-    u, _, v = torch.linalg.svd(block)
-    flat = u @ torch.diag(turn.new_tensor([1.0, float(torch.sign(torch.det(u @ v)))])) @ v
-    found = torch.zeros(3, 3).to(turn)
-    found[0, 0], found[1:, 1:] = sign, flat * turn.new_tensor([1.0, sign])
-    return found
+    sign = 1.0 if float(rotation[0, 0]) >= 0 else -1.0
+    facing = rotation.new_tensor([1.0, sign])
+    u, _, v = torch.linalg.svd(rotation[1:, 1:] * facing)
+    proper = rotation.new_tensor([1.0, float(torch.sign(torch.det(u @ v)))])
+    nearest = torch.zeros(3, 3).to(rotation)
+    nearest[0, 0] = sign
+    nearest[1:, 1:] = u @ torch.diag(proper) @ v * facing
+    return nearest
 
 
 def fit_camera_frame(
@@ -56,82 +58,96 @@ def fit_camera_frame(
 
 # %% ../../nbs/umr/623_scores.ipynb #5108f04a
 def keypoint_scores(
-    found: Survey,
-    data: Any,
+    surveyed: Survey,
+    data: Collection,
     template: Float[Tensor, "v 3"],
     faces: Tensor,
     face_flow: Tensor,
+    *,
     fill: float,
     count: int = 10_000,
 ) -> dict[str, TransferScore]:
     """Keypoint transfer by every way there is: "camera", "camera vis", "flow", and "instance" with
     each picture's own shape.
 
-    found: from `survey`.
+    surveyed: from `survey`.
     data: the same collection, with "keypoints_uv" and "keypoints_visible".
     template, faces: of the category.
     face_flow: of every picture.
     fill: share of a crop's side that the object takes.
     count: pairs, each used both ways.
+    Source: UMR, section 4.2 ("instance" is this library's).
     """
-    place = found.windows.enter(data["keypoints_uv"].to(found.verts))
-    truth = Keypoints(
-        place,
-        data["keypoints_visible"].to(place) > 0.5,
-        torch.full((len(place),), 2 * fill),
-        data.labels.get("keypoints", ()),
-    )
+    verts, cameras = surveyed.verts, surveyed.camera
+    place = surveyed.windows.enter(data["keypoints_uv"].to(verts))
+    visible = data["keypoints_visible"].to(place) > 0.5
+    sizes = torch.full((len(place),), 2 * fill)
+    truth = Keypoints(place, visible, sizes, data.labels.get("keypoints", ()))
     pairs = sample_pairs(len(place), count)
     scores = transfer_scores(
-        truth, pairs, verts=template, cameras=found.camera, faces=faces, face_flow=face_flow
+        truth, pairs, verts=template, cameras=cameras, faces=faces, face_flow=face_flow
     )
-    return scores | {
-        "instance": transfer_scores(truth, pairs, verts=found.verts, cameras=found.camera)["camera"]
-    }
+    own = transfer_scores(truth, pairs, verts=verts, cameras=cameras)
+    return scores | {"instance": own["camera"]}
 
 # %% ../../nbs/umr/623_scores.ipynb #47e21bf4
-def camera_scores(found: Survey, data: Any, frame: Float[Tensor, "3 3"]) -> dict[str, Tensor]:
+def camera_scores(
+    surveyed: Survey, data: Collection, frame: Float[Tensor, "3 3"]
+) -> dict[str, Tensor]:
     """How far the chosen cameras are from the true ones, in degrees, and whether they are within
     30.
 
-    found: from `survey`.
+    surveyed: from `survey`.
     data: the same collection, with "camera_rotation".
     frame: from `fit_camera_frame`.
     """
-    error = geodesic_angle(found.camera.rotation.cpu() @ frame.cpu(), data["camera_rotation"])
+    error = geodesic_angle(surveyed.camera.rotation.cpu() @ frame.cpu(), data["camera_rotation"])
     return {"camera error (degrees)": error, "camera within 30": (error < 30).float()}
 
 
-def survey_scores(model: Any, found: Survey, data: Any) -> dict[str, Tensor]:
+def known_frame(model: MeshSystem, surveyed: Survey, data: Collection) -> Float[Tensor, "3 3"]:
+    """The frame that a system keeps; while it keeps none, the one that fits the collection best."""
+    if not torch.equal(model.frame.cpu(), torch.eye(3)):
+        return model.frame
+    return fit_camera_frame(surveyed.camera.rotation.cpu(), data["camera_rotation"])
+
+
+def spread_scores(surveyed: Survey, hypotheses: int) -> dict[str, Tensor]:
+    """Whether cameras collapsed: spread of azimuths and of their doubles, use of the hypotheses."""
+    azimuth = view_angles(surveyed.camera)[0].cpu()
+    scores = {}
+    for name, value in camera_spread(azimuth, surveyed.chosen.cpu(), hypotheses).items():
+        label = f"{name} hypothesis" if "used" in name else f"azimuth {name}"
+        scores[label] = torch.tensor(value)
+    return scores
+
+# %% ../../nbs/umr/623_scores.ipynb #9e6497ba
+def transfer_columns(transfers: dict[str, TransferScore]) -> dict[str, Tensor]:
+    """Keypoint transfers as named numbers: PCK of every way, APK of the paper's two."""
+    scores = {f"PCK by {name}": torch.tensor(score.pck) for name, score in transfers.items()}
+    for name in ("camera", "flow"):
+        scores[f"APK by {name}"] = torch.tensor(transfers[name].apk)
+    return scores
+
+
+def survey_scores(model: MeshSystem, surveyed: Survey, data: Collection) -> dict[str, Tensor]:
     """The paper's metrics of a collection; what its fields do not tell is left out.
 
     model: the system.
-    found: from `survey`.
+    surveyed: from `survey`.
     data: the same collection.
+    Source: UMR, section 4.
     """
-    hypotheses = int(model.active)
     scores = {
-        "mask IoU": mask_iou(found.outline, found.mask),
-        "mask IoU, hard": mask_iou(found.outline, found.mask, threshold=0.5),
+        "mask IoU": mask_iou(surveyed.outline, surveyed.mask),
+        "mask IoU, hard": mask_iou(surveyed.outline, surveyed.mask, threshold=0.5),
     }
     if "keypoints_uv" in data:
+        face_flow, fill = model.face_flow(surveyed.flow), model.config.fill
         transfers = keypoint_scores(
-            found, data, model.template, model.faces, model.face_flow(found.flow), model.config.fill
+            surveyed, data, model.template, model.faces, face_flow, fill=fill
         )
-        scores |= {f"PCK by {name}": torch.tensor(score.pck) for name, score in transfers.items()}
-        scores |= {
-            f"APK by {name}": torch.tensor(transfers[name].apk) for name in ("camera", "flow")
-        }
+        scores |= transfer_columns(transfers)
     if "camera_rotation" in data:
-        fitted = torch.equal(model.frame.cpu(), torch.eye(3))
-        frame = (
-            fit_camera_frame(found.camera.rotation.cpu(), data["camera_rotation"])
-            if fitted
-            else model.frame
-        )
-        scores |= camera_scores(found, data, frame)
-    spread = camera_spread(view_angles(found.camera)[0].cpu(), found.chosen.cpu(), hypotheses)
-    return scores | {
-        f"azimuth {name}" if "used" not in name else f"{name} hypothesis": torch.tensor(value)
-        for name, value in spread.items()
-    }
+        scores |= camera_scores(surveyed, data, known_frame(model, surveyed, data))
+    return scores | spread_scores(surveyed, int(model.active))

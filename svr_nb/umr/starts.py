@@ -7,35 +7,47 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ..conventions import check_number
+from ..data.collection import Collection
 from ..training.loop import fit
-from .maximisation import canonical_chart, label_confidence, survey
 from .config import UMRConfig
+from .maximisation import canonical_chart, label_confidence, survey
 from .system import UMR
 
 # %% auto #0
-__all__ = ['start_confidence', 'first_round', 'train_umr']
+__all__ = ['start_confidence', 'one_start', 'first_round', 'train_umr']
 
 # %% ../../nbs/umr/625_starts.ipynb #0b6d5206
 @torch.no_grad()
-def start_confidence(system: UMR, data: Any) -> float:
+def start_confidence(system: UMR, data: Collection) -> float:
     """How decided the parts of a collection are about the surface, under the cameras that a system
     chooses.
 
     system: after the first round.
     data: a collection with part maps.
     """
-    return label_confidence(canonical_chart(system, survey(system, data, int(system.active)))[0])
+    surveyed = survey(system, data, int(system.active))
+    return label_confidence(canonical_chart(system, surveyed)[0])
 
 # %% ../../nbs/umr/625_starts.ipynb #e790afdf
+def one_start(
+    config: UMRConfig, data: Collection, seed: int, out: Path | None, progress: bool
+) -> UMR:
+    """The first round from one set of weights."""
+    system = UMR(config, seed=seed)
+    first = system.stages()[:1]
+    fit(system, data, out=out, seed=seed, progress=progress, stages=first)
+    return system
+
+
 def first_round(
     config: UMRConfig,
-    data: Any,
+    data: Collection,
     seed: int = 0,
+    *,
     starts: int = 3,
     enough: float = 0.55,
     out: str | Path | None = None,
@@ -51,31 +63,23 @@ def first_round(
     out: folder for checkpoints.  progress: whether to show a bar.
     Returns the system and its "confidence" and the number of "restarts".
     """
-    best: tuple[float, UMR] | None = None
+    tried: list[tuple[float, UMR]] = []
     for trial in range(int(check_number(starts, "starts", 1, 100, integer=True))):
-        system = UMR(config, seed=seed + 7919 * trial)
         place = None if out is None else Path(out) / f"start-{trial}"
-        fit(
-            system,
-            data,
-            out=place,
-            seed=seed + 7919 * trial,
-            progress=progress,
-            stages=system.stages()[:1],
-        )
-        found = start_confidence(system, data) if "part_map" in data else 1.0
-        if best is None or found > best[0]:
-            best = (found, system)
-        if best[0] >= enough:
+        system = one_start(config, data, seed + 7919 * trial, place, progress)
+        confidence = start_confidence(system, data) if "part_map" in data else 1.0
+        tried.append((confidence, system))
+        if confidence >= enough:
             break
-    assert best is not None
-    return best[1], {"confidence": best[0], "restarts": float(trial)}
+    confidence, best = max(tried, key=lambda start: start[0])
+    return best, {"confidence": confidence, "restarts": float(len(tried) - 1)}
 
 # %% ../../nbs/umr/625_starts.ipynb #b2b13062
 def train_umr(
     config: UMRConfig,
-    data: Any,
+    data: Collection,
     seed: int = 0,
+    *,
     start: UMR | None = None,
     starts: int = 3,
     enough: float = 0.55,
@@ -91,7 +95,9 @@ def train_umr(
     """
     report = {"confidence": float("nan"), "restarts": 0.0}
     if start is None:
-        start, report = first_round(config, data, seed, starts, enough, out, progress)
+        start, report = first_round(
+            config, data, seed, starts=starts, enough=enough, out=out, progress=progress
+        )
     system = UMR(config, seed=seed)
     system.load_state_dict(start.state_dict())
     place = None if out is None else Path(out) / "second"

@@ -5,6 +5,7 @@
 # %% ../../nbs/umr/624_system.ipynb #3e0a5cd2
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,33 +14,63 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..cameras.projections import WeakPerspective
-from ..training.system import SystemBase
+from ..cameras.rotations import matrix_to_quaternion
+from ..data.collection import Collection
 from ..data.framing import as_pictures, leave_camera
-from ..networks.adversaries import Discriminator, adversarial_loss
+from ..networks.adversaries import adversarial_loss
 from ..networks.encoders import fresh_weights
 from ..networks.features import PerceptualLoss
-from ..shapes.triangles import signed_volume, uniform_laplacian
 from ..result.reconstruction import Reconstruction
-from ..cameras.rotations import matrix_to_quaternion
-from ..shapes.uv import symmetric_sphere
+from ..shapes.triangles import signed_volume, uniform_laplacian
+from ..shapes.uv import SymmetricSphere, symmetric_sphere
 from ..training.stages import Stage
-from .camera_hypotheses import decode_cameras
-from .expectation import Prediction, View, batch_losses, crop_view
+from ..training.system import SystemBase
+from .config import UMRConfig, cameras_of, rounds
+from .expectation import Prediction, View, crop_view
+from .losses import stage_losses
 from .maximisation import ChartWeights, label_confidence, label_surface, maximise, survey
-from .networks import CameraHeads, FlowHead, ResidualTrunk, ShapeHead, SmallTrunk
+from .networks import CameraHeads, FlowHead, ShapeHead
+from .networks import make_critics, make_trunk, predict
 from .scores import fit_camera_frame, survey_scores
-from .config import UMRConfig, current_weights, rounds
 from .texture_cycle import flow_on_faces
 from .transfer import surface_reconstruction
 
 # %% auto #0
-__all__ = ['UMR']
+__all__ = ['fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'move_template', 'relabel', 'between_rounds',
+           'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera', 'reconstruct_one',
+           'reconstruct_all', 'align_frame', 'noisy_samples']
 
 # %% ../../nbs/umr/624_system.ipynb #6595af9c
-class _Built(SystemBase):
-    """The networks of UMR, and the surface that they bend."""
+def fresh_surface(config: UMRConfig, sphere: SymmetricSphere) -> dict[str, Tensor]:
+    """What the M-step renews, as it is before the first one.
+
+    config: of the system.
+    sphere: that the networks bend.
+    Returns buffers by name; they are saved with the weights.
+    """
+    faces, verts = sphere.mesh.faces, sphere.mesh.verts
+    part_map = torch.zeros(config.parts + 1, config.chart, 2 * config.chart)
+    part_map[0] = 1.0
+    return {
+        "template": verts * config.radius,
+        "part_map": part_map,
+        "face_labels": torch.zeros(len(faces), dtype=torch.long),
+        "vert_labels": torch.zeros(len(verts), dtype=torch.long),
+        "active": torch.tensor(config.first_cameras),
+        "frame": torch.eye(3),
+    }
+
+# %% ../../nbs/umr/624_system.ipynb #2a5ff2f9
+class UMR(SystemBase):
+    """Textured meshes with parts, cameras and correspondence from single images, learned from
+    images, silhouettes and part maps (UMR).
+
+    config: `UMR.Config.tiny()`, `.paper()`, `.release()` or a changed copy.  seed: decides the
+        starting weights.
+    """
 
     Config = UMRConfig
+    config: UMRConfig
     faces: Tensor
     laplacian: Tensor
     template: Tensor
@@ -48,308 +79,306 @@ class _Built(SystemBase):
     vert_labels: Tensor
     active: Tensor
     frame: Tensor
-    trunk: SmallTrunk | ResidualTrunk
 
     def __init__(self, config: UMRConfig | None = None, seed: int = 0) -> None:
         super().__init__(config or UMRConfig.tiny())
         c = self.config
         self.sphere = symmetric_sphere(c.level)
         with fresh_weights(seed):
-            self.trunk = (
-                SmallTrunk(c.image_size, c.widths, c.feature)
-                if c.trunk == "small"
-                else ResidualTrunk(c.image_size, c.feature)
-            )
+            self.trunk = make_trunk(c)
             self.shape = ShapeHead(c.feature, c.code, self.sphere.half_verts, c.variational)
             self.camera = CameraHeads(c.feature, c.feature, c.cameras)
             self.flow = FlowHead(c.feature, c.chart, c.flow_widths, c.flow_start, c.flow_deep)
-            looks = {"outline": 1, "picture": 3} if c.adversary else {}
-            self.critics = nn.ModuleDict(
-                {name: Discriminator(c.image_size, channels) for name, channels in looks.items()}
-            )
+            self.critics = make_critics(c)
         self.perceptual = PerceptualLoss("pyramid")
-        self._keep_surface()
+        self.chart_weights = ChartWeights(self.sphere.mesh, c.chart)
+        keep_surface(self)
 
-    def _keep_surface(self) -> None:
-        """What is not learned by gradients: template, canonical map, labels, the frame; saved with
-        the weights.
+    def stages(self) -> list[Stage]:
+        """The two rounds."""
+        return rounds(self.config)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The networks together, and the critics if there are any."""
+        return learning_groups(self)
+
+    def losses(self, batch: Mapping[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+        """Named, unweighted losses of one batch; see `stage_losses`.
+
+        batch: "image", "mask", "generator", and "part_map" for the part constraints.
+        stage: only what its weights ask for is computed; None takes the second round.
         """
-        c, mesh = self.config, self.sphere.mesh
-        none = lambda count: torch.zeros(count, dtype=torch.long)
-        nothing = torch.zeros(c.parts + 1, c.chart, 2 * c.chart)
-        nothing[0] = 1.0
-        for name, value in (
-            ("faces", mesh.faces),
-            ("laplacian", uniform_laplacian(mesh.faces, len(mesh.verts))),
-        ):
-            self.register_buffer(name, value, persistent=False)
-        for name, value in (
-            ("template", mesh.verts * c.radius),
-            ("part_map", nothing),
-            ("face_labels", none(len(mesh.faces))),
-            ("vert_labels", none(len(mesh.verts))),
-            ("active", torch.tensor(c.first_cameras)),
-            ("frame", torch.eye(3)),
-        ):
-            self.register_buffer(name, value)
-        self.chart_weights = ChartWeights(mesh, c.chart)
+        return stage_losses(self, batch, stage or rounds(self.config)[-1])
 
-# %% ../../nbs/umr/624_system.ipynb #2a5ff2f9
-class _Networks(_Built):
-    """What the networks say."""
+    def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
+        """The M-step between the rounds; see `between_rounds`."""
+        between_rounds(self, data, stage, generator)
+
+    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
+        """The M-steps inside a round; see `inside_round`."""
+        inside_round(self, data, stage, epoch)
 
     def predict_view(self, view: View, cameras: int) -> Prediction:
-        """What the networks say about crops.
-
-        view: the crops.
-        cameras: how many hypotheses to use.
-        """
-        c, feature = self.config, self.trunk(view.image)
-        twins = c.twins and cameras > c.cameras
-        cameras = min(cameras, c.cameras)
-        code = self.shape.encode(feature)
-        half = self.shape.decode(code)
-        raw = torch.stack([head(feature) for head in list(self.camera.heads)[:cameras]], 1)
-        return Prediction(
-            code,
-            half,
-            self.template + self.sphere.full_verts(half),
-            decode_cameras(raw, c.head, c.usual_scale, c.offsets, twins=twins),
-            self.flow(feature),
-        )
+        """What the networks say about crops; see `predict`."""
+        return predict(self, view, cameras)
 
     def face_flow(self, flow: Tensor) -> Tensor:
         """The flow at every texel of every face."""
         return flow_on_faces(flow, self.sphere, self.config.side)
 
     def critic_loss(self, which: str, real: Tensor, fake: Tensor) -> Tensor:
-        """The adversarial loss of one critic; its gradient reaches the networks reversed."""
+        """Eq. 7 for one critic; its gradient reaches the networks reversed."""
         return adversarial_loss(self.critics[which], fake, real, self.config.reversal)
 
-# %% ../../nbs/umr/624_system.ipynb #c6007394
-class _Surface(_Networks):
-    """What the M-step renews."""
-
-    def stages(self) -> list[Stage]:
-        """The two rounds."""
-        return rounds(self.config)
-
-    @torch.no_grad()
     def move_template(self, code: Float[Tensor, "1 c"]) -> float:
-        """Eq. 4: adds the decoder's offsets for a code to the template, and takes them out of the
-        decoder's bias so that meshes do not jump.
-
-        code: mean code of the chosen samples.
-        Returns the mean length of the move; 0 if it would turn the surface inside out and is left
-        out.
-        """
-        half = self.shape.decode(code)[0]
-        length = float(self.sphere.full_verts(half).norm(dim=-1).mean())
-        half = half * min(1.0, self.config.cap / max(length, 1e-12))
-        moved = self.template + self.sphere.full_verts(half)
-        if not signed_volume(moved, self.faces) > 0:
-            return 0.0
-        self.template.copy_(moved)
-        self.shape.decoder.bias.sub_(half.flatten())
-        return min(length, self.config.cap)
+        """Eq. 4, in place; see `move_template`."""
+        return move_template(self, code)
 
     def relabel(self, chart: Tensor) -> dict[str, float]:
-        """Takes a new canonical map over.
+        """Takes a new canonical map over; see `relabel`."""
+        return relabel(self, chart)
 
-        chart: (p + 1, hu, wu).
-        Returns the share of vertices that changed their part, and the map's confidence.
-        """
-        faces, verts = label_surface(chart, self.sphere.mesh, self.config.balance)
-        changed = float((verts.to(self.vert_labels) != self.vert_labels).float().mean())
-        for kept, new in (
-            (self.part_map, chart),
-            (self.face_labels, faces),
-            (self.vert_labels, verts),
-        ):
-            kept.copy_(new)
-        return {"changed": changed, "confidence": label_confidence(chart)}
-
-# %% ../../nbs/umr/624_system.ipynb #7dd44ef0
-class _EM(_Surface):
-    """The two halves of a round."""
-
-    def losses(self, batch: dict[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
-        """Named, unweighted losses of one batch; see `batch_losses`.
-
-        batch: "image", "mask", "generator", and "part_map" for the part constraints.
-        stage: only what its weights ask for is computed; None takes the second round.
-        """
-        stage = stage or self.stages()[-1]
-        wanted = current_weights(stage, "networks", batch.get("progress", 0.5))
-        return batch_losses(self, batch, wanted, self.cameras_of(stage), stage.name != "round 1")
-
-    def cameras_of(self, stage: Stage) -> int:
-        """How many hypotheses a round uses, twins included."""
-        c = self.config
-        return c.first_cameras if stage.name == "round 1" else c.cameras * (2 if c.twins else 1)
-
-    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
-        """The M-step between the rounds, and fresh camera heads if their number changes."""
-        if stage.name == "round 1":
-            return
-        c = self.config
-        maximise(self, data, int(self.active))
-        if stage.name == "round 2" and c.cameras != c.first_cameras:
-            with fresh_weights(int(generator.initial_seed()) & 0x7FFFFFFF):
-                self.camera.load_state_dict(
-                    CameraHeads(c.feature, c.feature, c.cameras).state_dict()
-                )
-        self.active.fill_(self.cameras_of(stage))
-
-# %% ../../nbs/umr/624_system.ipynb #4049e6f6
-class _Teaching(_EM):
-    """The curriculum."""
-
-    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
-        """The M-steps inside a round."""
-        first = stage.name == "round 1"
-        every = self.config.refresh_first if first else self.config.refresh_second
-        if every and epoch and epoch % every == 0:
-            maximise(self, data, self.cameras_of(stage), labels=not first)
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The networks together, and the critics if there are any."""
-        groups = {
-            "networks": [
-                p for m in (self.trunk, self.shape, self.camera, self.flow) for p in m.parameters()
-            ]
-        }
-        return groups | ({"critics": list(self.critics.parameters())} if len(self.critics) else {})
-
-# %% ../../nbs/umr/624_system.ipynb #e44061a0
-class _Reading(_Teaching):
-    """From pictures to meshes, cameras and flows, in the frame of the given pictures."""
-
-    @torch.no_grad()
-    def read(
-        self, image: Float[Tensor, "b 3 h h"], mask: Float[Tensor, "b 1 h h"]
-    ) -> tuple[Prediction, View, WeakPerspective]:
-        """What the networks say about pictures.
-
-        image, mask: square pictures and their silhouettes.
-        Returns the prediction (about the crops), the crops, and the chosen cameras of the pictures
-        in the learned frame.
-        """
-        image, mask = image.to(self.device), mask.to(self.device)
-        view = crop_view(image, mask, None, self.config.image_size, self.config.fill)
-        p = self.predict_view(view, int(self.active))
-        return p, view, leave_camera(p.hypotheses.pick(), view.windows)
-
-# %% ../../nbs/umr/624_system.ipynb #0529d578
-class _Answering(_Reading):
-    """From a prediction to a Reconstruction in the library's frame and size."""
-
-    def unit(self) -> float:
-        """Library units per learned unit: the template's box gets a diagonal of 1."""
-        return 1.0 / float((self.template.amax(0) - self.template.amin(0)).norm())
-
-    def to_house(self, verts: Tensor) -> Tensor:
-        """Vertices of the learned frame in the library's frame and size."""
-        return verts @ self.frame.to(verts) * self.unit()
-
-    def house_camera(self, camera: WeakPerspective) -> WeakPerspective:
-        """Cameras of the learned frame as cameras of the library's."""
-        return replace(
-            camera,
-            quaternion=matrix_to_quaternion(camera.rotation @ self.frame.to(camera.scale)),
-            scale=camera.scale / self.unit(),
-        )
-
-    def _one(self, image: Tensor, mask: Tensor, texels: int) -> Reconstruction:
-        """One reconstruction; its texture is read from the whole picture, not from the small crop."""
-        p, view, camera = self.read(image, mask)
-        flow = view.windows.leave(p.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
-        return surface_reconstruction(
-            (image * mask)[0].cpu(),
-            self.to_house(p.verts[0]).cpu(),
-            self.sphere.mesh,
-            self.house_camera(camera).to("cpu"),
-            flow_on_faces(flow, self.sphere, texels)[0].cpu(),
-            self.to_house(self.template).cpu(),
-            face_labels=self.face_labels.cpu(),
-            part_names=self.config.part_names,
-            mask=mask[0].cpu(),
-            category=self.category,
-            system="UMR",
-        )
-
-# %% ../../nbs/umr/624_system.ipynb #e290b10e
-class _Predicting(_Answering):
-    """From pictures to shapes."""
+    def texture_source(self, image: Tensor, view: View) -> Tensor:
+        """The pictures that textures are read from: the photographs themselves."""
+        return image
 
     def reconstruct(self, image: Any, mask: Any = None, texels: int = 8) -> Any:
-        """The textured mesh and the camera of one object, or of a batch.
+        """The textured mesh and the camera of one object, or of a batch; see `reconstruct_all`.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
         mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the
             transparency or finds the object.
         texels: samples of the texture along one side of a face.
         Returns a Reconstruction, or a list of them for a batch; its `correspondence` is a
-        SurfaceMap, which carries keypoints and
-        textures to other photographs (`umr.transfer`).
+        SurfaceMap, which carries keypoints and textures to other photographs (`umr.transfer`).
         Raises FileError or InputError for pictures that cannot be used.
         """
-        square = (
-            isinstance(image, Tensor)
-            and image.ndim >= 3
-            and image.shape[-1] == image.shape[-2]
-            and image.shape[-1] > 0
-        )
-        size = image.shape[-1] if square else max(256, 2 * self.config.image_size)
-        pictures, silhouettes, single = as_pictures(image, mask, size)
-        found = [self._one(i[None], m[None], texels) for i, m in zip(pictures, silhouettes)]
-        return found[0] if single else found
+        return reconstruct_all(self, image, mask, texels)
 
-# %% ../../nbs/umr/624_system.ipynb #4fb91abe
-class _Measuring(_Predicting):
-    """Against the truth, where it is known."""
-
-    def align(self, data: Any) -> Tensor:
-        """Finds the rotation from the learned to the library's frame on a collection with true
-        cameras, and keeps it.
-
-        data: a validation collection with the field "camera_rotation".
-        """
-        found = survey(self, data, int(self.active))
-        self.frame.copy_(fit_camera_frame(found.camera.rotation.cpu(), data["camera_rotation"]))
-        return self.frame
+    def align(self, data: Collection) -> Tensor:
+        """Finds the rotation to the library's frame and keeps it; see `align_frame`."""
+        return align_frame(self, data)
 
     @staticmethod
-    def sample_data(category: str, split: str, count: int, size: int, seed: int) -> Any:
-        """What the command line trains and measures on: procedural shapes with noisy part maps;
-        `Config` must know how many parts.
+    def sample_data(category: str, split: str, count: int, size: int, seed: int) -> Collection:
+        """What the command line trains and measures on; see `noisy_samples`."""
+        return noisy_samples(category, split, count, size, seed)
 
-        category, split, count, seed: as for `samples`; "" takes birds.
-        size: of the crops; the pictures are twice as large.
-        """
-        from svr_nb.data.sample_items import samples
-
-        return samples(
-            category or "bird",
-            split,
-            count,
-            seed=seed,
-            size=2 * size,
-            projection="orthographic",
-            part_map=True,
-            part_noise=0.1,
-            points=0,
-        )
-
-    def evaluate(self, data: Any) -> dict[str, Tensor]:
+    def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics; see `survey_scores`."""
         return survey_scores(self, survey(self, data, int(self.active)), data)
 
+# %% ../../nbs/umr/624_system.ipynb #13bcb1d2
+def keep_surface(model: UMR) -> None:
+    """Hangs the surface into a system: what never changes unsaved, what the M-step renews saved.
 
-class UMR(_Measuring):
-    """Textured meshes with parts, cameras and correspondence from single images, learned from
-    images, silhouettes and part maps (UMR).
-
-    config: `UMR.Config.tiny()`, `.paper()`, `.release()` or a changed copy.  seed: decides the
-        starting weights.
+    model: has its sphere and its configuration.
     """
+    mesh = model.sphere.mesh
+    model.register_buffer("faces", mesh.faces, persistent=False)
+    smoothness = uniform_laplacian(mesh.faces, len(mesh.verts))
+    model.register_buffer("laplacian", smoothness, persistent=False)
+    for name, value in fresh_surface(model.config, model.sphere).items():
+        model.register_buffer(name, value)
+
+
+def learning_groups(model: UMR) -> dict[str, list[nn.Parameter]]:
+    """The networks together, and the critics if there are any.
+
+    model: the system.
+    """
+    networks: list[nn.Parameter] = []
+    for network in (model.trunk, model.shape, model.camera, model.flow):
+        networks += network.parameters()
+    groups = {"networks": networks}
+    if len(model.critics):
+        groups["critics"] = list(model.critics.parameters())
+    return groups
+
+# %% ../../nbs/umr/624_system.ipynb #c6007394
+@torch.no_grad()
+def move_template(model: UMR, code: Float[Tensor, "1 c"]) -> float:
+    """Eq. 4: adds the decoder's offsets for a code to the template, and takes them out of the
+    decoder's bias so that meshes do not jump; in place.
+
+    model: the system.
+    code: mean code of the chosen samples.
+    Returns the mean length of the move; 0 if it would turn the surface inside out and is left out.
+    Source: UMR, Eq. 4 (the cap is this library's).
+    """
+    cap = model.config.cap
+    half = model.shape.decode(code)[0]
+    length = float(model.sphere.full_verts(half).norm(dim=-1).mean())
+    half = half * min(1.0, cap / max(length, 1e-12))
+    moved = model.template + model.sphere.full_verts(half)
+    if not signed_volume(moved, model.faces) > 0:
+        return 0.0
+    model.template.copy_(moved)
+    model.shape.decoder.bias.sub_(half.flatten())
+    return min(length, cap)
+
+
+@torch.no_grad()
+def relabel(model: UMR, chart: Tensor) -> dict[str, float]:
+    """Takes a new canonical map over, in place.
+
+    model: the system.
+    chart: (p + 1, hu, wu).
+    Returns the share of vertices that changed their part, and the map's confidence.
+    """
+    faces, verts = label_surface(chart, model.sphere.mesh, model.config.balance)
+    changed = verts.to(model.vert_labels) != model.vert_labels
+    model.part_map.copy_(chart)
+    model.face_labels.copy_(faces)
+    model.vert_labels.copy_(verts)
+    return {"changed": float(changed.float().mean()), "confidence": label_confidence(chart)}
+
+# %% ../../nbs/umr/624_system.ipynb #7dd44ef0
+def between_rounds(model: UMR, data: Collection, stage: Stage, generator: torch.Generator) -> None:
+    """The M-step before every round but the first, and fresh camera heads before the second if
+    their number changes.
+
+    model: the system.
+    data: the training collection.
+    stage: the round that is about to begin.
+    generator: its seed decides the fresh heads.
+    """
+    if stage.name == "round 1":
+        return
+    config = model.config
+    maximise(model, data, int(model.active))
+    if stage.name == "round 2" and config.cameras != config.first_cameras:
+        with fresh_weights(int(generator.initial_seed()) & 0x7FFFFFFF):
+            heads = CameraHeads(config.feature, config.feature, config.cameras)
+        model.camera.load_state_dict(heads.state_dict())
+    model.active.fill_(cameras_of(config, stage))
+
+
+def inside_round(model: UMR, data: Collection, stage: Stage, epoch: int) -> None:
+    """The M-steps inside a round; those of the first leave the labels alone.
+
+    model: the system.
+    data: the training collection.
+    stage, epoch: where the training is.
+    """
+    config, first = model.config, stage.name == "round 1"
+    every = config.refresh_first if first else config.refresh_second
+    if every and epoch and epoch % every == 0:
+        maximise(model, data, cameras_of(config, stage), labels=not first)
+
+# %% ../../nbs/umr/624_system.ipynb #e44061a0
+@torch.no_grad()
+def read_pictures(
+    model: UMR, image: Float[Tensor, "b 3 h h"], mask: Float[Tensor, "b 1 h h"]
+) -> tuple[Prediction, View, WeakPerspective]:
+    """What the networks say about pictures.
+
+    model: the system.
+    image, mask: square pictures and their silhouettes.
+    Returns the prediction (about the crops), the crops, and the chosen cameras of the pictures in
+    the learned frame.
+    """
+    config = model.config
+    image, mask = image.to(model.device), mask.to(model.device)
+    view = crop_view(image, mask, None, config.image_size, fill=config.fill)
+    said = model.predict_view(view, int(model.active))
+    return said, view, leave_camera(said.hypotheses.pick(), view.windows)
+
+
+def house_unit(model: UMR) -> float:
+    """Library units per learned unit: the template's box gets a diagonal of 1."""
+    box = model.template.amax(0) - model.template.amin(0)
+    return 1.0 / float(box.norm())
+
+
+def to_house(model: UMR, verts: Tensor) -> Tensor:
+    """Vertices of the learned frame in the library's frame and size."""
+    return verts @ model.frame.to(verts) * house_unit(model)
+
+
+def house_camera(model: UMR, camera: WeakPerspective) -> WeakPerspective:
+    """Cameras of the learned frame as cameras of the library's."""
+    turned = camera.rotation @ model.frame.to(camera.scale)
+    scale = camera.scale / house_unit(model)
+    return replace(camera, quaternion=matrix_to_quaternion(turned), scale=scale)
+
+# %% ../../nbs/umr/624_system.ipynb #0529d578
+@torch.no_grad()
+def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, texels: int) -> Reconstruction:
+    """One reconstruction; its texture is read from the whole picture, not from the small crop.
+
+    model: the system.
+    image, mask: a batch of one.
+    texels: samples of the texture along one side of a face.
+    """
+    said, view, camera = read_pictures(model, image, mask)
+    flow = view.windows.leave(said.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
+    colors = model.texture_source(image.to(model.device), view) * mask.to(model.device)
+    return surface_reconstruction(
+        colors[0].cpu(),
+        to_house(model, said.verts[0]).cpu(),
+        model.sphere.mesh,
+        house_camera(model, camera).to("cpu"),
+        flow_on_faces(flow, model.sphere, texels)[0].cpu(),
+        to_house(model, model.template).cpu(),
+        face_labels=model.face_labels.cpu(),
+        part_names=model.config.part_names,
+        mask=mask[0].cpu(),
+        category=model.category,
+        system=type(model).__name__,
+    )
+
+
+def reconstruct_all(
+    model: UMR, image: Any, mask: Any, texels: int
+) -> Reconstruction | list[Reconstruction]:
+    """Reconstructions of whatever can be a picture; see `UMR.reconstruct`.
+
+    model: the system.
+    image, mask, texels: as there.
+    """
+    square = isinstance(image, Tensor) and image.ndim >= 3 and 0 < image.shape[-1]
+    if square and image.shape[-1] == image.shape[-2]:
+        size = image.shape[-1]
+    else:
+        size = max(256, 2 * model.config.image_size)
+    pictures, silhouettes, single = as_pictures(image, mask, size)
+    results = [
+        reconstruct_one(model, picture[None], silhouette[None], texels)
+        for picture, silhouette in zip(pictures, silhouettes)
+    ]
+    return results[0] if single else results
+
+# %% ../../nbs/umr/624_system.ipynb #4fb91abe
+def align_frame(model: UMR, data: Collection) -> Tensor:
+    """Finds the rotation from the learned to the library's frame on a collection with true cameras,
+    and keeps it.
+
+    model: the system.
+    data: a validation collection with the field "camera_rotation".
+    """
+    cameras = survey(model, data, int(model.active)).camera
+    model.frame.copy_(fit_camera_frame(cameras.rotation.cpu(), data["camera_rotation"]))
+    return model.frame
+
+
+def noisy_samples(category: str, split: str, count: int, size: int, seed: int) -> Collection:
+    """What the command line trains and measures on: procedural shapes with noisy part maps; the
+    configuration must know how many parts they have.
+
+    category, split, count, seed: as for `samples`; "" takes birds.
+    size: of the crops; the pictures are twice as large.
+    """
+    from svr_nb.data.sample_items import samples
+
+    return samples(
+        category or "bird",
+        split,
+        count,
+        seed=seed,
+        size=2 * size,
+        projection="orthographic",
+        part_map=True,
+        part_noise=0.1,
+        points=0,
+    )

@@ -10,17 +10,21 @@ import torch
 import svr_nb as svr
 from svr_nb.agt.adaptive_sampling import VarianceMap
 from svr_nb.agt.config import AGTConfig, TextureWeights, agt_stages, texture_weights
-from svr_nb.agt.system import AGT, continued, texture_scores
-from svr_nb.agt.losses import align_loss, random_view, step_loss
+from svr_nb.agt.scores import standardised, texture_scores
+from svr_nb.agt.system import AGT, continued
+from svr_nb.agt.losses import align_loss, random_view, seen_losses, step_loss, unseen_losses
 from svr_nb.cameras.projections import WeakPerspective
 from svr_nb.conventions import InputError, seeded
 from svr_nb.render.soft_mesh import soft_rasterize
+from svr_nb.scores.metrics import ssim
 from svr_nb.shapes.uv import symmetric_sphere
 from svr_nb.training.loop import fit
+from svr_nb.umr.expectation import crop_view
+from svr_nb.umr.networks import predict
 from svr_nb.umr.semantic_uv import exact_flow
 from svr_nb.umr.texture_cycle import cycle_gap, flow_on_faces
 
-from suite.systems import few_birds, small_agt, small_umr
+from ..suite.systems import few_birds, small_agt, small_umr
 
 SPHERE = symmetric_sphere(1)
 CAMERA = WeakPerspective(
@@ -142,7 +146,13 @@ def test_every_reading_trains(change):
     history = fit(
         system, few_birds(), progress=False, stages=[replace(system.stages()[-1], steps=2)]
     )
+    wanted = {name for group in system.stages()[-1].weights.values() for name in group}
+    assert wanted <= set(history.columns)
     assert all(torch.isfinite(torch.tensor(v)).all() for v in history.columns.values())
+    start = AGT(system.config, seed=0).state_dict()
+    for name in ("flow.last.weight", "shape.mean.weight", "critic.last.weight"):
+        if name in start:
+            assert not torch.equal(system.state_dict()[name], start[name]), name
     assert all(torch.isfinite(p).all() for p in system.parameters())
 
 
@@ -246,6 +256,75 @@ def test_modulated_texture_is_read_from_the_modulated_photograph():
     bright = system.reconstruct(image, mask).render(size=32)
     system.config = replace(system.config, var_forward="straight_through")
     assert float((bright - system.reconstruct(image, mask).render(size=32)).max()) > 0.05
+
+
+def test_an_agt_is_a_umr_with_more_in_it():
+    system = small_agt()
+    twin = svr.UMR(system.config, seed=0)
+    added = {name.split(".")[0] for name in set(system.state_dict()) - set(twin.state_dict())}
+    assert added == {"var", "critic"} and isinstance(system, svr.UMR)
+    groups = system.parameter_groups()
+    grouped = [id(p) for group in groups.values() for p in group]
+    assert set(groups) == {"networks", "critic"}
+    assert sorted(grouped) == sorted(id(p) for p in system.parameters())
+    system.judge()
+    system.frechet()
+    assert {
+        name.split(".")[0] for name in set(system.state_dict()) - set(twin.state_dict())
+    } == added
+
+
+def test_rounds_of_umr_are_those_of_umr():
+    system, twin = small_agt(), svr.UMR(small_agt().config, seed=0)
+    for stage in system.stages()[:2]:
+        mine, theirs = system.losses(batch(), stage), twin.losses(batch(), stage)
+        assert set(mine) == set(theirs)
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_the_bank_is_drawn_anew_in_each_epoch_and_only_in_the_texture_stage():
+    system = AGT(replace(small_agt().config, bank=4), seed=0)
+    first, _, texture = system.stages()
+    system.before_epoch(few_birds(), first, 0, seeded(0))
+    assert "bank" not in system.memory
+    system.before_epoch(few_birds(), texture, 0, seeded(0))
+    one = system.memory["bank"]
+    system.before_epoch(few_birds(), texture, 1, seeded(1))
+    assert one.shape == (4, 64) and not torch.equal(one, system.memory["bank"])
+    system.before_epoch(few_birds(), texture, 1, seeded(0))
+    assert torch.equal(one, system.memory["bank"])
+
+
+def test_unseen_losses_need_a_bank_and_make_only_what_is_wanted():
+    system = small_agt()
+    view = crop_view(few_birds()["image"], few_birds()["mask"], None, system.config.image_size)
+    said = predict(system, view, 4)
+    texels = seen_losses(system, said, view, None)[1]
+    ask = lambda wanted: set(
+        unseen_losses(system, said, view, texels, wanted, bank=None, generator=seeded(0))
+    )
+    assert ask({}) == set() and ask({"adv": 1.0}) == {"adv", "critic"}
+    with pytest.raises(InputError, match="bank"):
+        ask({"fid": 1.0})
+
+
+def test_black_agrees_with_black_and_the_union_does_not_mind():
+    picture = torch.rand(2, 3, 24, 24, generator=seeded(0))
+    other = torch.rand(2, 3, 24, 24, generator=seeded(1))
+    pad = lambda x, side: torch.nn.functional.pad(x, [side] * 4)
+    ones, values = torch.ones(2, 3, 24, 24), {}
+    for side in (12, 48):
+        pair = pad(picture, side), pad(other, side)
+        values[side] = ssim(*pair), ssim(*pair, pad(ones, side))
+    assert bool((values[48][0] > values[12][0] + 0.1).all())
+    torch.testing.assert_close(values[48][1], values[12][1], atol=1e-4, rtol=0)
+
+
+def test_features_are_standardised_by_the_photographs():
+    real = 3 + 2 * torch.randn(50, 4, generator=seeded(0))
+    one, other = standardised(real, real + 2 * real.std(0))
+    torch.testing.assert_close(one.std(0), torch.ones(4))
+    torch.testing.assert_close(other - one, torch.full((50, 4), 2.0))
 
 
 # the evidence command

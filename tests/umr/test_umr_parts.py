@@ -457,6 +457,11 @@ def test_all_scores_of_a_collection():
         "camera error (degrees)",
     } <= set(scores)
     assert all(bool(torch.isfinite(v.float()).all()) for v in scores.values())
+    shares = [n for n in scores if "IoU" in n or "PCK" in n or "APK" in n or "within" in n]
+    assert all(0 <= float(scores[n].min()) and float(scores[n].max()) <= 1 for n in shares)
+    error = scores["camera error (degrees)"]
+    assert torch.equal(scores["camera within 30"], (error < 30).float())
+    assert scores["mask IoU"].shape == error.shape == (len(birds()),)
 
 
 def test_restarts_are_counted_and_repeat():
