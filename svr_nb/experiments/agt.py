@@ -183,11 +183,11 @@ def card_of(row: Row, rows: Sequence[Row]) -> str:
     """
     umr = next(r for r in rows if (r["arm"], r["seed"]) == ("umr", row["seed"]))
     scores = [f"{name} {row[name]:.3f} ({umr[name]:.3f})" for name in SCORES if name in row]
+    options = f"--seeds {row['seed']} --arms umr full --umr svr_nb/checkpoints/umr-bird"
     return card(
         f"The texture stage, {row['seconds']} s of one CPU core, after the library's UMR for "
         "birds, on 800 procedural birds with one 96-pixel image each: "
-        f"`python -m svr_nb.experiments.agt --seeds {row['seed']} --arms umr full --umr svr_nb/checkpoints/umr-bird "
-        "--models models --ship folder`.",
+        f"`python -m svr_nb.experiments.agt {options} --models models --ship folder`.",
         f"On 200 unseen ones, and in brackets UMR with as many more steps: {', '.join(scores)}.",
         "those of UMR, whose cameras it keeps; a texture is copied from the photograph, so what it "
         "does not show is a guess; part correspondences are not renewed in this stage, and "

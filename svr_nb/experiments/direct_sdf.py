@@ -6,34 +6,47 @@
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..conventions import check_choice, check_number, rand, seeded
+from ..conventions import check_number, rand, seeded
 from ..data.sample_parts import turned
 from ..data.sample_shapes import SampleShape, sample_shape
-from ..scores.tables import Table
+from svr_nb.experiments.runner import (
+    Arm,
+    Command,
+    Experiment,
+    Row,
+    Tell,
+    arm_named,
+    each_value,
+    main,
+    mean,
+    narrowed,
+    table,
+)
 from ..networks.encoders import Mlp, fresh_weights
+from ..scores.tables import Table
 from ..shapes.fields import marching_cubes
 from ..shapes.points import sample_surface
 from ..tars.correspondence import transfer_accuracy
 from ..tars.deformation import DeformNet, directional_loss, fold_share
-from ..tars.hypernetwork import encoded_size, positional_encoding
+from ..tars.hypernetwork import Written, encoded_size, positional_encoding
 from ..tars.scores import mean_row, surface_scores
 
 SIZE = 1.6
 
 # %% auto #0
-__all__ = ['SIZE', 'TOPOLOGY', 'CLAMP', 'DIRECT_ARMS', 'Chairs', 'chairs', 'probes', 'topology_scores', 'DirectTARS',
-           'draw_points', 'train_direct', 'fit_codes', 'grid_points', 'grid_values', 'shape_scores', 'label_scores',
-           'direct_scores', 'direct_row', 'direct_table', 'main']
+__all__ = ['SIZE', 'SPREAD', 'LEAST', 'Pair', 'TOPOLOGY', 'CLAMP', 'ARMS', 'APART', 'TWO', 'OPTIONS', 'EXPERIMENT', 'Chairs',
+           'chairs', 'probes', 'topology_scores', 'DirectConfig', 'DirectTARS', 'draw_points', 'distance_error',
+           'train_direct', 'fit_codes', 'grid_points', 'grid_values', 'shape_scores', 'label_scores', 'direct_scores',
+           'direct_table', 'Fitted', 'LearnAndTest', 'experiment']
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #82e2752f
 class Chairs(NamedTuple):
@@ -57,17 +70,14 @@ def _measured(
     shape: SampleShape, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Points, distances, two surface samples and labels of one chair."""
-    found, half = shape.surface(4096 + count // 2, generator), count // 2
+    half = count // 2
+    found = shape.surface(4096 + half, generator)
+    surface, parts = found["points"], found["parts"]
     spread = torch.where(torch.arange(half)[:, None] % 2 == 0, 0.03, 0.01)
-    near = found["points"][4096:] + spread * torch.randn(half, 3, generator=generator)
+    near = surface[4096:] + spread * torch.randn(half, 3, generator=generator)
     x = torch.cat([near, rand(count - half, 3, generator=generator, low=-0.5, high=0.5)])
-    return (
-        SIZE * x,
-        SIZE * shape.sdf(x),
-        SIZE * found["points"][:2048],
-        SIZE * found["points"][2048:4096],
-        found["parts"][:2048],
-    )
+    first, second = SIZE * surface[:2048], SIZE * surface[2048:4096]
+    return SIZE * x, SIZE * shape.sdf(x), first, second, parts[:2048]
 
 
 def chairs(count: int, seed: int, first: int = 0, points: int = 4000) -> Chairs:
@@ -80,72 +90,78 @@ def chairs(count: int, seed: int, first: int = 0, points: int = 4000) -> Chairs:
     check_number(points, "points", 2, 10_000_000, integer=True)
     draws = [seeded(seed, 141, first + i) for i in range(count)]
     shapes = [sample_shape("chair", draw) for draw in draws]
-    return Chairs(
-        shapes,
-        *(torch.stack(t) for t in zip(*[_measured(s, points, d) for s, d in zip(shapes, draws)])),
-    )
+    measured = [_measured(shape, points, draw) for shape, draw in zip(shapes, draws)]
+    return Chairs(shapes, *(torch.stack(column) for column in zip(*measured)))
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #d95c961a
+def _sizes(shape: SampleShape) -> dict[str, float]:
+    """The chair's parameters that are numbers, in metres."""
+    given = shape.parameters.items()
+    return {name: float(value) for name, value in given if isinstance(value, (int, float))}
+
+
 def _frame(shape: SampleShape) -> Callable[[Tensor], Tensor]:
     """From the metres of the chair's parameters to the network's units."""
-    p = shape.parameters
-    left, right = (
-        shape.keypoints[shape.keypoint_names.index(f"front {side} seat")]
-        for side in ("left", "right")
-    )
-    scale = float((right - left).norm()) / float(p["seat_width"])  # type: ignore[arg-type]
-    # type: ignore[operator]
+    p, names = _sizes(shape), shape.keypoint_names
+    left = shape.keypoints[names.index("front left seat")]
+    right = shape.keypoints[names.index("front right seat")]
+    scale = float((right - left).norm()) / p["seat_width"]
     corner = torch.tensor([-p["seat_width"] / 2, p["seat_height"], -p["seat_depth"] / 2])
     return lambda metres: SIZE * ((metres - corner) * scale + left)
 
 
-def _arm_places(p: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def _arm_places(p: dict[str, float]) -> tuple[Tensor, Tensor]:
     """Probes of the right arm in metres: of its opening (9, 3) and of its frame (8, 3)."""
     high, long = min(p["arm_height"], 0.8 * p["back_height"]), p["seat_depth"] * p["arm_length"]
     thick, rear, base = p["arm_thickness"], p["seat_depth"] / 2, p["seat_height"]
     low, top = base + p["seat_thickness"] / 2, base + high - 0.0225
     front, back = rear - long + 1.3 * thick, rear - 0.06
     x = p["seat_width"] / 2 - thick / 2 + 0.01
-    holes = [
-        (x, low + (top - low) * v, front + (back - front) * u)
-        for u in (0.25, 0.5, 0.75)
-        for v in (0.25, 0.5, 0.75)
-    ]
-    rest = [(x, base + high, rear - long + long * u) for u in (0.1, 0.25, 0.4, 0.6, 0.75)]
+    depths = [front + (back - front) * share for share in (0.25, 0.5, 0.75)]
+    heights = [low + (top - low) * share for share in (0.25, 0.5, 0.75)]
+    holes = [(x, y, z) for z in depths for y in heights]
+    along = [(x, base + high, rear - long + long * u) for u in (0.1, 0.25, 0.4, 0.6, 0.75)]
     post = [(x, low + (top - low) * v, rear - long + 0.8 * thick) for v in (0.2, 0.5, 0.8)]
-    return torch.tensor(holes), torch.tensor(rest + post)
+    return torch.tensor(holes), torch.tensor(along + post)
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #536e5472
-def _back_places(p: dict[str, Any]) -> Tensor:
-    """Probes of the back in metres: (openings, 3, 3) of a back with bars, (1, 9, 3) of a solid one."""
-    wide, tall, bars = p["seat_width"] / 2 - 0.05, p["back_height"], int(p["back_bars"])
-    spread = (0.25, 0.5, 0.75)
-    if p["back_style"] == "solid":
-        flat = [[(wide * (2 * u - 1), tall * v) for u in spread for v in spread]]
-    elif p["back_style"] == "slats":
-        bar = torch.linspace(-p["seat_width"] / 2, p["seat_width"] / 2, bars + 2)[1:-1].tolist()
-        free = wide - 0.03  # arms may reach this far in front of the outermost opening
-        sides = list(zip([-free, *(x + 0.02 for x in bar)], [*(x - 0.02 for x in bar), free]))
-        flat = [
-            [((a + b) / 2, 0.05 + (0.78 * tall - 0.05) * v) for v in spread]
-            for a, b in sides
-            if b - a >= 0.03
-        ]
+SPREAD = (0.25, 0.5, 0.75)
+LEAST = 0.03
+Pair = tuple[float, float]
+
+
+def _between_slats(p: dict[str, float], wide: float, tall: float) -> list[list[Pair]]:
+    """Three places (x, y) in every opening between upright bars."""
+    half = p["seat_width"] / 2
+    bars = torch.linspace(-half, half, int(p["back_bars"]) + 2)[1:-1].tolist()
+    free = wide - 0.03  # arms may reach this far in front of the outermost opening
+    left = [-free, *(x + 0.02 for x in bars)]
+    right = [*(x - 0.02 for x in bars), free]
+    heights = [0.05 + (0.78 * tall - 0.05) * v for v in SPREAD]
+    open_ones = [(a, b) for a, b in zip(left, right) if b - a >= LEAST]
+    return [[((a + b) / 2, y) for y in heights] for a, b in open_ones]
+
+
+def _between_rungs(p: dict[str, float], wide: float, tall: float) -> list[list[Pair]]:
+    """Three places (x, y) in every opening between lying bars."""
+    bars = [y * tall for y in torch.linspace(0.12, 0.78, int(p["back_bars"]) + 1)[:-1].tolist()]
+    low = [p["seat_thickness"] / 2, *(y + 0.085 for y in bars)]
+    high = [*(y + 0.015 for y in bars), 0.78 * tall]
+    open_ones = [(a, b) for a, b in zip(low, high) if b - a >= LEAST]
+    return [[(wide * (2 * v - 1), (a + b) / 2) for v in SPREAD] for a, b in open_ones]
+
+
+def _back_places(shape: SampleShape) -> Tensor:
+    """Probes of the back in metres: (openings, 3, 3) with bars, (1, 9, 3) of a solid one."""
+    p, style = _sizes(shape), shape.parameters["back_style"]
+    wide, tall = p["seat_width"] / 2 - 0.05, p["back_height"]
+    if style == "solid":
+        flat = [[(wide * (2 * u - 1), tall * v) for u in SPREAD for v in SPREAD]]
     else:
-        bar = [y * tall for y in torch.linspace(0.12, 0.78, bars + 1)[:-1].tolist()]
-        sides = list(
-            zip(
-                [p["seat_thickness"] / 2, *(y + 0.085 for y in bar)],
-                [*(y + 0.015 for y in bar), 0.78 * tall],
-            )
-        )
-        flat = [
-            [(wide * (2 * v - 1), (a + b) / 2) for v in spread] for a, b in sides if b - a >= 0.03
-        ]
+        flat = (_between_slats if style == "slats" else _between_rungs)(p, wide, tall)
     turn = torch.tensor(turned("x", p["back_tilt"]), dtype=torch.float32)
-    places = torch.tensor([[(x, y, 0.0) for x, y in opening] for opening in flat]).reshape(
-        len(flat), 9 if p["back_style"] == "solid" else 3, 3
-    )
+    places = torch.tensor([[(x, y, 0.0) for x, y in opening] for opening in flat])
+    places = places.reshape(len(flat), 9 if style == "solid" else 3, 3)
     return places @ turn.T + torch.tensor([0.0, p["seat_height"], p["seat_depth"] / 2 - 0.03])
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #625e54ba
@@ -157,22 +173,18 @@ def probes(shape: SampleShape) -> dict[str, Tensor]:
     3), or (1, 9, 3) for a solid back.
     """
     place, sides = _frame(shape), torch.tensor([[[1.0, 1, 1]], [[-1.0, 1, 1]]])
-    holes, frame = (sides * part for part in _arm_places(shape.parameters))
-    return {
-        "arm holes": place(holes),
-        "arm frames": place(frame),
-        "back": place(_back_places(shape.parameters)),
-    }
+    holes, frame = (sides * part for part in _arm_places(_sizes(shape)))
+    back = _back_places(shape)
+    return {"arm holes": place(holes), "arm frames": place(frame), "back": place(back)}
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #d3d2f616
 def _judged(shape: SampleShape, sdf: Callable[[Tensor], Tensor]) -> dict[str, list[bool]]:
     """The questions that one chair answers, each with one truth value per arm or opening."""
-    places = list(probes(shape).values())
-    inside = sdf(torch.cat([x.reshape(-1, 3) for x in places])) < 0
-    holes, frames, back = (
-        v.reshape(x.shape[:2])
-        for v, x in zip(inside.split([x.shape[0] * x.shape[1] for x in places]), places)
-    )
+    places = probes(shape)
+    answers = sdf(torch.cat([x.reshape(-1, 3) for x in places.values()])) < 0
+    parts = answers.split([x.shape[0] * x.shape[1] for x in places.values()])
+    inside = {name: part.view(places[name].shape[:2]) for name, part in zip(places, parts)}
+    holes, frames, back = inside["arm holes"], inside["arm frames"], inside["back"]
     arms = {
         "open": ~holes.any(1) & frames.all(1),
         "solid": holes.all(1) & frames.all(1),
@@ -208,54 +220,66 @@ def topology_scores(
     """
     found: dict[str, list[bool]] = {name: [] for name in TOPOLOGY}
     for i, shape in enumerate(shapes):
-        for name, right in _judged(shape, lambda x, i=i: sdf(i, x)).items():  # type: ignore[misc]
+        for name, right in _judged(shape, partial(sdf, i)).items():
             found[name] += right
     return {name: sum(right) / len(right) for name, right in found.items() if right}
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #0c464018
+@dataclass(frozen=True)
+class DirectConfig:
+    """Everything that decides a run.
+
+    features: k.  code, width: sizes.  spread: factor on the starting weights that turn codes into
+        features.
+    steps, lr: of Adam, whose rate falls twice.  smooth: weight of L_def.  pull: weight of the
+        codes' mean square.
+    fit_steps, fit_lr, fit_points: of fitting the codes of unseen chairs, points of each and step.
+    """
+
+    features: int = 4
+    code: int = 64
+    width: int = 32
+    spread: float = 15.0
+    steps: int = 2000
+    lr: float = 3e-3
+    smooth: float = 0.01
+    pull: float = 1e-4
+    fit_steps: int = 400
+    fit_lr: float = 1e-2
+    fit_points: int = 128
+
+
 class DirectTARS(nn.Module):
     """Deformation with point features, from free codes.
 
-    count: of training shapes.  features: k.  code, width: sizes.  spread: factor on the starting
-        weights that turn codes into features.
-    seed: of the starting weights and codes.
+    count: of training shapes.  config: k and sizes.  seed: of the starting weights and codes.
     Source: TARS, section 3.1 and 3.2; the free codes are this library's.
     """
 
-    def __init__(
-        self,
-        count: int,
-        features: int = 4,
-        code: int = 64,
-        width: int = 32,
-        spread: float = 15.0,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, count: int, config: DirectConfig, seed: int = 0) -> None:
         super().__init__()
-        self.features = features
+        k, width = config.features, config.width
+        self.config = config
+        entries = encoded_size(3, 3) + encoded_size(k, 1)
         with fresh_weights(seed):
             self.deform = DeformNet(
-                code, features, width, 3, (64,), levels=3, start=0.05, feature_start=spread
+                config.code, k, width, 3, (64,), levels=3, start=0.05, feature_start=config.spread
             )
-            self.canonical = Mlp(
-                [
-                    encoded_size(3, 3) + encoded_size(features, 1),
-                    2 * width,
-                    2 * width,
-                    2 * width,
-                    1,
-                ],
-                last="none",
-            )
-        self.codes = nn.Parameter(0.3 * torch.randn(count, code, generator=seeded(seed, 141)))
+            self.canonical = Mlp([entries, 2 * width, 2 * width, 2 * width, 1], last="none")
+        self.codes = nn.Parameter(
+            0.3 * torch.randn(count, config.code, generator=seeded(seed, 141))
+        )
 
     def sdf(
         self, place: Float[Tensor, "b n 3"], feature: Float[Tensor, "b n k"]
     ) -> Float[Tensor, "b n"]:
         """f at canonical points with features."""
-        return self.canonical(
-            torch.cat([positional_encoding(place, 3), positional_encoding(feature, 1)], -1)
-        )[..., 0]
+        known = [positional_encoding(place, 3), positional_encoding(feature, 1)]
+        return self.canonical(torch.cat(known, -1))[..., 0]
+
+    def delta(self, written: Written, x: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
+        """g at points, of what was written."""
+        return self.deform(written, x).delta
 
     def forward(
         self, codes: Float[Tensor, "b l"], x: Float[Tensor, "b n 3"], lift: float = 1.0
@@ -283,8 +307,11 @@ def draw_points(
     return data.x[index[:, None], pick], data.sdf[index[:, None], pick]
 
 
-def _error(net: DirectTARS, codes: Tensor, x: Tensor, true: Tensor) -> Tensor:
-    """Mean absolute difference of clamped distances."""
+def distance_error(net: DirectTARS, codes: Tensor, x: Tensor, true: Tensor) -> Tensor:
+    """Mean absolute difference of clamped distances.
+
+    net, codes: of the shapes (b, l).  x: points (b, n, 3).  true: their distances (b, n).
+    """
     return (net(codes, x)[0].clamp(-CLAMP, CLAMP) - true.clamp(-CLAMP, CLAMP)).abs().mean()
 
 
@@ -293,44 +320,37 @@ def _start_round(net: DirectTARS, steps: int, generator: torch.Generator) -> Non
     optimiser = torch.optim.Adam(net.canonical.parameters(), 2e-3)
     for _ in range(steps):
         x = rand(8, 384, 3, generator=generator, low=-0.8, high=0.8)
-        error = (
-            (net.sdf(x, x.new_zeros(8, 384, net.features)) - (x.norm(dim=-1) - 0.4)).square().mean()
-        )
+        said = net.sdf(x, x.new_zeros(8, 384, net.config.features))
+        error = (said - (x.norm(dim=-1) - 0.4)).square().mean()
         optimiser.zero_grad()
         error.backward()
         optimiser.step()
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #5c54b494
-def train_direct(
-    data: Chairs,
-    features: int = 4,
-    seed: int = 0,
-    steps: int = 2000,
-    smooth: float = 0.01,
-    lr: float = 3e-3,
-    pull: float = 1e-4,
-    **options: Any,
-) -> DirectTARS:
+def _rate(steps: int, i: int) -> float:
+    """Factor on the rate in step i."""
+    if i < 0.6 * steps:
+        return 1.0
+    return 0.3 if i < 0.85 * steps else 0.1
+
+
+def train_direct(data: Chairs, config: DirectConfig, seed: int = 0) -> DirectTARS:
     """Trains networks and codes together.
 
-    data: training chairs.  features: k.  seed: of weights and draws.  steps, lr: of Adam, whose
-        rate falls twice.
-    smooth: weight of L_def.  pull: weight of the codes' mean square.  options: of `DirectTARS`.
+    data: training chairs.  config: settings.  seed: of weights and draws.
     """
-    net, generator = DirectTARS(len(data.x), features, seed=seed, **options), seeded(seed, 9)
+    net, generator = DirectTARS(len(data.x), config, seed), seeded(seed, 9)
     _start_round(net, 120, generator)
-    optimiser = torch.optim.Adam(net.parameters(), lr)
-    plan = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda i: 1.0 if i < 0.6 * steps else 0.3 if i < 0.85 * steps else 0.1
-    )
-    for _ in range(steps):
+    optimiser = torch.optim.Adam(net.parameters(), config.lr)
+    plan = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_rate, config.steps))
+    for _ in range(config.steps):
         index = torch.randint(len(data.x), (8,), generator=generator)
         x, true = draw_points(data, index, 384, generator)
         codes = net.codes[index]
         written = net.deform.write(codes)
-        # type: ignore[misc]
-        bent = directional_loss(lambda p, w=written: net.deform(w, p).delta, x[:, ::4], generator)
-        loss = _error(net, codes, x, true) + smooth * bent + pull * codes.square().mean()
+        bent = directional_loss(partial(net.delta, written), x[:, ::4], generator)
+        loss = distance_error(net, codes, x, true) + config.smooth * bent
+        loss = loss + config.pull * codes.square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -338,34 +358,24 @@ def train_direct(
     return net
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #e132e853
-def fit_codes(
-    net: DirectTARS,
-    data: Chairs,
-    steps: int = 400,
-    lr: float = 1e-2,
-    count: int = 128,
-    pull: float = 1e-4,
-    seed: int = 0,
-) -> Float[Tensor, "n l"]:
+def fit_codes(net: DirectTARS, data: Chairs, seed: int = 0) -> Float[Tensor, "n l"]:
     """Codes of unseen chairs; the networks stay as they are.
 
-    net: trained.  data: chairs.  steps, lr: of Adam on the codes.  count: points of each chair and
-        step.  pull: as in training.
-    seed: of the draws.
+    net: trained.  data: chairs.  seed: of the draws.
     """
-    mean, generator = net.codes.detach().mean(0), seeded(seed, 10)
-    codes = mean.repeat(len(data.x), 1).requires_grad_()
-    optimiser, everyone = torch.optim.Adam([codes], lr), torch.arange(len(data.x))
-    held = [(p, p.requires_grad) for p in net.parameters()]
+    config, generator = net.config, seeded(seed, 10)
+    codes = net.codes.detach().mean(0).repeat(len(data.x), 1).requires_grad_()
+    optimiser, everyone = torch.optim.Adam([codes], config.fit_lr), torch.arange(len(data.x))
+    learning = [parameter for parameter in net.parameters() if parameter.requires_grad]
     net.requires_grad_(False)
-    for _ in range(steps):
-        x, true = draw_points(data, everyone, count, generator)
-        loss = len(codes) * (_error(net, codes, x, true) + pull * codes.square().mean())
+    for _ in range(config.fit_steps):
+        x, true = draw_points(data, everyone, config.fit_points, generator)
+        error = distance_error(net, codes, x, true) + config.pull * codes.square().mean()
         optimiser.zero_grad()
-        loss.backward()
+        (len(codes) * error).backward()
         optimiser.step()
-    for parameter, learns in held:
-        parameter.requires_grad_(learns)
+    for parameter in learning:
+        parameter.requires_grad_(True)
     return codes.detach()
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #d4225445
@@ -380,13 +390,13 @@ def grid_points(size: int = 64) -> Float[Tensor, "n 3"]:
 
 @torch.no_grad()
 def grid_values(
-    net: DirectTARS, code: Float[Tensor, "l"], size: int = 64
+    net: DirectTARS, code: Float[Tensor, "l"], size: int = 64, lift: float = 1.0
 ) -> Float[Tensor, "d d d"]:
     """The learned distances of one shape on the grid.
 
-    net: trained.  code: of the shape.  size: cells along a side.
+    net: trained.  code: of the shape.  size: cells along a side.  lift: factor on the features.
     """
-    parts = [net(code[None], x[None])[0][0] for x in grid_points(size).split(16384)]
+    parts = [net(code[None], x[None], lift)[0][0] for x in grid_points(size).split(16384)]
     return torch.cat(parts).view(size, size, size)
 
 
@@ -398,27 +408,16 @@ def shape_scores(
     net: trained.  code: of the chair.  data, item: the truth.  size: of the grid.
     """
     values = grid_values(net, code, size)
-    mesh = marching_cubes(values)
-    points = (
-        SIZE * sample_surface(mesh, 2048, seeded(item, 11)).points
-        if len(mesh.faces)
-        else torch.zeros(2048, 3)
-    )
-    found, true = values > 0, data.shapes[item].voxels(size) < 0.5
-    overlap = float((~found & ~true).sum() / (~found | ~true).sum())
+    mesh, points = marching_cubes(values), torch.zeros(2048, 3)
+    if len(mesh.faces):
+        points = SIZE * sample_surface(mesh, 2048, seeded(item, 11)).points
+    inside, true = ~(values > 0), ~(data.shapes[item].voxels(size) < 0.5)
     scores = surface_scores(points, data.surface[item])
     floor = surface_scores(data.again[item], data.surface[item])["overall x10"]
-    kept = {
-        "Chamfer x10": scores["overall x10"],
-        "floor": floor,
-        "excess": scores["overall x10"] - floor,
-    }
-    return kept | {
-        "acc x10": scores["acc x10"],
-        "cov x10": scores["cov x10"],
-        "EMD x10": scores["EMD x10"],
-        "IoU": overlap,
-    }
+    row = {"Chamfer x10": scores["overall x10"], "floor": floor}
+    row["excess"] = scores["overall x10"] - floor
+    row |= {name: scores[name] for name in ("acc x10", "cov x10", "EMD x10")}
+    return row | {"IoU": float((inside & true).sum() / (inside | true).sum())}
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #34aea13d
 @torch.no_grad()
@@ -428,12 +427,14 @@ def label_scores(net: DirectTARS, codes: Float[Tensor, "n l"], data: Chairs) -> 
 
     net: trained.  codes: of the chairs.  data: chairs.
     """
-    place, parts = net(codes, data.surface)[1], data.parts
-    mean = lambda x: (
-        sum(transfer_accuracy(parts[i - 1], x[i - 1], x[i], parts[i]) for i in range(len(x)))
-        / len(x)
-    )
-    return {"labels": mean(place), "labels, object space": mean(data.surface)}
+
+    def transfer(x: Tensor) -> float:
+        labels, count = data.parts, len(x)
+        pairs = [(i - 1, i) for i in range(count)]
+        return sum(transfer_accuracy(labels[a], x[a], x[b], labels[b]) for a, b in pairs) / count
+
+    place = net(codes, data.surface)[1]
+    return {"labels": transfer(place), "labels, object space": transfer(data.surface)}
 
 
 def direct_scores(
@@ -445,108 +446,103 @@ def direct_scores(
     """
     with torch.no_grad():
         topology = topology_scores(data.shapes, lambda i, x: net(codes[i : i + 1], x[None])[0][0])
-    folds = fold_share(lambda p: net.deform(net.deform.write(codes), p).delta, data.surface[:, ::4])
+        written = net.deform.write(codes)
+    folds = fold_share(partial(net.delta, written), data.surface[:, ::4])
     rows = mean_row([shape_scores(net, code, data, i, size) for i, code in enumerate(codes)])
     return rows | {"folds": float(folds.mean())} | topology | label_scores(net, codes, data)
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #8c086b6e
-DIRECT_ARMS: dict[str, dict[str, Any]] = {
-    "k = 0": {"features": 0},
-    "k = 4": {"features": 4},
-    "k = 0, no L_def": {"features": 0, "smooth": 0.0},
-}
+ARMS = (
+    Arm("k = 0", {"features": 0}),
+    Arm("k = 4", {"features": 4}),
+    Arm("k = 0, no L_def", {"features": 0, "smooth": 0.0}),
+)
+APART = ("arm", "seed", "seconds", "data seed", "shapes", "steps")
 
 
-def direct_row(
-    arm: str, seed: int, learn: Chairs, unseen: Chairs, steps: int = 2000, fit_steps: int = 400
-) -> tuple[DirectTARS, Tensor, dict[str, Any]]:
-    """Trains one arm, fits the codes of unseen chairs and scores them: the network, the codes and a
-    row.
-
-    arm: name among DIRECT_ARMS.  seed: of weights and draws.  learn, unseen: chairs.  steps,
-        fit_steps: of training and of fitting codes.
-    """
-    began = time.process_time()
-    net = train_direct(
-        learn, seed=seed, steps=steps, **DIRECT_ARMS[check_choice(arm, "arm", list(DIRECT_ARMS))]
-    )
-    codes = fit_codes(net, unseen, fit_steps)
-    took = round(time.process_time() - began)
-    return (
-        net,
-        codes,
-        {"arm": arm, "seed": seed, **direct_scores(net, codes, unseen), "seconds": took},
-    )
+def _mean_of(score: str) -> Tell:
+    """A column: the mean, with 0 for a run that has no such score."""
+    return lambda mine: f"{mean([row.get(score, 0.0) for row in mine]):.3f}"
 
 
-def direct_table(rows: Sequence[dict[str, Any]]) -> Table:
+def direct_table(rows: Sequence[Row]) -> Table:
     """One line per arm: means over the seeds, and of the Chamfer distance each seed's value.
 
-    rows: from `direct_row`.
+    rows: from `run`.
     """
-    lines, apart = [], ("arm", "seed", "seconds", "data seed", "shapes", "steps")
-    for arm in dict.fromkeys(row["arm"] for row in rows):
-        mine = [row for row in rows if row["arm"] == arm]
-        mean = {
-            name: f"{sum(r.get(name, 0.0) for r in mine) / len(mine):.3f}"
-            for name in mine[0]
-            if name not in apart
-        }
-        lines.append(
-            {
-                "arm": arm,
-                "seeds": len(mine),
-                "each Chamfer": " ".join(f"{r['Chamfer x10']:.3f}" for r in mine),
-                **mean,
-            }
-        )
-    return Table(lines, title="Chairs that were never seen, codes fitted")
+    names = dict.fromkeys(name for row in rows for name in row if name not in APART)
+    each = {"seeds": len, "each Chamfer": each_value("Chamfer x10")}
+    columns: dict[str, Tell] = each | {name: _mean_of(name) for name in names}
+    return table(rows, columns, title="Chairs that were never seen, codes fitted")
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #8f569a0e
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.experiments.direct_sdf --seeds 11 12 13 --features 0 4 --out rows.json`."""
-    parser = argparse.ArgumentParser(
-        description="Trains TARS on exact distances, with and without point features, and prints the table."
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
-    parser.add_argument(
-        "--features", type=int, nargs="+", default=[0, 4], choices=[0, 4], help="k of the arms"
-    )
-    parser.add_argument(
-        "--arms",
-        nargs="+",
-        default=None,
-        choices=list(DIRECT_ARMS),
-        help="arms by name, instead of --features",
-    )
-    parser.add_argument("--out", default="tars_direct.json")
-    parser.add_argument(
-        "--shapes", type=int, nargs=2, default=[250, 60], metavar=("TRAIN", "UNSEEN")
-    )
-    parser.add_argument("--data-seed", type=int, default=2)
-    parser.add_argument("--steps", type=int, nargs=2, default=[2000, 400], metavar=("TRAIN", "FIT"))
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    path, (count, other), arms = (
-        Path(given.out),
-        given.shapes,
-        given.arms or [f"k = {k}" for k in given.features],
-    )
-    rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-    learn, unseen = chairs(count, given.data_seed), chairs(other, given.data_seed, first=1_000_000)
-    settings = {"data seed": given.data_seed, "shapes": given.shapes, "steps": given.steps}
-    for wanted in [{"arm": a, "seed": s, **settings} for s in given.seeds for a in arms]:
-        if not any(all(row.get(k) == v for k, v in wanted.items()) for row in rows):
-            rows.append(
-                direct_row(wanted["arm"], wanted["seed"], learn, unseen, *given.steps)[2] | settings
-            )
-            path.write_text(json.dumps(rows, indent=1))
-            print(
-                {k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()},
-                flush=True,
-            )
-    print(direct_table(rows))
+class Fitted(NamedTuple):
+    """Trained networks, and the codes of the unseen chairs (n, l)."""
 
+    net: DirectTARS
+    codes: Tensor
+
+
+class LearnAndTest(NamedTuple):
+    """Chairs to learn from, and chairs that no network sees."""
+
+    learn: Chairs
+    unseen: Chairs
+
+
+def experiment(
+    shapes: Sequence[int] = (250, 60), data_seed: int = 2, steps: Sequence[int] = (2000, 400)
+) -> Experiment[LearnAndTest, Fitted]:
+    """The experiment at some size.
+
+    shapes: to learn from, unseen.  data_seed: of the chairs.  steps: of training, of fitting codes.
+    """
+    full = DirectConfig(steps=steps[0], fit_steps=steps[1])
+
+    def data(seed: int) -> LearnAndTest:
+        unseen = chairs(shapes[1], data_seed, first=1_000_000)
+        return LearnAndTest(chairs(shapes[0], data_seed), unseen)
+
+    def train(arm: Arm, seed: int, shared: LearnAndTest) -> Fitted:
+        net = train_direct(shared.learn, arm.of(full), seed)
+        return Fitted(net, fit_codes(net, shared.unseen))
+
+    return Experiment(
+        name="direct_sdf",
+        arms=ARMS,
+        seeds=(11, 12, 13),
+        settings={"data seed": data_seed, "shapes": list(shapes), "steps": list(steps)},
+        data=data,
+        train=train,
+        measure=lambda fitted, shared: direct_scores(fitted.net, fitted.codes, shared.unseen),
+        report=lambda rows: [direct_table(rows)],
+    )
+
+# %% ../../nbs/experiments/977_direct_sdf.ipynb #97700006
+def _chosen(base: Experiment[LearnAndTest, Fitted], given: argparse.Namespace) -> list[Any]:
+    """The experiment at the size and with the arms that the command names."""
+    sized = experiment(given.shapes, given.data_seed, given.steps)
+    if given.arms is not None:
+        return [narrowed(sized, given)]
+    return [replace(sized, arms=[arm_named(ARMS, f"k = {k}") for k in given.features])]
+
+
+TWO: dict[str, Any] = {"type": int, "nargs": 2}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--features": {"type": int, "nargs": "+", "default": [0, 4], "choices": [0, 4]},
+    "--shapes": TWO | {"default": [250, 60], "metavar": ("TRAIN", "UNSEEN")},
+    "--data-seed": {"type": int, "default": 2},
+    "--steps": TWO | {"default": [2000, 400], "metavar": ("TRAIN", "FIT")},
+}
+EXPERIMENT = replace(
+    experiment(),
+    command=Command(
+        about="Trains TARS on exact distances, with and without point features.",
+        out="tars_direct.json",
+        options=OPTIONS,
+        adapt=_chosen,
+    ),
+)
 
 if __name__ == "__main__" and "__file__" in globals():
-    main()
+    main(EXPERIMENT)

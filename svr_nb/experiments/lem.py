@@ -6,45 +6,61 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..conventions import check_choice
 from ..data.collection import Collection
-from ..scores.tables import Table
-from ..lem.contrastive_mapping import code_spread
+from svr_nb.experiments.runner import (
+    Arm,
+    Command,
+    Experiment,
+    Levels,
+    Row,
+    Shipping,
+    card,
+    main,
+    mean,
+    mean_and_each,
+    narrowed,
+    paired,
+    short,
+    table,
+)
 from ..lem.config import LEMConfig, drawings, loose_shapes, photographs
-from ..lem.system import LEM
+from ..lem.contrastive_mapping import code_spread
 from ..lem.scores import level_scores, surface_distance
+from ..lem.system import LEM
 from ..scores.metrics import best_threshold, voxel_iou
+from ..scores.tables import Table
 from ..training.loop import fit
 
 # %% auto #0
-__all__ = ['CSM', 'ARMS', 'PAIRS', 'COUNTS', 'DATA_SEED', 'COLUMNS', 'arm_config', 'splits', 'manifold', 'measure', 'run_arm',
-           'levels', 'manifold_row', 'run_all', 'summary', 'paired', 'pair_table', 'card_notes', 'ship', 'main']
+__all__ = ['CSM', 'LEARNED', 'COLLAPSE', 'ARMS', 'NAMES', 'PAIRS', 'COUNTS', 'DATA_SEED', 'COLUMNS', 'CEILING', 'SHIPS',
+           'OPTIONS', 'EXPERIMENT', 'SharedRuns', 'splits', 'shared_by_all', 'train_arm', 'measure', 'levels',
+           'manifold_row', 'summary', 'pair_table', 'card_of']
 
 # %% ../../nbs/experiments/979_lem.ipynb #5c332bf5
 CSM = {"csm": 0.1, "score": "codes", "labels": "mutual", "quantile": 0.2, "csm_start": 0.4}
-ARMS: dict[str, dict[str, Any]] = {
-    "rec": {"adversaries": ()},
-    "rec+adv": {},
-    "rec+ssa": {"adversaries": (), "attention": True},
-    "rec+adv+ssa": {"attention": True},
-    "rec+adv+csm": CSM,
-    "rec+adv+csm, mlp": {"csm": 0.01, "score": "mlp", "labels": "mutual", "quantile": 0.2},
-    "all": {"attention": True, **CSM},
-    "labels": {"adversaries": (), "oracle": 1.0},
-    "collapse": {"csm": 0.3, "score": "codes", "labels": "standardised", "quantile": 0.1},
-}
+LEARNED = {"csm": 0.01, "score": "mlp", "labels": "mutual", "quantile": 0.2}
+COLLAPSE = {"csm": 0.3, "score": "codes", "labels": "standardised", "quantile": 0.1}
+ARMS = (
+    Arm("rec", {"adversaries": ()}),
+    Arm("rec+adv"),
+    Arm("rec+ssa", {"adversaries": (), "attention": True}),
+    Arm("rec+adv+ssa", {"attention": True}),
+    Arm("rec+adv+csm", CSM),
+    Arm("rec+adv+csm, mlp", LEARNED),
+    Arm("all", {"attention": True, **CSM}),
+    Arm("labels", {"adversaries": (), "oracle": 1.0}),
+    Arm("collapse", COLLAPSE),
+)
+NAMES = tuple(arm.name for arm in ARMS)
 PAIRS = (
     ("rec", "rec+adv"),
     ("rec", "rec+ssa"),
@@ -54,74 +70,92 @@ PAIRS = (
     ("rec+adv", "all"),
 )
 
-
-def arm_config(arm: str, steps: int | None = None) -> LEMConfig:
-    """The configuration of one arm.
-
-    arm: name among ARMS.
-    steps: of the main stage; None for the preset's own number.
-    """
-    tiny = LEMConfig.tiny()
-    return replace(tiny, steps=steps or tiny.steps, **ARMS[check_choice(arm, "arm", list(ARMS))])
-
 # %% ../../nbs/experiments/979_lem.ipynb #fe3c3bb4
 COUNTS = {"synthetic": 1000, "natural": 2000, "val": 80, "test": 240, "drawn": 120, "loose": 1800}
 DATA_SEED = 4  # settings were chosen with the data of seeds 1 and 2
 
 
-def _kept(folder: str | Path | None, name: str, make: Any) -> Any:
-    """A collection from a file of the folder, or made and written there."""
-    path = None if folder is None else Path(folder) / f"{name}.safetensors"
-    if path is not None and path.exists():
-        return Collection.load(path)
-    made = make()
-    return made if path is None else (made.save(path), made)[1]
+@dataclass(frozen=True)
+class SharedRuns:
+    """What the arms of all seeds share.
 
-
-@lru_cache(maxsize=1)
-def splits(folder: str | Path | None = None) -> dict[str, Collection]:
-    """Both training domains, "loose" shapes, "val" and "test" photographs and "drawn" unseen
-    drawings, 48 pixels.
-
-    folder: keeps the collections between runs; making them takes as long as two runs.
+    data: both training domains, "loose" shapes, "val" and "test" photographs and "drawn" unseen
+        drawings, 48 pixels.
+    manifold: weights of a trained voxel auto-encoder.
+    config: of the small preset.
     """
-    c, s = COUNTS, DATA_SEED
-    make = {
-        "synthetic": lambda: drawings(count=c["synthetic"], views=2, seed=s),
-        "natural": lambda: photographs(count=c["natural"], seed=s),
-        "val": lambda: photographs("val", c["val"], s),
-        "test": lambda: photographs("test", c["test"], s),
-        "drawn": lambda: drawings("test", c["drawn"], s),
-        "loose": lambda: loose_shapes(c["loose"], s),
+
+    data: Mapping[str, Collection]
+    manifold: Mapping[str, Tensor]
+    config: LEMConfig
+
+
+def _kept(folder: str | Path | None, name: str, make: Callable[[], Collection]) -> Collection:
+    """A collection from a file of the folder, or made and written there."""
+    if folder is None:
+        return make()
+    path = Path(folder) / f"{name}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make().save(path)
+    return Collection.load(path)
+
+
+def splits(folder: str | Path | None = None) -> dict[str, Collection]:
+    """All collections, always the same draw.
+
+    folder: keeps them between runs; making them takes as long as two runs.
+    """
+    count, seed = COUNTS, DATA_SEED
+    make: dict[str, Callable[[], Collection]] = {
+        "synthetic": partial(drawings, count=count["synthetic"], views=2, seed=seed),
+        "natural": partial(photographs, count=count["natural"], seed=seed),
+        "val": partial(photographs, "val", count["val"], seed),
+        "test": partial(photographs, "test", count["test"], seed),
+        "drawn": partial(drawings, "test", count["drawn"], seed),
+        "loose": partial(loose_shapes, count["loose"], seed),
     }
     return {name: _kept(folder, name, function) for name, function in make.items()}
 
+# %% ../../nbs/experiments/979_lem.ipynb #97900004
+def shared_by_all(data: Mapping[str, Collection], config: LEMConfig) -> SharedRuns:
+    """The data with a manifold that was learned from its "loose" shapes.
 
-@lru_cache(maxsize=1)
-def manifold(folder: str | Path | None = None) -> dict[str, Tensor]:
-    """Weights of a trained voxel auto-encoder.
-
-    folder: of the data, as for `splits`.
+    data: from `splits`.  config: of the small preset.
     """
-    system = LEM(LEMConfig.tiny(), seed=0)
-    fit(system, splits(folder)["loose"], seed=0, progress=False, stages=system.stages()[:1])
-    return {k: v for k, v in system.state_dict().items() if k.startswith("voxel_")}
+    system = LEM(config, seed=0)
+    fit(system, data["loose"], seed=0, progress=False, stages=system.stages()[:1])
+    learned = {k: v for k, v in system.state_dict().items() if k.startswith("voxel_")}
+    return SharedRuns(data, learned, config)
+
+
+def train_arm(arm: Arm, seed: int, shared: SharedRuns) -> LEM:
+    """Trains one arm on the shared manifold and chooses its threshold.
+
+    arm: one of ARMS.  seed: of the starting weights and the training.  shared: data and manifold.
+    """
+    system = LEM(arm.of(shared.config), seed=seed)
+    system.load_state_dict({**system.state_dict(), **shared.manifold})
+    needs_both = system.config.adversaries or system.config.csm or system.config.oracle
+    domains = ("synthetic", "natural") if needs_both else ("synthetic",)
+    train = {name: shared.data[name] for name in domains}
+    fit(system, train, seed=seed, progress=False, stages=system.stages()[1:])
+    system.calibrate(shared.data["val"])
+    return system
 
 # %% ../../nbs/experiments/979_lem.ipynb #6ce205d3
-def measure(system: LEM, data: Mapping[str, Any], surfaces: int = 60) -> dict[str, Any]:
+@torch.no_grad()
+def measure(system: LEM, shared: SharedRuns, surfaces: int = 60) -> Row:
     """Scores of a trained system on photographs ("") and on unseen drawings ("drawn "), and the
     monitors of the mapping.
 
-    system: trained.
-    data: from `splits`.
+    system: trained.  shared: with the data.
     surfaces: number of photographs for the Chamfer distance.
     """
-    bank, kinds = (
-        system.shape_codes(data["synthetic"].fields["voxels"][::2]),
-        data["synthetic"].fields["category"][::2],
-    )
-    row: dict[str, Any] = {}
-    for name, part in (("", data["test"]), ("drawn ", data["drawn"])):
+    known = shared.data["synthetic"].fields
+    bank, kinds = system.shape_codes(known["voxels"][::2]), known["category"][::2]
+    row: Row = {}
+    for name, part in (("", shared.data["test"]), ("drawn ", shared.data["drawn"])):
         cells, codes = system.predict(part.fields["image"])
         true = part.fields["voxels"].float()
         row[f"{name}threshold"], row[f"{name}IoU"] = best_threshold(cells, true)
@@ -130,125 +164,48 @@ def measure(system: LEM, data: Mapping[str, Any], surfaces: int = 60) -> dict[st
         row[f"{name}purity"] = float((nearest == part.fields["category"]).float().mean())
         row[f"{name}spread"] = code_spread(codes) / code_spread(bank)
         row[f"{name}counts"] = torch.bincount(nearest, minlength=4).tolist()
-        if not name and surfaces:
-            row["Chamfer"] = float(surface_distance(cells[:surfaces], true[:surfaces]).mean())
+        if not name:
+            distance = surface_distance(cells[:surfaces], true[:surfaces])
+            row["Chamfer"] = float(distance.mean())
     return row
-
-# %% ../../nbs/experiments/979_lem.ipynb #a1105a02
-def run_arm(
-    arm: str, seed: int, folder: str | Path | None = None, steps: int | None = None
-) -> tuple[LEM, dict[str, Any]]:
-    """Trains one arm on the shared manifold and measures it.
-
-    arm: name among ARMS.
-    seed: of the starting weights and the training.
-    folder: of the data, as for `splits`.
-    steps: of the main stage; None for the preset's own number.
-    """
-    config = arm_config(arm, steps)
-    data, began = splits(folder), time.process_time()
-    system = LEM(config, seed=seed)
-    system.load_state_dict({**system.state_dict(), **manifold(folder)})
-    two = bool(config.adversaries or config.csm or config.oracle)
-    train = (
-        {name: data[name] for name in ("synthetic", "natural")}
-        if two
-        else {"synthetic": data["synthetic"]}
-    )
-    fit(system, train, seed=seed, progress=False, stages=system.stages()[1:])
-    took = round(time.process_time() - began)
-    system.calibrate(data["val"])
-    return system, {"arm": arm, "seed": seed, **measure(system, data), "seconds": took}
 
 # %% ../../nbs/experiments/979_lem.ipynb #a8cd43e5
 @torch.no_grad()
-def levels(folder: str | Path | None = None) -> dict[str, Any]:
+def levels(shared: SharedRuns) -> dict[str, float]:
     """What answers without images score on the photographs, and what the auto-encoder makes of true
     shapes.
 
-    folder: of the data, as for `splits`.
+    shared: data and manifold.
     """
-    data, system = splits(folder), LEM(LEMConfig.tiny())
-    system.load_state_dict({**system.state_dict(), **manifold(folder)})
-    test, known = data["test"].fields, data["synthetic"].fields
+    system = LEM(shared.config)
+    system.load_state_dict({**system.state_dict(), **shared.manifold})
+    test, known = shared.data["test"].fields, shared.data["synthetic"].fields
     found = level_scores(
         test["voxels"].float(), test["category"], known["voxels"].float(), known["category"]
     )
-    row = {
-        "arm": "levels",
-        "seed": DATA_SEED,
-        **{name: float(values.mean()) for name, values in found.items()},
-    }
-    for name, part in (("photographs' shapes", data["test"]), ("unseen shapes", data["drawn"])):
-        true = part.fields["voxels"].float()
+    row = {name: float(values.mean()) for name, values in found.items()}
+    for name, part in (("photographs' shapes", "test"), ("unseen shapes", "drawn")):
+        true = shared.data[part].fields["voxels"].float()
         cells = system.voxel_decoder(system.shape_codes(true)).sigmoid()[:, 0]
         row[f"auto-encoder, {name}"] = float(voxel_iou(cells, true, 0.5).mean())
     return row
 
-# %% ../../nbs/experiments/979_lem.ipynb #087300fe
-@torch.no_grad()
-def manifold_row(cells: int = 32, code: int = 128, count: int | None = None) -> dict[str, Any]:
+
+def manifold_row(
+    shared: SharedRuns, cells: int = 32, code: int = 128, count: int | None = None
+) -> Row:
     """Trains the voxel auto-encoder on finer grids and measures it on shapes that it never saw.
 
-    cells: along a side.  code: numbers in a code.  count: training shapes; None for the usual
-        number.
+    shared: its configuration.  cells: along a side.  code: numbers in a code.
+    count: training shapes; None for the usual number.
     """
-    tiny = LEMConfig.tiny()
-    system = LEM(replace(tiny, voxels=cells, code=code, code_noise=0.1), seed=0)
-    with torch.enable_grad():
-        fit(
-            system,
-            loose_shapes(count or COUNTS["loose"], DATA_SEED, cells),
-            seed=0,
-            progress=False,
-            stages=system.stages()[:1],
-        )
+    system = LEM(replace(shared.config, voxels=cells, code=code, code_noise=0.1), seed=0)
+    loose = loose_shapes(count or COUNTS["loose"], DATA_SEED, cells)
+    fit(system, loose, seed=0, progress=False, stages=system.stages()[:1])
     unseen = loose_shapes(COUNTS["drawn"], DATA_SEED + 1000, cells).fields["voxels"]
-    kept = system.voxel_decoder(system.shape_codes(unseen)).sigmoid()[:, 0]
-    return {
-        "arm": "manifold",
-        "seed": DATA_SEED,
-        "cells": cells,
-        "IoU": float(voxel_iou(kept, unseen, 0.5).mean()),
-    }
-
-# %% ../../nbs/experiments/979_lem.ipynb #cecb993d
-def run_all(
-    seeds: Sequence[int],
-    arms: Sequence[str],
-    out: str | Path,
-    models: str | Path | None = None,
-    folder: str | Path | None = None,
-    steps: int | None = None,
-) -> list[dict[str, Any]]:
-    """Runs every arm for every seed that is not in the file yet.
-
-    seeds, arms: what to run; all arms of a seed before the next seed.
-    out: JSON file of rows, read first and rewritten after every run.
-    models: folder for the weights, or None.
-    folder: of the data, as for `splits`.
-    steps: of the main stage; None for the preset's own number.
-    """
-    path = Path(out)
-    rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-    have = {(r["arm"], r["seed"]) for r in rows}
-    for arm, seed in [
-        ("levels", DATA_SEED),
-        ("manifold", DATA_SEED),
-        *((a, s) for s in seeds for a in arms),
-    ]:
-        if (arm, seed) in have:
-            continue
-        if arm in ("levels", "manifold"):
-            row = levels(folder) if arm == "levels" else manifold_row()
-        else:
-            system, row = run_arm(arm, seed, folder, steps)
-            if models:
-                system.save_pretrained(Path(models) / f"{arm}-{seed}")
-        rows.append(row)
-        path.write_text(json.dumps(rows, indent=1))
-        print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
-    return rows
+    with torch.no_grad():
+        answers = system.voxel_decoder(system.shape_codes(unseen)).sigmoid()[:, 0]
+    return {"cells": cells, "IoU": float(voxel_iou(answers, unseen, 0.5).mean())}
 
 # %% ../../nbs/experiments/979_lem.ipynb #dead974d
 COLUMNS = {
@@ -263,102 +220,62 @@ COLUMNS = {
 }
 
 
-def _cell(values: list[float]) -> str:
-    """Mean, and the single values."""
-    show = lambda v: f"{v:.3f}".removeprefix("0")
-    mean = show(sum(values) / len(values))
-    return f"{mean} ({' '.join(show(v)[:-1] for v in values)})" if len(values) > 1 else mean
+def _three(value: float) -> str:
+    """Three digits."""
+    return short(value, 3)
 
 
-def summary(rows: Sequence[dict[str, Any]], columns: Mapping[str, str] | None = None) -> Table:
+def _two(value: float) -> str:
+    """The first two of three digits."""
+    return short(value, 3)[:-1]
+
+
+def summary(rows: Sequence[Row], headings: Sequence[str] | None = None) -> Table:
     """All arms as one table: mean over the seeds, then each seed in brackets; the levels stand
     below.
 
-    rows: from `run_all`.
-    columns: score name to heading; None for all.
+    rows: from `run`.  headings: of the columns to show; None for all.
     """
-    lines = []
-    for arm in [a for a in ARMS if any(r["arm"] == a for r in rows)]:
-        group = [r for r in rows if r["arm"] == arm]
-        lines.append(
-            {
-                "arm": arm,
-                "seeds": len(group),
-                **{
-                    title: _cell([r[name] for r in group])
-                    for name, title in (columns or COLUMNS).items()
-                },
-            }
-        )
-    of = [r for r in rows if r["arm"] == "levels"]
-    wide = "".join(
-        f"; auto-encoder with {r['cells']}³ cells, unseen shapes: {r['IoU']:.3f}"
-        for r in rows
-        if r["arm"] == "manifold"
+    chosen = {n: title for n, title in COLUMNS.items() if headings is None or title in headings}
+    cells = {title: mean_and_each(name, _three, _two) for name, title in chosen.items()}
+    known = [row for row in rows if row["arm"] == "levels"]
+    names = [name for name in (known[0] if known else {}) if name not in ("arm", "seed")]
+    told = [f"{n.removeprefix('IoU, ')} {mean([row[n] for row in known]):.3f}" for n in names]
+    finer = [row for row in rows if row["arm"] == "manifold"]
+    wide = [
+        f"; auto-encoder with {row['cells']}³ cells, unseen shapes: {row['IoU']:.3f}"
+        for row in finer
+    ]
+    return table(
+        [row for name in NAMES for row in rows if row["arm"] == name],
+        {"seeds": len} | cells,
+        title="LEM on photographs of procedural shapes",
+        note=f"Levels (IoU). {', '.join(told)}{''.join(wide)}",
     )
-    names = [k for k in of[0] if k not in ("arm", "seed")] if of else []
-    note = (
-        "Levels (IoU). "
-        + ", ".join(
-            f"{n.removeprefix('IoU, ')} {sum(r[n] for r in of) / len(of):.3f}" for n in names
-        )
-        + wide
-    )
-    return Table(lines, title="LEM on photographs of procedural shapes", note=note)
-
-# %% ../../nbs/experiments/979_lem.ipynb #a1105a04
-def paired(
-    rows: Sequence[dict[str, Any]], first: str, second: str, score: str = "IoU"
-) -> dict[str, Any]:
-    """By how much the second arm is better than the first, seed by seed.
-
-    rows: from `run_all`.
-    first, second: arms; only seeds that have both count.
-    score: name of a score.
-    Returns "mean", "± s.e.", "each" and whether the mean is "clear": more than two standard errors
-    from 0.
-    """
-    of = {(r["arm"], r["seed"]): r[score] for r in rows if r["arm"] in (first, second)}
-    each = [of[second, s] - of[first, s] for a, s in of if a == first and (second, s) in of]
-    mean = sum(each) / max(1, len(each))
-    spread = math.sqrt(
-        sum((x - mean) ** 2 for x in each) / max(1, len(each) - 1) / max(1, len(each))
-    )
-    return {
-        "comparison": f"{second} - {first}",
-        "score": score,
-        "seeds": len(each),
-        "mean": mean,
-        "± s.e.": spread,
-        "each": [round(x, 3) for x in each],
-        "clear": len(each) > 1 and abs(mean) > 2 * spread,
-    }
 
 # %% ../../nbs/experiments/979_lem.ipynb #b3435874
+def _signed(value: float) -> str:
+    """A sign, and no zero before the point."""
+    return f"{value:+.3f}".replace("0.", ".", 1)
+
+
 def pair_table(
-    rows: Sequence[dict[str, Any]], scores: Sequence[str] = ("IoU", "IoU at .5", "drawn IoU")
+    rows: Sequence[Row], scores: Sequence[str] = ("IoU", "IoU at .5", "drawn IoU")
 ) -> Table:
     """Paired differences of PAIRS, as far as the rows have them.
 
-    rows: from `run_all`.  scores: names of scores.
+    rows: from `run`.  scores: names of scores.
     """
-    sign = lambda v: f"{v:+.3f}".replace("0.", ".", 1)
     lines = []
     for first, second in PAIRS:
         found = [paired(rows, first, second, score) for score in scores]
-        if found[0]["seeds"]:
-            cells = {
-                f["score"]: f"{sign(f['mean'])} ± {f['± s.e.']:.3f}{' *' if f['clear'] else ''}"
-                for f in found
-            }
-            lines.append(
-                {
-                    "pair": found[0]["comparison"],
-                    "seeds": found[0]["seeds"],
-                    **cells,
-                    "least IoU gain": sign(min(found[0]["each"])),
-                }
-            )
+        if not found[0]["seeds"]:
+            continue
+        line: Row = {"pair": found[0]["comparison"], "seeds": found[0]["seeds"]}
+        for one in found:
+            star = " *" if one["clear"] else ""
+            line[one["score"]] = f"{_signed(one['mean'])} ± {one['± s.e.']:.3f}{star}"
+        lines.append(line | {"least IoU gain": _signed(min(found[0]["each"]))})
     return Table(
         lines,
         title="Paired differences, mean over seeds ± standard error",
@@ -366,85 +283,77 @@ def pair_table(
     )
 
 # %% ../../nbs/experiments/979_lem.ipynb #2c2338a5
-def card_notes(row: Mapping[str, Any], level: Mapping[str, Any]) -> str:
+def card_of(row: Row, rows: Sequence[Row]) -> str:
     """What a model card says.
 
-    row: of the run, from `run_all`.  level: its reference levels.
+    row: of the run.  rows: all rows, with the levels.
     """
-    c, n, ceiling = (
-        COUNTS,
-        lambda key: f"{row[key]:.3f}",
-        level["auto-encoder, photographs' shapes"],
-    )
-    seen = (
-        ""
-        if row["arm"] == "rec"
-        else f"on {c['natural']} photograph-like pictures without labels, "
-    )
-    return (
-        f"Trained on {c['synthetic']} procedural chairs, tables, aeroplanes and cars with two drawings each, {seen}"
-        f"and on {c['loose']} shapes that are never drawn, "
-        f"in {row['seconds']} s of one CPU core after the auto-encoder: "
-        f"`python -m svr_nb.experiments.lem --seeds {row['seed']} --arms {row['arm']} --models models --ship folder --ship-arm {row['arm']}`.\n\n"
-        f"On {c['test']} unseen pictures of the unlabelled world: IoU {n('IoU')} at the data set's best threshold "
-        f"{row['threshold']:.2f}, {n('IoU at .5')} at .5; "
-        f"Chamfer {n('Chamfer')}; nearest shape of the right kind {n('purity')}. On unseen drawings: IoU {n('drawn IoU')}. "
-        f"Levels: mean shape {level['IoU, mean shape']:.3f}, mean shape of the true class {level['IoU, mean shape of the true class']:.3f}, "
-        f"auto-encoder on the true shapes {ceiling:.3f}.\n\n"
-        "Limits: it knows four kinds of simple shapes in a procedural world, answers with one of them whatever the picture shows, gets "
-        "the kind more often than the instance, and was never shown a real photograph. It says nothing about the camera."
-    )
-
-
-def ship(
-    rows: Sequence[Mapping[str, Any]],
-    models: str | Path,
-    folder: str | Path,
-    arm: str = "rec+adv",
-    category: str = "object",
-) -> Path:
-    """Writes the first trained model of an arm with its scores into the folder that ships with the
-    library.
-
-    rows: from `run_all`.  models: where it put the weights.
-    folder: gets one folder "lem-<category>".
-    arm: which arm.
-    category: name of the checkpoint.
-    """
-    row = next(
-        r for r in rows if r["arm"] == arm and (Path(models) / f"{arm}-{r['seed']}").is_dir()
-    )
     level = next(r for r in rows if r["arm"] == "levels")
-    system = LEM.from_pretrained(str(Path(models) / f"{arm}-{row['seed']}"))
-    system.category, system.notes = category, card_notes(row, level)
-    system.half().save_pretrained(Path(folder) / f"lem-{category}")
-    return Path(folder) / f"lem-{category}"
+    score = {key: f"{value:.3f}" for key, value in row.items() if isinstance(value, float)}
+    seen = f"on {COUNTS['natural']} photograph-like pictures without labels, "
+    options = f"--seeds {row['seed']} --arms {row['arm']} --models models --ship folder"
+    return card(
+        f"Trained on {COUNTS['synthetic']} procedural chairs, tables, aeroplanes and cars with two "
+        f"drawings each, {'' if row['arm'] == 'rec' else seen}"
+        f"and on {COUNTS['loose']} shapes that are never drawn, "
+        f"in {row['seconds']} s of one CPU core after the auto-encoder: "
+        f"`python -m svr_nb.experiments.lem {options} --ship-arm {row['arm']}`.",
+        f"On {COUNTS['test']} unseen pictures of the unlabelled world: IoU {score['IoU']} at the "
+        f"data set's best threshold {row['threshold']:.2f}, {score['IoU at .5']} at .5; "
+        f"Chamfer {score['Chamfer']}; nearest shape of the right kind {score['purity']}. "
+        f"On unseen drawings: IoU {score['drawn IoU']}. "
+        f"Levels: mean shape {level['IoU, mean shape']:.3f}, "
+        f"mean shape of the true class {level['IoU, mean shape of the true class']:.3f}, "
+        f"auto-encoder on the true shapes {level[CEILING]:.3f}.",
+        "it knows four kinds of simple shapes in a procedural world, answers with one of them "
+        "whatever the picture shows, gets the kind more often than the instance, and was never "
+        "shown a real photograph. It says nothing about the camera.",
+    )
+
+
+CEILING = "auto-encoder, photographs' shapes"
 
 # %% ../../nbs/experiments/979_lem.ipynb #8a3cf5f0
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.experiments.lem --seeds 21 22 23 --arms rec rec+adv --out rows.json`."""
-    parser = argparse.ArgumentParser(
-        description="Trains the ablation arms of LEM and prints the table."
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23])
-    parser.add_argument("--arms", nargs="+", default=["rec", "rec+adv"], choices=list(ARMS))
-    parser.add_argument("--out", default="lem_evidence.json")
-    parser.add_argument(
-        "--data", default=None, help="folder that keeps the collections between runs"
-    )
-    parser.add_argument("--models", default=None, help="folder for the weights")
-    parser.add_argument(
-        "--ship", default=None, help="folder for one of these models, with its card"
-    )
-    parser.add_argument("--ship-arm", default="rec+adv", choices=list(ARMS))
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    rows = run_all(given.seeds, given.arms, given.out, given.models, given.data)
-    print(summary(rows))
-    print(pair_table(rows))
-    if given.ship and given.models:
-        print(ship(rows, given.models, given.ship, given.ship_arm))
+def _data(seed: int, folder: str | Path | None = None) -> SharedRuns:
+    """Data and manifold, the same for every seed."""
+    if folder not in _MADE:
+        _MADE[folder] = shared_by_all(splits(folder), LEMConfig.tiny())
+    return _MADE[folder]
 
+
+def _chosen(
+    base: Experiment[SharedRuns, LEM], given: argparse.Namespace
+) -> list[Experiment[SharedRuns, LEM]]:
+    """The experiment with the folder and the arm to ship that the command names."""
+    ships = replace(SHIPS, arm=given.ship_arm)
+    return [narrowed(replace(base, data=partial(_data, folder=given.data), ships=ships), given)]
+
+
+_MADE: dict[str | Path | None, SharedRuns] = {}
+SHIPS = Shipping("lem-object", "rec+adv", LEM.from_pretrained, card_of)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--data": {"help": "folder that keeps the collections between runs"},
+    "--ship-arm": {"default": "rec+adv", "choices": list(NAMES), "help": "which model ships"},
+}
+EXPERIMENT = Experiment(
+    name="lem",
+    arms=ARMS,
+    seeds=(21, 22, 23),
+    data=_data,
+    train=train_arm,
+    measure=measure,
+    levels=Levels({"levels": levels, "manifold": manifold_row}, seed=DATA_SEED),
+    kept=lambda arm, seed: f"{arm}-{seed}",
+    report=lambda rows: [summary(rows), pair_table(rows)],
+    ships=SHIPS,
+    command=Command(
+        about="Trains the ablation arms of LEM and prints the tables.",
+        arms=("rec", "rec+adv"),
+        out="lem_evidence.json",
+        options=OPTIONS,
+        adapt=_chosen,
+    ),
+)
 
 if __name__ == "__main__" and "__file__" in globals():
-    main()
+    main(EXPERIMENT)

@@ -6,22 +6,34 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..conventions import check_choice, check_number, check_tensor, rand, seeded
-from ..scores.tables import Table
+from ..conventions import check_number, check_tensor, rand, seeded
+from svr_nb.experiments.runner import (
+    Arm,
+    Command,
+    Experiment,
+    Row,
+    main,
+    mean_and_error,
+    table,
+)
 from ..networks.encoders import ConvEncoder, Mlp, fresh_weights
+from ..scores.tables import Table
 from ..tars.deformation import DeformNet, directional_loss, fold_share
 from ..tars.hypernetwork import Written, encoded_size, positional_encoding
 
 # %% auto #0
-__all__ = ['PLANE_ARMS', 'Buttons', 'plane_grid', 'buttons', 'pieces_and_holes', 'PlaneTARS', 'sample_sdf', 'train_plane',
-           'plane_scores', 'plane_row', 'plane_table']
+__all__ = ['ARMS', 'EXPERIMENT', 'Buttons', 'plane_grid', 'buttons', 'pieces_and_holes', 'PlaneConfig', 'PlaneTARS', 'sample_sdf',
+           'train_plane', 'plane_scores', 'LearnAndTest', 'plane_table']
 
 # %% ../../nbs/experiments/976_plane_shapes.ipynb #a0d82282
 class Buttons(NamedTuple):
@@ -52,33 +64,42 @@ def plane_grid(size: int) -> Float[Tensor, "s s 2"]:
     return torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1)
 
 # %% ../../nbs/experiments/976_plane_shapes.ipynb #3185e07f
-def _button(size: int, generator: torch.Generator, single: float) -> tuple[Tensor, Tensor, int]:
-    """Own coordinates, mask and number of holes of one drawn button."""
+def _own_coordinates(size: int, generator: torch.Generator) -> Float[Tensor, "s s 2"]:
+    """Where every pixel lies in the unwarped button: moved, turned, stretched, with a wavy rim."""
     turn, x, y, a, b, *wave = rand(9, generator=generator).tolist()
     angle = (turn - 0.5) * 0.6
     rotate = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    place = (
-        (plane_grid(size) - 0.2 * torch.tensor([x - 0.5, y - 0.5]))
-        @ rotate
-        / torch.tensor([0.66 + 0.18 * a, 0.6 + 0.2 * b])
-    )
+    moved = (plane_grid(size) - 0.2 * torch.tensor([x - 0.5, y - 0.5])) @ rotate
+    place = moved / torch.tensor([0.66 + 0.18 * a, 0.6 + 0.2 * b])
     around = torch.atan2(place[..., 1], place[..., 0])
-    rim = 1 + sum(
+    waves = [
         0.08 * wave[2 * i] * torch.cos((i + 2) * around + math.tau * wave[2 * i + 1])
         for i in range(2)
-    )
-    own = place / rim[..., None]
-    holes, radius = (
-        1 + int(rand(1, generator=generator) >= single),
-        0.27 + 0.06 * float(rand(1, generator=generator)),
-    )
+    ]
+    return place / (1 + sum(waves))[..., None]
+
+
+def _button(size: int, generator: torch.Generator, single: float) -> tuple[Tensor, Tensor, int]:
+    """Own coordinates, mask and number of holes of one drawn button."""
+    own = _own_coordinates(size, generator)
+    holes = 1 + int(rand(1, generator=generator) >= single)
+    radius = 0.27 + 0.06 * float(rand(1, generator=generator))
     inside = own.norm(dim=-1) < 1
     for spot in torch.randperm(3, generator=generator)[:holes].tolist():
         way = 0.5 + spot * math.tau / 3
-        inside &= (own - 0.5 * torch.tensor([math.cos(way), math.sin(way)])).norm(dim=-1) > radius
+        centre = 0.5 * torch.tensor([math.cos(way), math.sin(way)])
+        inside &= (own - centre).norm(dim=-1) > radius
     return own, inside, holes
 
 
+def _signed_distance(inside: Bool[Tensor, "s s"]) -> Float[Tensor, "s s"]:
+    """Distance to the outline, negative inside, by scipy's exact transform."""
+    from scipy.ndimage import distance_transform_edt as distance
+
+    away = torch.from_numpy(distance(~inside.numpy()) - distance(inside.numpy())).float()
+    return (away - 0.5 * away.sign()) * 2 / len(inside)
+
+# %% ../../nbs/experiments/976_plane_shapes.ipynb #97600003
 def buttons(count: int, seed: int, size: int = 128, single: float = 0.3) -> Buttons:
     """Warped buttons with one or two holes at two of three places; item i depends on the seed and i
     only.
@@ -87,19 +108,11 @@ def buttons(count: int, seed: int, size: int = 128, single: float = 0.3) -> Butt
     single: share of shapes with one hole, in [0, 1]; below a half, every place is a hole more often
         than not.
     """
-    from scipy.ndimage import distance_transform_edt as distance
-
     check_number(single, "single", 0, 1)
-    own, masks, holes = zip(*[_button(size, seeded(seed, 136, i), single) for i in range(count)])
-    mask = torch.stack(masks)
-    away = [torch.from_numpy(distance(~m.numpy()) - distance(m.numpy())).float() for m in mask]
-    pixels = torch.stack(away)
-    return Buttons(
-        mask.float(),
-        (pixels - 0.5 * pixels.sign()) * 2 / size,
-        torch.stack(own),
-        torch.tensor(holes),
-    )
+    drawn = [_button(size, seeded(seed, 136, i), single) for i in range(count)]
+    own, masks, holes = zip(*drawn)
+    distances = torch.stack([_signed_distance(mask) for mask in masks])
+    return Buttons(torch.stack(masks).float(), distances, torch.stack(own), torch.tensor(holes))
 
 # %% ../../nbs/experiments/976_plane_shapes.ipynb #8324cb48
 def pieces_and_holes(mask: Bool[Tensor, "h w"], least: int = 1) -> tuple[int, int]:
@@ -118,46 +131,53 @@ def pieces_and_holes(mask: Bool[Tensor, "h w"], least: int = 1) -> tuple[int, in
     return pieces, gaps - 1
 
 # %% ../../nbs/experiments/976_plane_shapes.ipynb #5d6a0b07
+@dataclass(frozen=True)
+class PlaneConfig:
+    """Everything that decides a run.
+
+    features: k.  bends: whether g takes part.  code, width: sizes.
+    spread: factor on the starting weights that turn codes into features; deaf: whether stage 0
+        shows f random features instead of 0; for both see "what made it work" in the notebook.
+    smooth: weight of L_def.  clamp: distances beyond it count as this.
+    steps, lr: of Adam, whose rate falls twice.
+    """
+
+    features: int = 2
+    bends: bool = True
+    code: int = 32
+    width: int = 32
+    spread: float = 15.0
+    deaf: bool = False
+    smooth: float = 0.03
+    clamp: float = 0.3
+    steps: int = 800
+    lr: float = 2e-3
+
+# %% ../../nbs/experiments/976_plane_shapes.ipynb #97600004
 class PlaneTARS(nn.Module):
     """Deformation with point features in the plane.
 
-    features: k.  bends: whether g takes part.  code, width: sizes.  seed: of the starting weights.
-    spread: factor on the starting weights that turn codes into features; see "what made it work" in
-        the notebook.
+    config: k and sizes.  seed: of the starting weights.
     """
 
-    def __init__(
-        self,
-        features: int = 2,
-        bends: bool = True,
-        code: int = 32,
-        width: int = 32,
-        seed: int = 0,
-        spread: float = 15.0,
-    ) -> None:
+    def __init__(self, config: PlaneConfig, seed: int = 0) -> None:
         super().__init__()
-        self.features, self.bends = features, bends
+        self.config = config
+        k, code, width = config.features, config.code, config.width
+        entries = encoded_size(2, 3) + encoded_size(k, 1, raw=False)
+        start = {"start": 0.05, "feature_start": config.spread}
         with fresh_weights(seed):
-            self.encoder = nn.Sequential(
-                ConvEncoder((16, 32, 64), 3, 2, (64,), 32, channels=1), nn.Linear(64, code)
-            )
-            self.deform = DeformNet(
-                code, features, width, 3, (64,), levels=3, dim=2, start=0.05, feature_start=spread
-            )
-            self.canonical = Mlp(
-                [encoded_size(2, 3) + encoded_size(features, 1, raw=False), width, width, width, 1],
-                last="none",
-            )
+            seeing = ConvEncoder((16, 32, 64), 3, 2, (64,), 32, channels=1)
+            self.encoder = nn.Sequential(seeing, nn.Linear(64, code))
+            self.deform = DeformNet(code, k, width, 3, (64,), levels=3, dim=2, **start)
+            self.canonical = Mlp([entries, width, width, width, 1], last="none")
 
     def sdf(
         self, place: Float[Tensor, "b n 2"], feature: Float[Tensor, "b n k"]
     ) -> Float[Tensor, "b n"]:
         """f at canonical points with features."""
-        return self.canonical(
-            torch.cat(
-                [positional_encoding(place, 3), positional_encoding(feature, 1, raw=False)], -1
-            )
-        )[..., 0]
+        known = [positional_encoding(place, 3), positional_encoding(feature, 1, raw=False)]
+        return self.canonical(torch.cat(known, -1))[..., 0]
 
     def forward(
         self, pictures: Float[Tensor, "b 1 32 32"], x: Float[Tensor, "b n 2"], lift: float = 1.0
@@ -172,19 +192,17 @@ class PlaneTARS(nn.Module):
         """The deformation network of every picture."""
         return self.deform.write(self.encoder(pictures))
 
+    def delta(self, written: Written, x: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n 2"]:
+        """g at points, of what was written; 0 if it takes no part."""
+        return self.deform(written, x).delta if self.config.bends else torch.zeros_like(x)
+
     def read(
         self, written: Written, x: Float[Tensor, "b n 2"], lift: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """As the whole, from what was written."""
         said = self.deform(written, x)
-        place = x + said.delta if self.bends else x
+        place = x + said.delta if self.config.bends else x
         return self.sdf(place, lift * said.feature), place
-
-    def delta(
-        self, pictures: Float[Tensor, "b 1 32 32"], x: Float[Tensor, "b n 2"]
-    ) -> Float[Tensor, "b n 2"]:
-        """g at points; 0 if it takes no part."""
-        return self(pictures, x)[1] - x
 
 # %% ../../nbs/experiments/976_plane_shapes.ipynb #d4760b19
 def sample_sdf(
@@ -196,78 +214,56 @@ def sample_sdf(
     data: shapes.  index: which of them.  count: points of each.  generator: draws.
     """
     field, grid = data.sdf[index], plane_grid(data.sdf.shape[-1]).reshape(-1, 2)
-    near = torch.multinomial(
-        (field.flatten(1).abs() < 0.03).float() + 1e-9,
-        count - count // 2,
-        replacement=True,
-        generator=generator,
-    )
+    likely = (field.flatten(1).abs() < 0.03).float() + 1e-9
+    near = torch.multinomial(likely, count - count // 2, replacement=True, generator=generator)
     shaken = grid[near] + 0.05 * torch.randn(*near.shape, 2, generator=generator)
-    x = torch.cat(
-        [
-            rand(len(index), count // 2, 2, generator=generator, low=-1.0, high=1.0),
-            shaken.clamp(-1, 1),
-        ],
-        1,
-    )
-    return x, F.grid_sample(field[:, None], x[:, None], padding_mode="border", align_corners=False)[
-        :, 0, 0
-    ]
+    free = rand(len(index), count // 2, 2, generator=generator, low=-1.0, high=1.0)
+    x = torch.cat([free, shaken.clamp(-1, 1)], 1)
+    true = F.grid_sample(field[:, None], x[:, None], padding_mode="border", align_corners=False)
+    return x, true[:, 0, 0]
 
 
 def _start_round(net: PlaneTARS, steps: int, generator: torch.Generator) -> None:
-    """Stage 0: f becomes the distance to a circle, with features 0."""
+    """Stage 0: f becomes the distance to a circle, with features 0 (or, deaf, random ones)."""
     optimiser = torch.optim.Adam(net.canonical.parameters(), 2e-3, fused=True)
+    k = net.config.features
     for _ in range(steps):
         x = rand(16, 192, 2, generator=generator, low=-1.0, high=1.0)
-        error = (
-            (net.sdf(x, x.new_zeros(16, 192, net.features)) - (x.norm(dim=-1) - 0.5))
-            .square()
-            .mean()
-        )
+        feature = x.new_zeros(16, 192, k)
+        if net.config.deaf:
+            feature = torch.randn(16, 192, k, generator=generator)
+        error = (net.sdf(x, feature) - (x.norm(dim=-1) - 0.5)).square().mean()
         optimiser.zero_grad()
         error.backward()
         optimiser.step()
 
 # %% ../../nbs/experiments/976_plane_shapes.ipynb #15b415cb
-def train_plane(
-    data: Buttons,
-    features: int = 2,
-    smooth: float = 0.03,
-    bends: bool = True,
-    steps: int = 800,
-    seed: int = 0,
-    lr: float = 2e-3,
-    clamp: float = 0.3,
-    **options: Any,
-) -> PlaneTARS:
+def _rate(steps: int, i: int) -> float:
+    """Factor on the rate in step i."""
+    if i < 0.6 * steps:
+        return 1.0
+    return 0.3 if i < 0.85 * steps else 0.1
+
+
+def train_plane(data: Buttons, config: PlaneConfig, seed: int = 0) -> PlaneTARS:
     """Trains one network, 16 shapes of 192 points a step.
 
-    data: shapes.  features: k.  smooth: weight of L_def.  bends: whether g takes part.  steps, lr:
-        of Adam, whose rate falls twice.
-    seed: of weights and draws.  clamp: distances beyond it count as this.  options: of `PlaneTARS`.
+    data: shapes.  config: settings.  seed: of weights and draws.
     """
-    net, generator, pictures = (
-        PlaneTARS(features, bends, seed=seed, **options),
-        seeded(seed, 9),
-        data.pictures,
-    )
+    net, generator, pictures = PlaneTARS(config, seed), seeded(seed, 9), data.pictures
     _start_round(net, 120, generator)
-    optimiser = torch.optim.Adam(net.parameters(), lr, fused=True)
-    plan = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda i: 1.0 if i < 0.6 * steps else 0.3 if i < 0.85 * steps else 0.1
-    )
-    for _ in range(steps):
+    optimiser = torch.optim.Adam(net.parameters(), config.lr, fused=True)
+    plan = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_rate, config.steps))
+    clamp = config.clamp
+    for _ in range(config.steps):
         index = torch.randint(len(pictures), (16,), generator=generator)
         x, true = sample_sdf(data, index, 192, generator)
         written = net.write(pictures[index])
-        loss = (
-            (net.read(written, x)[0].clamp(-clamp, clamp) - true.clamp(-clamp, clamp)).abs().mean()
-        )
-        if smooth and bends:
-            loss = loss + smooth * directional_loss(
-                lambda p, w=written: net.deform(w, p).delta, x[:, ::4], generator
-            )  # type: ignore[misc]
+        said = net.read(written, x)[0].clamp(-clamp, clamp)
+        loss = (said - true.clamp(-clamp, clamp)).abs().mean()
+        if config.smooth and config.bends:
+            bent = directional_loss(partial(net.delta, written), x[:, ::4], generator)
+            loss = loss + config.smooth * bent
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -275,6 +271,28 @@ def train_plane(
     return net
 
 # %% ../../nbs/experiments/976_plane_shapes.ipynb #047b8c0a
+@torch.no_grad()
+def _label_scores(net: PlaneTARS, data: Buttons, count: int = 200) -> dict[str, float]:
+    """How often sector labels arrive at the right place, through canonical and through object
+    space.
+    """
+    grid, rims = plane_grid(data.mask.shape[-1]), (data.mask > 0.5) & (data.own.norm(dim=-1) > 0.8)
+    points, own = [], []
+    for i, rim in enumerate(rims):
+        pixels = rim.nonzero()
+        pick = pixels[torch.randperm(len(pixels), generator=seeded(3, i))[:count]]
+        points.append(grid[pick[:, 0], pick[:, 1]])
+        own.append(data.own[i][pick[:, 0], pick[:, 1]])
+    x, inner = torch.stack(points), torch.stack(own)
+    labels = (torch.atan2(inner[..., 1], inner[..., 0]) / math.tau * 16).floor() % 16
+
+    def arrive(place: Tensor) -> float:
+        nearest = torch.cdist(place, place.roll(1, 0)).argmin(2)
+        return float((labels.roll(1, 0).gather(1, nearest) == labels).float().mean())
+
+    return {"labels": arrive(net(data.pictures, x)[1]), "labels without g": arrive(x)}
+
+
 def plane_scores(net: PlaneTARS, data: Buttons, size: int = 64) -> dict[str, float]:
     """Scores on shapes: "IoU", "holes right", "folds", "labels" and "labels without g", all in [0,
     1].
@@ -283,70 +301,60 @@ def plane_scores(net: PlaneTARS, data: Buttons, size: int = 64) -> dict[str, flo
     """
     pictures, x = data.pictures, plane_grid(size).reshape(1, -1, 2).expand(len(data.mask), -1, -1)
     with torch.no_grad():
-        found = (net(pictures, x)[0] < 0).view(-1, size, size)
+        written = net.write(pictures)
+        found = (net.read(written, x)[0] < 0).view(-1, size, size)
     true = F.interpolate(data.mask[:, None], (size, size), mode="area")[:, 0] > 0.5
     overlap = (found & true).flatten(1).sum(1) / (found | true).flatten(1).sum(1)
-    right = [pieces_and_holes(m, least=6) == (1, h) for m, h in zip(found, data.holes.tolist())]
-    folds = (
-        fold_share(lambda p: net.delta(pictures, p), x[:, ::4]).mean()
-        if net.bends
-        else torch.zeros(())
-    )
-    return {
-        "IoU": float(overlap.mean()),
-        "holes right": sum(right) / len(right),
-        "folds": float(folds),
-    } | _label_scores(net, data)
-
-
-@torch.no_grad()
-def _label_scores(net: PlaneTARS, data: Buttons, count: int = 200) -> dict[str, float]:
-    """How often sector labels arrive at the right place, through canonical and through object
-    space.
-    """
-    grid, ring = plane_grid(data.mask.shape[-1]), (data.mask > 0.5) & (data.own.norm(dim=-1) > 0.8)
-    picks = [
-        r[torch.randperm(len(r), generator=seeded(3, i))[:count]]
-        for i, r in enumerate(m.nonzero() for m in ring)
-    ]
-    x = torch.stack([grid[p[:, 0], p[:, 1]] for p in picks])
-    own = torch.stack([q[p[:, 0], p[:, 1]] for q, p in zip(data.own, picks)])
-    labels = (torch.atan2(own[..., 1], own[..., 0]) / math.tau * 16).floor() % 16
-    share = lambda p: float(
-        (labels.roll(1, 0).gather(1, torch.cdist(p, p.roll(1, 0)).argmin(2)) == labels)
-        .float()
-        .mean()
-    )
-    return {"labels": share(net(data.pictures, x)[1]), "labels without g": share(x)}
+    counted = [pieces_and_holes(mask, least=6) for mask in found]
+    right = [count == (1, holes) for count, holes in zip(counted, data.holes.tolist())]
+    folds = 0.0
+    if net.config.bends:
+        folds = float(fold_share(partial(net.delta, written), x[:, ::4]).mean())
+    row = {"IoU": float(overlap.mean()), "holes right": sum(right) / len(right), "folds": folds}
+    return row | _label_scores(net, data)
 
 # %% ../../nbs/experiments/976_plane_shapes.ipynb #68fc495b
-PLANE_ARMS: dict[str, dict[str, Any]] = {
-    "k = 0": {"features": 0},
-    "k = 2": {"features": 2},
-    "k = 0, no L_def": {"features": 0, "smooth": 0.0},
-    "k = 2, no g": {"features": 2, "bends": False},
-}
+ARMS = (
+    Arm("k = 0", {"features": 0}),
+    Arm("k = 2", {"features": 2}),
+    Arm("k = 0, no L_def", {"features": 0, "smooth": 0.0}),
+    Arm("k = 2, no g", {"features": 2, "bends": False}),
+    Arm("k = 2, small start", {"features": 2, "spread": 1.0}),
+    Arm("k = 2, deaf start", {"features": 2, "deaf": True}),
+)
 
 
-def plane_row(
-    arm: str, learn: Buttons, unseen: Buttons, seed: int = 0, steps: int = 800
-) -> tuple[PlaneTARS, dict[str, Any]]:
-    """Trains one arm and scores it on unseen shapes.
+class LearnAndTest(NamedTuple):
+    """Shapes to learn from, and shapes that no network sees."""
 
-    arm: name among PLANE_ARMS.  learn, unseen: shapes.  seed, steps: of the training.
+    learn: Buttons
+    unseen: Buttons
+
+
+def plane_table(rows: Sequence[Row]) -> Table:
+    """One line per arm: means over the seeds and their standard errors.
+
+    rows: from `run`.
     """
-    net = train_plane(
-        learn, seed=seed, steps=steps, **PLANE_ARMS[check_choice(arm, "arm", list(PLANE_ARMS))]
-    )
-    return net, {"arm": arm, "seed": seed, **plane_scores(net, unseen)}
+    names = ("IoU", "holes right", "folds", "labels", "labels without g")
+    columns = {"seeds": len} | {name: mean_and_error(name) for name in names}
+    return table(rows, columns, title="Holes of unseen buttons")
 
 
-def plane_table(rows: list[dict[str, Any]]) -> Table:
-    """The rows of `plane_row` as a table.
+EXPERIMENT = Experiment(
+    name="plane_shapes",
+    arms=ARMS,
+    seeds=(0, 1, 2),
+    data=lambda seed: LearnAndTest(buttons(300, seed=1), buttons(60, seed=2)),
+    train=lambda arm, seed, shared: train_plane(shared.learn, arm.of(PlaneConfig()), seed),
+    measure=lambda net, shared: plane_scores(net, shared.unseen),
+    report=lambda rows: [plane_table(rows)],
+    command=Command(
+        about="Trains TARS in the plane, with and without point features.",
+        arms=[arm.name for arm in ARMS[:4]],
+        out="plane_shapes.json",
+    ),
+)
 
-    rows: of any arms and seeds.
-    """
-    return Table(
-        [{k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows],
-        title="Holes of unseen buttons",
-    )
+if __name__ == "__main__" and "__file__" in globals():
+    main(EXPERIMENT)

@@ -9,35 +9,50 @@ import argparse
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..conventions import check_choice, seeded
 from ..data.collection import Collection
 from ..data.sample_items import SPLITS, Recipe, samples
 from ..data.sample_shapes import SampleShape, sample_shape
-from ..scores.tables import Table
+from svr_nb.experiments.runner import (
+    Arm,
+    Command,
+    Experiment,
+    Levels,
+    Row,
+    Shipping,
+    Tell,
+    card,
+    each_value,
+    main,
+    mean,
+    narrowed,
+    table,
+)
 from ..scores.metrics import voxel_iou
-from ..training.run_files import write_bytes
+from ..scores.tables import Table
 from ..tars.config import TARSConfig
 from ..tars.scores import mean_row, mean_shape, most_similar, surface_scores
 from ..tars.system import TARS
 from ..training.loop import fit
+from ..training.run_files import write_bytes
 
 # %% auto #0
-__all__ = ['ELEVATION', 'LATE', 'DRAWN', 'SCORES', 'FORMS', 'learning_pictures', 'unseen_chairs', 'training_shape',
-           'level_scores', 'widened', 'kept_or_trained', 'silhouette_arms', 'silhouette_row', 'silhouette_table',
-           'card', 'run_all', 'ship', 'options', 'main']
+__all__ = ['ELEVATION', 'LEVELS', 'WALK', 'FORMS', 'LATE', 'SCORES', 'SHIPS', 'DRAWN', 'COUNT', 'OPTIONS', 'USUAL', 'EXPERIMENT',
+           'learning_pictures', 'unseen_chairs', 'training_shape', 'ChairRuns', 'level_mean_shape',
+           'level_most_similar', 'level_truth_again', 'widened', 'k_arms', 'kept_or_trained', 'folder_of', 'Trainer',
+           'measure', 'silhouette_table', 'card_of', 'experiment']
 
 # %% ../../nbs/experiments/978_tars.ipynb #d51a6e18
 ELEVATION = (0.0, 40.0)
-LATE = ("identity", "deform")
-DRAWN = ("data seed", "test seed", "pictures", "unseen")
-SCORES = ("IoU", "overall x10", "acc x10", "cov x10", "EMD x10", "F %")
 
 
 def learning_pictures(count: int, seed: int, folder: str | Path | None = None) -> Collection:
@@ -49,9 +64,8 @@ def learning_pictures(count: int, seed: int, folder: str | Path | None = None) -
     path = Path(folder) / f"chairs{count}_{seed}.safetensors" if folder else None
     if path and path.exists():
         return Collection.load(path)
-    found = samples(
-        "chair", count=count, size=64, seed=seed, points=0, elevation=ELEVATION, progress=False
-    )
+    usual: dict[str, Any] = {"size": 64, "points": 0, "elevation": ELEVATION, "progress": False}
+    found = samples("chair", count=count, seed=seed, **usual)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         found.save(path)
@@ -64,16 +78,9 @@ def unseen_chairs(count: int, seed: int, split: str = "test", **options: Any) ->
     count: of chairs.  seed: of the chairs.  split: "test", or "val" for choosing.  options: of
         `samples`.
     """
-    usual: dict[str, Any] = {
-        "size": 64,
-        "points": 2048,
-        "voxels": 32,
-        "elevation": ELEVATION,
-        "progress": False,
-    }
-    return samples(
-        "chair", check_choice(split, "split", ("val", "test")), count, seed=seed, **usual | options
-    )
+    check_choice(split, "split", ("val", "test"))
+    usual: dict[str, Any] = {"size": 64, "points": 2048, "voxels": 32, "elevation": ELEVATION}
+    return samples("chair", split, count, seed=seed, progress=False, **usual | options)
 
 
 def training_shape(number: int, seed: int) -> SampleShape:
@@ -86,40 +93,74 @@ def training_shape(number: int, seed: int) -> SampleShape:
     return sample_shape("chair", generator, str(Recipe().paint), Recipe().span())
 
 # %% ../../nbs/experiments/978_tars.ipynb #5d1c4058
-def level_scores(
-    learn: Collection, test: Collection, seed: int, shapes: int = 300
-) -> list[dict[str, Any]]:
-    """One row per answer that needs no network, each the mean over the test chairs.
+@dataclass
+class ChairRuns:
+    """What the arms of all seeds share.
 
-    learn: training pictures.  test: chairs to measure with.  seed: of the training chairs.  shapes:
-        how many make the mean shape.
+    learn: training pictures.  test, val: chairs to measure with and to choose with.
+    data_seed: of the training chairs.  stage_one: by seed, what the later arms go on from.
     """
-    size, count = test.fields["voxels"].shape[-1], test.fields["points"].shape[1]
-    block, cloud = mean_shape(
-        torch.stack([training_shape(i, seed).voxels(size) for i in range(min(shapes, len(learn)))]),
-        count,
-    )
-    rows: dict[str, list[dict[str, float]]] = {
-        "mean shape": [],
-        "most similar picture": [],
-        "truth sampled again": [],
-    }
-    for i, alike in enumerate(most_similar(learn, test).tolist()):
-        true, voxels, other = (
-            test.fields["points"][i],
-            test.fields["voxels"][i],
-            training_shape(alike, seed),
-        )
-        points = other.surface(count, seeded(seed, 140, alike))["points"]
-        half = count // 2
-        rows["mean shape"].append(
-            surface_scores(cloud, true) | {"IoU": float(voxel_iou(block, voxels))}
-        )
-        rows["most similar picture"].append(
-            surface_scores(points, true) | {"IoU": float(voxel_iou(other.voxels(size), voxels))}
-        )
-        rows["truth sampled again"].append(surface_scores(true[:half], true[half:]) | {"IoU": 1.0})
-    return [{"arm": name, "seed": None, **mean_row(found)} for name, found in rows.items()]
+
+    learn: Collection
+    test: Collection
+    val: Collection | None
+    data_seed: int
+    stage_one: dict[int, tuple[TARS, Mapping[str, Any]]] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _answers(chairs: ChairRuns, answer: Callable[[int], tuple[Tensor, Tensor]]) -> Row:
+    """Mean scores over the test chairs of voxels and points that are given for each."""
+    rows = []
+    for i, true in enumerate(chairs.test.fields["points"]):
+        voxels, points = answer(i)
+        overlap = float(voxel_iou(voxels, chairs.test.fields["voxels"][i]))
+        rows.append(surface_scores(points, true) | {"IoU": overlap})
+    return mean_row(rows)
+
+
+def level_mean_shape(chairs: ChairRuns, shapes: int = 300) -> Row:
+    """Scores of the one shape that fits all chairs best.
+
+    chairs: shared.  shapes: how many make the mean.
+    """
+    size, count = chairs.test.fields["voxels"].shape[-1], chairs.test.fields["points"].shape[1]
+    known = range(min(shapes, len(chairs.learn)))
+    voxels = [training_shape(i, chairs.data_seed).voxels(size) for i in known]
+    block, cloud = mean_shape(torch.stack(voxels), count)
+    return _answers(chairs, lambda i: (block, cloud))
+
+
+def level_most_similar(chairs: ChairRuns) -> Row:
+    """Scores of the shape whose picture is most like the one that is asked about.
+
+    chairs: shared.
+    """
+    size, count = chairs.test.fields["voxels"].shape[-1], chairs.test.fields["points"].shape[1]
+    alike = most_similar(chairs.learn, chairs.test).tolist()
+
+    def answer(i: int) -> tuple[Tensor, Tensor]:
+        other = training_shape(alike[i], chairs.data_seed)
+        chance = seeded(chairs.data_seed, 140, alike[i])
+        return other.voxels(size), other.surface(count, chance)["points"]
+
+    return _answers(chairs, answer)
+
+
+def level_truth_again(chairs: ChairRuns) -> Row:
+    """Scores of one half of the true points against the other.
+
+    chairs: shared.
+    """
+    halves = [points.chunk(2) for points in chairs.test.fields["points"]]
+    return mean_row([surface_scores(a, b) for a, b in halves]) | {"IoU": 1.0}
+
+
+LEVELS = {
+    "mean shape": level_mean_shape,
+    "most similar picture": level_most_similar,
+    "truth sampled again": level_truth_again,
+}
 
 # %% ../../nbs/experiments/978_tars.ipynb #ab92198b
 def widened(system: TARS, features: int, seed: int = 0) -> TARS:
@@ -135,21 +176,20 @@ def widened(system: TARS, features: int, seed: int = 0) -> TARS:
     for part in ("weight", "bias"):
         name = f"shape.net.layers.0.last.{part}"
         known = old[name].unflatten(0, (before.inside + 1, before.outside))
-        table = known.new_zeros(first.inside + 1, *known.shape[1:])
-        table[: before.inside], table[-1] = known[:-1], known[-1]
-        own[name] = table.flatten(0, 1)
+        rows = known.new_zeros(first.inside + 1, *known.shape[1:])
+        rows[: before.inside], rows[-1] = known[:-1], known[-1]
+        own[name] = rows.flatten(0, 1)
     wide.load_state_dict(own)
     return wide
 
 # %% ../../nbs/experiments/978_tars.ipynb #a07169f5
+WALK: dict[str, Any] = {"marching": "lstm", "rgb": (0.1, 0.1), "free": (0.1, 0.1)}
 FORMS: dict[str, dict[str, Any]] = {
     "both": {},
     "chord": {"marching": "least", "rgb": (0.0, 0.0), "free": (0.0, 0.0)},
-    "walk": {"marching": "lstm", "rgb": (0.1, 0.1), "free": (0.1, 0.1)},
+    "walk": WALK,
     "paper": {
-        "marching": "lstm",
-        "rgb": (0.1, 0.1),
-        "free": (0.1, 0.1),
+        **WALK,
         "symmetric": False,
         "flip": False,
         "pose": (0.0, 0.0),
@@ -161,11 +201,20 @@ FORMS: dict[str, dict[str, Any]] = {
         "level": 0.0,
     },
 }
+LATE = ("identity", "deform")
+
+
+def k_arms(features: Sequence[int]) -> tuple[Arm, ...]:
+    """Stage 1, and an arm for every k.
+
+    features: k of every arm.
+    """
+    return (Arm("stage 1"), *(Arm(f"k = {k}", {"features": k}) for k in features))
 
 # %% ../../nbs/experiments/978_tars.ipynb #0d6ab3a9
 def kept_or_trained(
     path: Path | None, config: TARSConfig, make: Callable[[], TARS]
-) -> tuple[TARS, dict[str, Any]]:
+) -> tuple[TARS, Mapping[str, Any]]:
     """A trained system from its folder, or else a new one, which is then kept there; and what its
     training took.
 
@@ -184,238 +233,195 @@ def kept_or_trained(
         write_bytes(path / "training.json", json.dumps(about).encode())
     return system, about
 
-# %% ../../nbs/experiments/978_tars.ipynb #cc65bb3b
-def silhouette_arms(
-    learn: Collection,
-    seed: int,
-    features: Sequence[int] = (0, 4),
-    config: TARSConfig | None = None,
-    folder: str | Path | None = None,
-    device: str | None = None,
-) -> Iterator[tuple[str, TARS, dict[str, Any]]]:
-    """Trains one seed: stage 1 once, then the stages after it for every k. Gives the arm's name,
-    the system, its seconds and its device.
 
-    learn: pictures.  seed: of weights and draws.  features: k of every arm.  config: None takes the
-        small preset.
-    folder: keeps every system under "<arm>-<seed>", or None; what is there is not trained again.
-        device: where to train, or None.
+def folder_of(arm: str, seed: int) -> str:
+    """The name of a kept system's folder.
+
+    arm, seed: of the run.
     """
-    c, place = (
-        config or TARSConfig.small(),
-        lambda arm: Path(folder) / f"{arm.replace(' ', '')}-{seed}" if folder else None,
-    )
+    return f"{arm.replace(' ', '')}-{seed}"
 
-    def stage_one() -> TARS:
-        system = TARS(replace(c, features=0, identity_steps=0, deform_steps=0), seed=seed)
-        fit(system, learn, seed=seed, progress=False, device=device)
+# %% ../../nbs/experiments/978_tars.ipynb #cc65bb3b
+@dataclass(frozen=True)
+class Trainer:
+    """Trains the arms of a configuration.
+
+    config: without the arms' k.  models: folder that keeps every system, or None.  device: where to
+        train, or None.
+    """
+
+    config: TARSConfig
+    models: Path | None = None
+    device: str | None = None
+
+    def __call__(self, arm: Arm, seed: int, chairs: ChairRuns) -> TARS:
+        """Stage 1, or the stages after it for some k.
+
+        arm: "stage 1" or with a k.  seed: of weights and draws.  chairs: with the pictures.
+        """
+        if seed not in chairs.stage_one:
+            made = self._kept("stage 1", seed, partial(self._first, seed, chairs))
+            chairs.stage_one = {seed: made}
+        system, chairs.about = chairs.stage_one[seed]
+        if arm.name == "stage 1":
+            return system
+        k = arm.of(self.config).features
+        system, more = self._kept(arm.name, seed, partial(self._rest, system, k, seed, chairs))
+        chairs.about = {**more, "seconds": chairs.about["seconds"] + more["seconds"]}
         return system
 
-    def the_rest() -> TARS:
-        ready = TARS(replace(c, features=0), seed=seed)
-        ready.load_state_dict(first.state_dict())
-        system = widened(ready, k, seed) if k else ready
-        fit(
-            system,
-            learn,
-            seed=seed,
-            progress=False,
-            device=device,
-            stages=[s for s in system.stages() if s.name in LATE],
-        )
+    def _kept(
+        self, arm: str, seed: int, make: Callable[[], TARS]
+    ) -> tuple[TARS, Mapping[str, Any]]:
+        """From its folder, or trained."""
+        path = self.models / folder_of(arm, seed) if self.models else None
+        return kept_or_trained(path, self.config, make)
+
+    def _first(self, seed: int, chairs: ChairRuns) -> TARS:
+        """Stage 1 alone."""
+        config = replace(self.config, features=0, identity_steps=0, deform_steps=0)
+        system = TARS(config, seed=seed)
+        fit(system, chairs.learn, seed=seed, progress=False, device=self.device)
         return system
 
-    first, took = kept_or_trained(place("stage 1"), c, stage_one)
-    yield "stage 1", first, took
-    for k in features:
-        system, more = kept_or_trained(place(f"k = {k}"), c, the_rest)
-        yield f"k = {k}", system, more | {"seconds": took["seconds"] + more["seconds"]}
+    def _rest(self, first: TARS, k: int, seed: int, chairs: ChairRuns) -> TARS:
+        """The later stages, from stage 1."""
+        system = TARS(replace(self.config, features=0), seed=seed)
+        system.load_state_dict(first.state_dict())
+        if k:
+            system = widened(system, k, seed)
+        stages = [stage for stage in system.stages() if stage.name in LATE]
+        usual: dict[str, Any] = {"seed": seed, "progress": False, "device": self.device}
+        fit(system, chairs.learn, stages=stages, **usual)
+        return system
 
 
-def silhouette_row(
-    arm: str,
-    seed: int,
-    system: TARS,
-    about: dict[str, Any],
-    test: Collection,
-    val: Collection | None = None,
-) -> dict[str, Any]:
+def measure(system: TARS, chairs: ChairRuns) -> Row:
     """The scores of a trained system, each the mean over the test chairs.
 
-    arm, seed, about: as given by `silhouette_arms`.  system: trained.  test: chairs.  val: chairs
-        for choosing, or None.
+    system: trained.  chairs: to measure with, and for choosing if there are any.
     """
     system.to("cpu")
-    scores = {name: float(values.mean()) for name, values in system.evaluate(test).items()}
-    chosen = {"val IoU": float(system.evaluate(val)["IoU"].mean())} if val is not None else {}
-    return {"arm": arm, "seed": seed, **scores, **chosen, **about}
+    row: Row = {name: float(v.mean()) for name, v in system.evaluate(chairs.test).items()}
+    if chairs.val is not None:
+        row["val IoU"] = float(system.evaluate(chairs.val)["IoU"].mean())
+    return row | dict(chairs.about)
 
 # %% ../../nbs/experiments/978_tars.ipynb #7da6559e
-def silhouette_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One line per level, and per arm of every form.
+SCORES = ("IoU", "overall x10", "acc x10", "cov x10", "EMD x10", "F %")
 
-    rows: from `silhouette_row` and `level_scores`.
+
+def _mean_of(score: str) -> Tell:
+    """A column: the mean."""
+    return lambda mine: f"{mean([row[score] for row in mine]):.3f}"
+
+
+def _answer(row: Row) -> Row:
+    """The first cell of a line: form and arm, or the level."""
+    return {"answer": f"{row['form']}, {row['arm']}" if "form" in row else row["arm"]}
+
+
+def silhouette_table(rows: Sequence[Row]) -> Table:
+    """One line per level, and per arm of every form: means over the seeds, and of IoU and Chamfer
+    distance each seed's value.
+
+    rows: from `run`.
     """
-    lines, name = [], lambda row: f"{row['form']}, {row['arm']}" if "form" in row else row["arm"]
-    for arm in dict.fromkeys(map(name, rows)):
-        mine = [row for row in rows if name(row) == arm]
-        mean = {n: f"{sum(r[n] for r in mine) / len(mine):.3f}" for n in SCORES}
-        each = {f"each {n}": " ".join(f"{r[n]:.3f}" for r in mine) for n in SCORES[:2]}
-        lines.append(
-            {
-                "answer": arm,
-                "seeds": len(mine) if mine[0]["seed"] is not None else "-",
-                **mean,
-                **each,
-            }
-        )
-    return Table(lines, title="Unseen chairs, from one picture each")
-
-
-def card(row: dict[str, Any], levels: Sequence[dict[str, Any]]) -> str:
-    """What the model card says beyond the settings.
-
-    row: of the shipped system.  levels: from `level_scores`.
-    """
-    by = {level["arm"]: level for level in levels}
-    tell = lambda r: f"IoU {r['IoU']:.3f}, Chamfer x10 {r['overall x10']:.3f}"
-    return (
-        f"Trained on {row['pictures']} pictures of procedural chairs in {row['seconds']} s ({row['device']}, shared with other runs): "
-        f"`python -m svr_nb.experiments.tars --preset {row['preset']} --form {row['form']} --seeds {row['seed']} "
-        f"--features {row['arm'].split()[-1]} --models models --ship folder`.\n\n"
-        f"On {row['unseen']} unseen chairs: {tell(row)}. Levels: mean shape: {tell(by['mean shape'])}; shape of the most similar training "
-        f"picture: {tell(by['most similar picture'])}.\n\n"
-        "Limits: procedural chairs that are their own mirror images, cut out on white, seen from 0 to 40 degrees above, with known cameras "
-        "while learning. Thin parts are often lost or too thick. It was never shown a real photograph."
-    )
+    columns: dict[str, Tell] = {
+        "seeds": lambda mine: len(mine) if mine[0]["seed"] is not None else "-"
+    }
+    columns |= {name: _mean_of(name) for name in SCORES}
+    columns |= {f"each {name}": each_value(name) for name in SCORES[:2]}
+    return table(rows, columns, _answer, title="Unseen chairs, from one picture each")
 
 # %% ../../nbs/experiments/978_tars.ipynb #dc9f5235
-def run_all(
-    given: argparse.Namespace, config: TARSConfig, settings: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """All rows; those that the file already holds are kept, and not measured again.
+def card_of(row: Row, rows: Sequence[Row]) -> str:
+    """What the model card says beyond the settings.
 
-    given: the arguments of the command.  config: of the systems.  settings: noted in every row.
+    row: of the shipped system.  rows: all rows, with the levels.
     """
-    path, models = Path(given.out), Path(given.models) / given.form if given.models else None
-    rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-    drawn = {name: settings[name] for name in DRAWN}
-    held = lambda arm, seed, of=settings: any(
-        r["arm"] == arm and r["seed"] == seed and all(r.get(k) == v for k, v in of.items())
-        for r in rows
+    level = {known["arm"]: known for known in rows if known["seed"] is None}
+
+    def tell(one: Row) -> str:
+        return f"IoU {one['IoU']:.3f}, Chamfer x10 {one['overall x10']:.3f}"
+
+    features = row["arm"].split()[-1]
+    options = f"--preset {row['preset']} --form {row['form']} --seeds {row['seed']}"
+    return card(
+        f"Trained on {row['pictures']} pictures of procedural chairs in {row['seconds']} s "
+        f"({row['device']}, shared with other runs): `python -m svr_nb.experiments.tars {options} "
+        f"--features {features} --models models --ship folder`.",
+        f"On {row['unseen']} unseen chairs: {tell(row)}. Levels: mean shape: "
+        f"{tell(level['mean shape'])}; shape of the most similar training picture: "
+        f"{tell(level['most similar picture'])}.",
+        "procedural chairs that are their own mirror images, cut out on white, seen from 0 to 40 "
+        "degrees above, with known cameras while learning. Thin parts are often lost or too thick. "
+        "It was never shown a real photograph.",
     )
-    learn = learning_pictures(given.pictures, given.data_seed, given.data)
-    test, val = (
-        unseen_chairs(given.unseen, given.test_seed),
-        unseen_chairs(40, given.data_seed, "val", points=0),
-    )
-    if not given.train_only and not held("mean shape", None, drawn):
-        rows += [row | drawn for row in level_scores(learn, test, given.data_seed)]
-    for seed in [
-        s
-        for s in given.seeds
-        if not all(held(arm, s) for arm in ("stage 1", *(f"k = {k}" for k in given.features)))
-    ]:
-        for arm, system, about in silhouette_arms(
-            learn, seed, given.features, config, models, given.device
-        ):
-            if given.train_only or held(arm, seed):
-                continue
-            rows.append(silhouette_row(arm, seed, system, about, test, val) | settings)
-            write_bytes(path, json.dumps(rows, indent=1).encode())
-            print(
-                {k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()},
-                flush=True,
-            )
-    return rows
 
 
-def ship(
-    rows: Sequence[dict[str, Any]],
-    models: str | Path,
-    folder: str | Path,
-    arm: str = "k = 4",
-    form: str = "both",
-) -> Path:
-    """Writes the arm's system with the best IoU on validation chairs, with its card, as
-    "tars-chair".
+def _best(rows: Sequence[Row]) -> Row:
+    """The row with the best overlap on validation chairs."""
+    return max(rows, key=lambda row: row["val IoU"])
 
-    rows: from `run_all`.  models: where it kept the systems.  folder: gets the new folder.  arm,
-        form: which of them.
-    """
-    best = max(
-        (r for r in rows if r["arm"] == arm and r.get("form") == form), key=lambda r: r["val IoU"]
-    )
-    system = TARS.from_pretrained(
-        str(Path(models) / form / f"{arm.replace(' ', '')}-{best['seed']}")
-    )
-    system.config = replace(system.config, level=best["level"])
-    system.category, system.notes = "chair", card(best, [r for r in rows if r["seed"] is None])
-    target = Path(folder) / "tars-chair"
-    system.half().save_pretrained(target)
-    return target
+
+def _read_at(system: TARS, row: Row) -> None:
+    """The surface is read at the level of the row."""
+    system.config = replace(system.config, level=row["level"])
+
+
+SHIPS = Shipping("tars-chair", "k = 4", TARS.from_pretrained, card_of, _best, finish=_read_at)
+DRAWN = ("data seed", "test seed", "pictures", "unseen")
 
 # %% ../../nbs/experiments/978_tars.ipynb #d51fcb80
-def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments of the command.
+@lru_cache(maxsize=1)
+def _chairs(
+    pictures: int, unseen: int, data_seed: int, test_seed: int, folder: str | None
+) -> ChairRuns:
+    """The data, the same for every seed."""
+    learn = learning_pictures(pictures, data_seed, folder)
+    val = unseen_chairs(40, data_seed, "val", points=0)
+    return ChairRuns(learn, unseen_chairs(unseen, test_seed), val, data_seed)
 
-    arguments: None takes the command line's.
+
+def experiment(
+    config: TARSConfig,
+    settings: Mapping[str, Any],
+    *,
+    models: str | Path | None = None,
+    data: str | None = None,
+    device: str | None = None,
+) -> Experiment[ChairRuns, TARS]:
+    """The experiment in one form.
+
+    config: of the systems.  settings: noted in every row, among them "form", "pictures", "unseen",
+        "data seed" and "test seed".
+    models: folder that keeps every system.  data: folder that keeps the pictures.  device: where to
+        train.
     """
-    parser = argparse.ArgumentParser(
-        description="Trains TARS on silhouettes, with and without point features, and prints the table."
+    form = settings["form"]
+    counts = (settings[key] for key in ("pictures", "unseen", "data seed", "test seed"))
+    chairs = partial(_chairs, *counts, data)
+    return Experiment(
+        name="tars",
+        arms=k_arms((0, 4)),
+        seeds=(21, 22, 23),
+        data=lambda seed: chairs(),
+        train=Trainer(config, Path(models) / form if models else None, device),
+        measure=measure,
+        report=lambda rows: [silhouette_table(rows)],
+        levels=Levels(LEVELS, seed=None, settings=DRAWN),
+        settings=settings,
+        kept=lambda arm, seed: f"{form}/{folder_of(arm, seed)}",
+        keeps=False,
+        ships=SHIPS,
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23])
-    parser.add_argument(
-        "--features",
-        type=int,
-        nargs="*",
-        default=[0, 4],
-        help="k of the arms; none stops after stage 1",
-    )
-    parser.add_argument("--preset", choices=("small", "tiny"), default="small")
-    parser.add_argument("--form", choices=tuple(FORMS), default="both")
-    parser.add_argument("--out", default="tars_silhouettes.json")
-    parser.add_argument(
-        "--data-seed", type=int, default=1, help="of the training and validation chairs"
-    )
-    parser.add_argument("--test-seed", type=int, default=2, help="of the test chairs")
-    parser.add_argument("--pictures", type=int, default=4000)
-    parser.add_argument("--unseen", type=int, default=80)
-    parser.add_argument(
-        "--steps",
-        type=int,
-        nargs=2,
-        default=None,
-        metavar=("IMAGE", "DEFORM"),
-        help="other than the preset's",
-    )
-    parser.add_argument(
-        "--level",
-        type=float,
-        default=None,
-        help="of the field at the surface, other than the preset's",
-    )
-    parser.add_argument("--device", default=None)
-    parser.add_argument("--data", default=None, help="folder that keeps the training pictures")
-    parser.add_argument(
-        "--models",
-        default=None,
-        help="folder that keeps every trained system; those are not trained again",
-    )
-    parser.add_argument("--train-only", action="store_true")
-    parser.add_argument(
-        "--ship", default=None, help="folder for the system with the best IoU on validation chairs"
-    )
-    return parser.parse_args(arguments)
 
 # %% ../../nbs/experiments/978_tars.ipynb #0703e8c4
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.experiments.tars --seeds 21 22 23 --features 0 4 --out rows.json --models
-    models --ship folder`.
-    """
-    given = options(arguments)
-    torch.set_num_threads(1)
-    config = replace(getattr(TARSConfig, given.preset)(), **FORMS[given.form])
+def _chosen(base: Experiment[ChairRuns, TARS], given: argparse.Namespace) -> list[Any]:
+    """The experiment that the command describes."""
+    config: TARSConfig = getattr(TARSConfig, given.preset)()
+    config = replace(config, **FORMS[given.form])
     if given.steps:
         config = replace(config, image_steps=given.steps[0], deform_steps=given.steps[1])
     if given.level is not None:
@@ -430,12 +436,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "steps": [config.image_steps, config.deform_steps],
         "level": config.level,
     }
-    rows = run_all(given, config, settings)
-    if rows:
-        print(silhouette_table(rows))
-    if given.ship and given.models and not given.train_only:
-        ship(rows, given.models, given.ship, form=given.form)
+    places = {name: getattr(given, name) for name in ("models", "data", "device")}
+    wanted = replace(experiment(config, settings, **places), arms=k_arms(given.features))
+    if given.train_only:
+        wanted = replace(wanted, measure=None)
+    return [narrowed(wanted, given)]
 
+
+COUNT: dict[str, Any] = {"type": int}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--features": COUNT | {"nargs": "*", "default": [0, 4], "help": "k; none: stage 1 alone"},
+    "--preset": {"choices": ("small", "tiny"), "default": "small"},
+    "--form": {"choices": tuple(FORMS), "default": "both"},
+    "--data-seed": COUNT | {"default": 1, "help": "of training and validation chairs"},
+    "--test-seed": COUNT | {"default": 2, "help": "of the test chairs"},
+    "--pictures": COUNT | {"default": 4000},
+    "--unseen": COUNT | {"default": 80},
+    "--steps": COUNT | {"nargs": 2, "metavar": ("IMAGE", "DEFORM"), "help": "not the preset's"},
+    "--level": {"type": float, "help": "of the field at the surface, not the preset's"},
+    "--device": {},
+    "--data": {"help": "folder that keeps the training pictures"},
+    "--train-only": {"action": "store_true", "help": "keep the systems, measure nothing"},
+}
+
+# %% ../../nbs/experiments/978_tars.ipynb #97800008
+USUAL = {"form": "both", "pictures": 4000, "unseen": 80, "data seed": 1, "test seed": 2}
+EXPERIMENT = replace(
+    experiment(TARSConfig.small(), USUAL),
+    command=Command(
+        about="Trains TARS on silhouettes, with and without point features.",
+        out="tars_silhouettes.json",
+        options=OPTIONS,
+        adapt=_chosen,
+    ),
+)
 
 if __name__ == "__main__" and "__file__" in globals():
-    main()
+    main(EXPERIMENT)
