@@ -144,9 +144,15 @@ def arrows() -> list[tuple[str, str]]:
     found = []
     for path in MODULES:
         name = str(path.relative_to(ROOT / "svr_nb").with_suffix("")).replace("/", ".")
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(without_type_imports(ast.parse(path.read_text()))):
             found += [(name, other) for other in imported_modules(node, path)]
     return found
+
+
+def without_type_imports(tree: ast.Module) -> ast.Module:
+    """A module without what it imports for its annotations only."""
+    kept = [n for n in tree.body if not (isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n))]
+    return ast.Module(body=kept, type_ignores=[])
 
 
 def imported_modules(node: ast.AST, path: Path) -> list[str]:

@@ -5,7 +5,7 @@
 # %% ../../nbs/cameras/152_projections.ipynb #e2a0e52c
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -26,51 +26,51 @@ from svr_nb.cameras.rotations import (
 )
 
 # %% auto #0
-__all__ = ['Camera', 'Pinhole', 'Orthographic', 'WeakPerspective', 'orbit_rad', 'orbit', 'view_angles', 'look_at',
+__all__ = ['SomeCamera', 'Camera', 'Pinhole', 'Orthographic', 'WeakPerspective', 'orbit_rad', 'orbit', 'view_angles', 'look_at',
            'hypothesis_offsets']
 
 # %% ../../nbs/cameras/152_projections.ipynb #ff867fc0
-Camera = TypeVar("Camera", bound="_Batch")
+SomeCamera = TypeVar("SomeCamera", bound="Camera")
 
 
-class _Batch:
-    """What the three cameras share: they are batches of tensors that can be counted, picked from
-    and moved.
-    """
+@dataclass(frozen=True)
+class Camera:
+    """A batch of cameras: what the three kinds share. It can be counted, picked from and moved."""
 
     def __len__(self) -> int:
-        return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
+        return len(getattr(self, fields(self)[0].name))
 
-    def _each(self: Camera, change: Any) -> Camera:
-        """A copy with every tensor changed."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        return replace(
-            self, **{k: change(v) if isinstance(v, Tensor) else v for k, v in values.items()}
-        )  # type: ignore[type-var]
-
-    def __getitem__(self: Camera, index: Any) -> Camera:
+    def __getitem__(self: SomeCamera, index: Any) -> SomeCamera:
         """Some of the cameras; a single number gives a batch of one."""
         if isinstance(index, int):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"camera {index} of {len(self)}")
             index = [index]
-        return self._each(lambda tensor: tensor[index])
+        return _changed(self, lambda tensor: tensor[index])
 
-    def to(self: Camera, device: torch.device | str | torch.dtype) -> Camera:
+    def to(self: SomeCamera, device: torch.device | str | torch.dtype) -> SomeCamera:
         """The same cameras on another device or in another precision."""
-        return self._each(lambda tensor: tensor.to(device))
+        return _changed(self, lambda tensor: tensor.to(device))
 
-    def _check_fields(self, **shapes: str) -> None:
-        """Refuses fields of a wrong shape or of unequal length."""
-        for name, shape in shapes.items():
-            value = check_tensor(getattr(self, name), name, shape)
-            if len(value) != len(self):
-                # type: ignore[arg-type]
-                raise refuse(name, f"{len(self)} entries like {fields(self)[0].name}", len(value))
-            object.__setattr__(self, name, value)
+
+def _changed(camera: SomeCamera, change: Callable[[Tensor], Tensor]) -> SomeCamera:
+    """A copy with every tensor changed."""
+    values = {field.name: getattr(camera, field.name) for field in fields(camera)}
+    tensors = {name: change(v) for name, v in values.items() if isinstance(v, Tensor)}
+    return replace(camera, **tensors)
+
+
+def _check_fields(camera: Camera, **shapes: str) -> None:
+    """Refuses fields of a wrong shape or of unequal length."""
+    for name, shape in shapes.items():
+        value = check_tensor(getattr(camera, name), name, shape)
+        if len(value) != len(camera):
+            first = fields(camera)[0].name
+            raise refuse(name, f"{len(camera)} entries like {first}", str(len(value)))
+        object.__setattr__(camera, name, value)
 
 # %% ../../nbs/cameras/152_projections.ipynb #382a6033
-def _check_points(camera: _Batch, points: Tensor, name: str = "points") -> Tensor:
+def _check_points(camera: Camera, points: Tensor, name: str = "points") -> Tensor:
     """Points (b, n, 3) that fit the number of cameras."""
     points = check_tensor(points, name, "b n 3", empty=True)
     if len(points) != len(camera) and 1 not in (len(points), len(camera)):
@@ -89,36 +89,28 @@ def _flips(axis: int, like: Tensor) -> tuple[Tensor, Tensor]:
     return signs[0], signs[int(axis)]
 
 # %% ../../nbs/cameras/152_projections.ipynb #5d40494f
-class _Rigid(_Batch):
-    """A camera placed by a rotation and a translation."""
+def _rigid(camera: Pinhole | Orthographic, points: Tensor) -> Tensor:
+    """Points in the frame of a camera that is placed by a rotation and a translation."""
+    turned = _check_points(camera, points) @ camera.rotation.transpose(1, 2)
+    return turned + camera.translation[:, None]
 
-    rotation: Float[Tensor, "b 3 3"]
-    translation: Float[Tensor, "b 3"]
 
-    def to_camera(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
-        """Points in the camera frame.
+def _eye(camera: Pinhole | Orthographic) -> Tensor:
+    """Where the origin of the camera frame lies in the object frame."""
+    return -(camera.translation[:, None] @ camera.rotation)[:, 0]
 
-        points: object frame, object units; a batch of 1 or as many as there are cameras.
-        """
-        return (
-            _check_points(self, points) @ self.rotation.transpose(1, 2) + self.translation[:, None]
-        )
 
-    def position(self) -> Float[Tensor, "b 3"]:
-        """Where the origin of the camera frame lies in the object frame."""
-        return -(self.translation[:, None] @ self.rotation)[:, 0]
-
-    def _mirrored_pose(self, axis: int) -> dict[str, Tensor]:
-        """Rotation and translation of the flipped photograph."""
-        image, shape = _flips(axis, self.rotation)
-        return {
-            "rotation": image[:, None] * self.rotation * shape,
-            "translation": self.translation * image,
-        }
+def _mirrored_pose(camera: Pinhole | Orthographic, axis: int) -> dict[str, Any]:
+    """Rotation and translation of the flipped photograph."""
+    image, shape = _flips(axis, camera.rotation)
+    return {
+        "rotation": image[:, None] * camera.rotation * shape,
+        "translation": camera.translation * image,
+    }
 
 # %% ../../nbs/cameras/152_projections.ipynb #e003b19e
 @dataclass(frozen=True)
-class Pinhole(_Rigid):
+class Pinhole(Camera):
     """A pinhole camera, or a batch of them: `u = focal x / z + center` after `rotation X +
     translation`.
 
@@ -135,23 +127,31 @@ class Pinhole(_Rigid):
     center: Float[Tensor, "b 2"]
 
     def __post_init__(self) -> None:
-        self._check_fields(rotation="b 3 3", translation="b 3", focal="b", center="b 2")
+        _check_fields(self, rotation="b 3 3", translation="b 3", focal="b", center="b 2")
+
+    def to_camera(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
+        """Points in the camera frame.
+
+        points: object frame, object units; a batch of 1 or as many as there are cameras.
+        """
+        return _rigid(self, points)
+
+    def position(self) -> Float[Tensor, "b 3"]:
+        """Where the origin of the camera frame lies in the object frame."""
+        return _eye(self)
 
     def project(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         """Image-plane position and depth (u, v, z); u and v mean nothing where z <= 0, behind the
         camera.
         """
-        seen = self.to_camera(points)
-        z = seen[..., 2:]
-        uv = (
-            self.focal[:, None, None]
-            * seen[..., :2]
-            / torch.where(z.abs() < 1e-6, torch.full_like(z, 1e-6), z)
-        )
+        in_camera = self.to_camera(points)
+        z = in_camera[..., 2:]
+        safe = torch.where(z.abs() < 1e-6, torch.full_like(z, 1e-6), z)
+        uv = self.focal[:, None, None] * in_camera[..., :2] / safe
         return torch.cat([uv + self.center[:, None], z], dim=-1)
 
     def unproject(self, uvz: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
-        """Points in the object frame from image-plane position and depth; the inverse of `project`."""
+        """Points of the object frame from image-plane position and depth: `project` undone."""
         uvz = _check_points(self, uvz, "uvz")
         xy = (uvz[..., :2] - self.center[:, None]) * uvz[..., 2:] / self.focal[:, None, None]
         return (torch.cat([xy, uvz[..., 2:]], dim=-1) - self.translation[:, None]) @ self.rotation
@@ -161,11 +161,11 @@ class Pinhole(_Rigid):
         `axis`.
         """
         image, _ = _flips(axis, self.center)
-        return replace(self, center=self.center * image[:2], **self._mirrored_pose(axis))
+        return replace(self, center=self.center * image[:2], **_mirrored_pose(self, axis))
 
 # %% ../../nbs/cameras/152_projections.ipynb #43c6b24a
 @dataclass(frozen=True)
-class Orthographic(_Rigid):
+class Orthographic(Camera):
     """A camera without perspective: `(u, v) = scale (R X + t)_xy`, depth `(R X + t)_z`.
 
     rotation: (b, 3, 3), from the object frame to the camera frame.
@@ -179,53 +179,41 @@ class Orthographic(_Rigid):
     scale: Float[Tensor, "b"]
 
     def __post_init__(self) -> None:
-        self._check_fields(rotation="b 3 3", translation="b 3", scale="b")
+        _check_fields(self, rotation="b 3 3", translation="b 3", scale="b")
+
+    def to_camera(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
+        """Points in the camera frame.
+
+        points: object frame, object units; a batch of 1 or as many as there are cameras.
+        """
+        return _rigid(self, points)
+
+    def position(self) -> Float[Tensor, "b 3"]:
+        """Where the origin of the camera frame lies in the object frame."""
+        return _eye(self)
 
     def project(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         """Image-plane position and depth (u, v, z)."""
-        seen = self.to_camera(points)
-        return torch.cat([self.scale[:, None, None] * seen[..., :2], seen[..., 2:]], dim=-1)
+        in_camera = self.to_camera(points)
+        return torch.cat(
+            [self.scale[:, None, None] * in_camera[..., :2], in_camera[..., 2:]], dim=-1
+        )
 
     def unproject(self, uvz: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
-        """Points in the object frame from image-plane position and depth; the inverse of `project`."""
+        """Points of the object frame from image-plane position and depth: `project` undone."""
         uvz = _check_points(self, uvz, "uvz")
-        seen = torch.cat([uvz[..., :2] / self.scale[:, None, None], uvz[..., 2:]], dim=-1)
-        return (seen - self.translation[:, None]) @ self.rotation
+        in_camera = torch.cat([uvz[..., :2] / self.scale[:, None, None], uvz[..., 2:]], dim=-1)
+        return (in_camera - self.translation[:, None]) @ self.rotation
 
     def mirrored(self, axis: int = 0) -> Orthographic:
         """The cameras of the left-right flipped photographs, for a shape symmetric under a flip of
         `axis`.
         """
-        return replace(self, **self._mirrored_pose(axis))
-
-# %% ../../nbs/cameras/152_projections.ipynb #88867855
-class _Turned(_Batch):
-    """A camera given by a scale, a shift in the image and a quaternion."""
-
-    scale: Float[Tensor, "b"]
-    translation: Float[Tensor, "b 2"]
-    quaternion: Float[Tensor, "b 4"]
-    depth: float
-
-    @property
-    def rotation(self) -> Float[Tensor, "b 3 3"]:
-        """The rotation matrices of the quaternions."""
-        return quaternion_to_matrix(self.quaternion)
-
-    def _offset(self) -> Tensor:
-        """What is added to (u, v, z)."""
-        return F.pad(self.translation, (0, 1), value=self.depth)[:, None]
-
-    def to_camera(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
-        """Points turned into the camera frame (neither scaled nor moved).
-
-        points: object frame; a batch of 1 or as many as there are cameras.
-        """
-        return _check_points(self, points) @ self.rotation.transpose(1, 2)
+        return replace(self, **_mirrored_pose(self, axis))
 
 # %% ../../nbs/cameras/152_projections.ipynb #2b445c91
 @dataclass(frozen=True)
-class WeakPerspective(_Turned):
+class WeakPerspective(Camera):
     """The camera of UMR: `(u, v) = scale (R X)_xy + t`, depth `scale (R X)_z + depth`, with R given
     by a quaternion.
 
@@ -243,19 +231,32 @@ class WeakPerspective(_Turned):
     depth: float = 5.0
 
     def __post_init__(self) -> None:
-        self._check_fields(scale="b", translation="b 2", quaternion="b 4")
+        _check_fields(self, scale="b", translation="b 2", quaternion="b 4")
+
+    @property
+    def rotation(self) -> Float[Tensor, "b 3 3"]:
+        """The rotation matrices of the quaternions."""
+        return quaternion_to_matrix(self.quaternion)
+
+    def to_camera(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
+        """Points turned into the camera frame (neither scaled nor moved).
+
+        points: object frame; a batch of 1 or as many as there are cameras.
+        """
+        return _check_points(self, points) @ self.rotation.transpose(1, 2)
+
+    def _offset(self) -> Tensor:
+        """What is added to (u, v, z)."""
+        return F.pad(self.translation, (0, 1), value=self.depth)[:, None]
 
     def project(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         """Image-plane position and depth (u, v, z), the depth in image-plane units."""
         return self.scale[:, None, None] * self.to_camera(points) + self._offset()
 
     def unproject(self, uvz: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
-        """Points in the object frame from image-plane position and depth; the inverse of `project`."""
-        return (
-            (_check_points(self, uvz, "uvz") - self._offset())
-            / self.scale[:, None, None]
-            @ self.rotation
-        )
+        """Points of the object frame from image-plane position and depth: `project` undone."""
+        centred = _check_points(self, uvz, "uvz") - self._offset()
+        return centred / self.scale[:, None, None] @ self.rotation
 
     def position(self) -> Float[Tensor, "b 3"]:
         """The points of the object frame that are seen in the middle of the image at depth 0."""
@@ -267,9 +268,8 @@ class WeakPerspective(_Turned):
         """
         image, _ = _flips(axis, self.translation)
         halves = torch.eye(4).to(self.quaternion)[1:]
-        turned = quaternion_multiply(
-            quaternion_multiply(halves[0], self.quaternion), halves[int(axis)]
-        )
+        first = quaternion_multiply(halves[0], self.quaternion)
+        turned = quaternion_multiply(first, halves[int(axis)])
         return replace(self, quaternion=turned, translation=self.translation * image[:2])
 
 # %% ../../nbs/cameras/152_projections.ipynb #8aaeec27
@@ -304,14 +304,15 @@ def orbit_rad(
     a, e, d, f, r = _together(
         azimuth=azimuth, elevation=elevation, distance=distance, focal=focal, roll=roll
     )
-    zero, (sa, ca, se, ce) = torch.zeros_like(a), (a.sin(), a.cos(), e.sin(), e.cos())
+    zero = torch.zeros_like(a)
+    sa, ca = a.sin(), a.cos()
+    se, ce = e.sin(), e.cos()
     right = torch.stack([-ca, zero, sa], dim=-1)
     down = torch.stack([-sa * se, -ce, -ca * se], dim=-1)
     forward = torch.stack([sa * ce, -se, ca * ce], dim=-1)
     rotation = rotation_z_rad(r) @ torch.stack([right, down, forward], dim=-2)
-    return Pinhole(
-        rotation, torch.stack([zero, zero, d], dim=-1), f, torch.stack([zero, zero], dim=-1)
-    )
+    translation = torch.stack([zero, zero, d], dim=-1)
+    return Pinhole(rotation, translation, f, torch.stack([zero, zero], dim=-1))
 
 # %% ../../nbs/cameras/152_projections.ipynb #fd727a5f
 def orbit(
@@ -343,9 +344,8 @@ def view_angles(
     camera: any of the three kinds.
     """
     x, y, z = camera.rotation[:, 2].unbind(-1)
-    return torch.rad2deg(torch.atan2(x, z)), torch.rad2deg(
-        torch.atan2(-y, torch.sqrt((x * x + z * z).clamp_min(1e-20)))
-    )
+    level = torch.sqrt((x * x + z * z).clamp_min(1e-20))
+    return torch.rad2deg(torch.atan2(x, z)), torch.rad2deg(torch.atan2(-y, level))
 
 # %% ../../nbs/cameras/152_projections.ipynb #99ee0e3f
 def look_at(

@@ -111,33 +111,16 @@ def matrix_to_quaternion(matrix: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     a, b, c = m[..., 2, 1], m[..., 0, 2], m[..., 1, 0]
     d, e, f = m[..., 1, 2], m[..., 2, 0], m[..., 0, 1]
-    rows = torch.stack(
-        [
-            1 + xx + yy + zz,
-            a - d,
-            b - e,
-            c - f,  # each row is 4 q_i (w, x, y, z)
-            a - d,
-            1 + xx - yy - zz,
-            c + f,
-            b + e,
-            b - e,
-            c + f,
-            1 - xx + yy - zz,
-            a + d,
-            c - f,
-            b + e,
-            a + d,
-            1 - xx - yy + zz,
-        ],
-        dim=-1,
-    ).unflatten(-1, (4, 4))
-    best = (
-        torch.diagonal(rows, dim1=-2, dim2=-1)
-        .argmax(-1)[..., None, None]
-        .expand(*rows.shape[:-2], 1, 4)
-    )
-    q = F.normalize(rows.gather(-2, best).squeeze(-2), dim=-1)
+    four_q = [  # row i is 4 q_i (w, x, y, z)
+        [1 + xx + yy + zz, a - d, b - e, c - f],
+        [a - d, 1 + xx - yy - zz, c + f, b + e],
+        [b - e, c + f, 1 - xx + yy - zz, a + d],
+        [c - f, b + e, a + d, 1 - xx - yy + zz],
+    ]
+    rows = torch.stack([torch.stack(row, dim=-1) for row in four_q], dim=-2)
+    best = torch.diagonal(rows, dim1=-2, dim2=-1).argmax(-1)[..., None, None]
+    chosen = rows.gather(-2, best.expand(*rows.shape[:-2], 1, 4)).squeeze(-2)
+    q = F.normalize(chosen, dim=-1)
     return torch.where(q[..., :1] < 0, -q, q)
 
 
@@ -153,15 +136,10 @@ def axis_angle_rad(
     axis = check_tensor(axis, "axis", "... 3")
     if bool((axis.norm(dim=-1) < 1e-12).any()):
         raise refuse("axis", "directions that are not zero", "a zero vector")
-    half = (
-        torch.as_tensor(angle, dtype=axis.dtype, device=axis.device).expand(axis.shape[:-1])[
-            ..., None
-        ]
-        / 2
-    )
-    return quaternion_to_matrix(
-        torch.cat([torch.cos(half), torch.sin(half) * F.normalize(axis, dim=-1)], dim=-1)
-    )
+    angles = torch.as_tensor(angle, dtype=axis.dtype, device=axis.device)
+    half = angles.expand(axis.shape[:-1])[..., None] / 2
+    vector = torch.sin(half) * F.normalize(axis, dim=-1)
+    return quaternion_to_matrix(torch.cat([torch.cos(half), vector], dim=-1))
 
 # %% ../../nbs/cameras/151_rotations.ipynb #264b10db
 def geodesic_angle(

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from ..cameras.projections import Orthographic, Pinhole
 from ..conventions import FileError, check_number, check_tensor, describe, refuse, seeded
+from ..shapes.mesh import Mesh
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,129 +37,100 @@ def _checked(name: str, value: object) -> Tensor:
     if not isinstance(value, Tensor) or value.ndim == 0:
         raise refuse(name, "a tensor with one row per item", describe(value))
     if name in ("image", "mask", "part_map"):
-        return check_tensor(
-            value, name, {"image": "n 3 h w", "mask": "n 1 h w"}.get(name, "n p h w"), low=0, high=1
-        )
+        shape = {"image": "n 3 h w", "mask": "n 1 h w"}.get(name, "n p h w")
+        return check_tensor(value, name, shape, low=0, high=1)
     if value.is_floating_point() and not bool(torch.isfinite(value).all()):
         raise refuse(name, "finite numbers", "NaN or infinite values")
     return value
 
 # %% ../../nbs/data/307_collection.ipynb #2220b0b5
-class _Fields(Dataset):
-    """Named tensors with one row per item, and words about them."""
+def _check_lengths(fields: Mapping[str, Tensor], lists: Mapping[str, Sequence[Any]]) -> None:
+    """Refuses fields of unequal length, and lists that do not go with them."""
+    lengths = {name: len(value) for name, value in fields.items()}
+    count = next(iter(lengths.values()), 0)
+    if count == 0 or len(set(lengths.values())) > 1:
+        wanted = "at least one tensor, all with the same number of rows, at least 1"
+        raise refuse("fields", wanted, str(lengths or "none"))
+    for name, given in lists.items():
+        if len(given) not in (0, count):
+            raise refuse(name, f"none or {count}", str(len(given)))
+
+# %% ../../nbs/data/307_collection.ipynb #dbf25390
+def _rows(count: int, indices: object) -> Tensor:
+    """Row numbers as a tensor, checked against the length; a mask chooses its true rows."""
+    try:
+        chosen = torch.as_tensor(indices)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise refuse("indices", "a list of row numbers", describe(indices)) from error
+    if chosen.dtype == torch.bool and chosen.shape == (count,):
+        chosen = chosen.nonzero()[:, 0]
+    numbers = not (chosen.is_floating_point() or chosen.dtype == torch.bool)
+    if chosen.ndim != 1 or not numbers or len(chosen) == 0:
+        raise refuse("indices", "a list of row numbers", describe(indices))
+    low, high = int(chosen.min()), int(chosen.max())
+    if low < -count or high >= count:
+        raise refuse("indices", f"numbers in 0..{count - 1}", f"{low}..{high}")
+    return chosen % count
+
+# %% ../../nbs/data/307_collection.ipynb #34209505
+class Collection(Dataset):
+    """A set of images with whatever is known about them: every field a tensor with one row per
+    image.
+
+    fields: name -> tensor (n, ...); the usual names are in the table of this notebook.
+    category: what the images show.
+    source: where they come from.
+    meshes, names: one per image, or none.
+    labels: words for numbers in the fields, for example {"parts": ("head", "body")}.
+    Raises InputError for fields of unequal length or that are not finite.
+    """
 
     def __init__(
         self,
         fields: Mapping[str, Tensor],
         category: str = "",
         source: str = "",
-        meshes: Sequence[Any] = (),
+        meshes: Sequence[Mesh] = (),
         names: Sequence[str] = (),
         labels: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.fields = {name: _checked(name, value) for name, value in fields.items()}
-        lengths = {name: len(value) for name, value in self.fields.items()}
-        if (count := next(iter(lengths.values()), 0)) == 0 or len(set(lengths.values())) > 1:
-            raise refuse(
-                "fields",
-                "at least one tensor, all with the same number of rows, at least 1",
-                str(lengths or "none"),
-            )
-        for name, given in (("meshes", meshes), ("names", names)):
-            if len(given) not in (0, count):
-                raise refuse(name, f"none or {count}", str(len(given)))
-        self.category, self.source, self.meshes, self.names = (
-            category,
-            source,
-            list(meshes),
-            list(names),
-        )
+        _check_lengths(self.fields, {"meshes": meshes, "names": names})
+        self.category, self.source = category, source
+        self.meshes, self.names = list(meshes), list(names)
         self.labels = {name: tuple(words) for name, words in (labels or {}).items()}
 
     def __len__(self) -> int:
         return len(next(iter(self.fields.values())))
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, str):  # collection["image"]: all rows of one field
-            if index not in self.fields:
-                raise refuse("field", f"one of {', '.join(self.fields)}", repr(index))
-            return self.fields[index]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is outside 0..{len(self) - 1}")
-        return {name: value[index] for name, value in self.fields.items()}
-
-    def __repr__(self) -> str:
-        inside = ", ".join(f"{name} {(*value.shape[1:],)}" for name, value in self.fields.items())
-        return f"Collection of {len(self)} {self.category or 'items'} from {self.source or 'memory'}: {inside}"
-
-# %% ../../nbs/data/307_collection.ipynb #dbf25390
-class _Rows(_Fields):
-    """Fields that give out some of their rows."""
-
     def __contains__(self, name: object) -> bool:
         return name in self.fields
 
+    def __getitem__(self, index: Any) -> Any:
+        """One row as a dictionary, or all rows of the field of that name."""
+        return _item(self, index)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name} {(*value.shape[1:],)}" for name, value in self.fields.items())
+        what = f"{len(self)} {self.category or 'items'} from {self.source or 'memory'}"
+        return f"Collection of {what}: {inside}"
+
     def rows(self, indices: object) -> Tensor:
-        """Row numbers as a tensor, checked against the length; a mask of length n chooses its true
-        rows.
+        """Row numbers as a tensor, checked against the length.
 
         indices: tensor or list of row numbers, negative ones count from the end, or a mask of
-            length n.
+            length n that chooses its true rows.
         """
-        try:
-            chosen = torch.as_tensor(indices)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise refuse("indices", "a list of row numbers", describe(indices)) from error
-        chosen = (
-            chosen.nonzero()[:, 0]
-            if chosen.dtype == torch.bool and chosen.shape == (len(self),)
-            else chosen
-        )
-        if (
-            chosen.ndim != 1
-            or chosen.is_floating_point()
-            or chosen.dtype == torch.bool
-            or len(chosen) == 0
-        ):
-            raise refuse("indices", "a list of row numbers", describe(indices))
-        if int(chosen.min()) < -len(self) or int(chosen.max()) >= len(self):
-            raise refuse(
-                "indices",
-                f"numbers in 0..{len(self) - 1}",
-                f"{int(chosen.min())}..{int(chosen.max())}",
-            )
-        return chosen % len(self)
+        return _rows(len(self), indices)
 
     def batch(self, indices: object) -> dict[str, Tensor]:
-        """The given rows of every field.
-
-        indices: as for `rows`.
-        """
+        """The given rows of every field; `indices` as for `rows`."""
         chosen = self.rows(indices)
         return {name: value[chosen.to(value.device)] for name, value in self.fields.items()}
 
-# %% ../../nbs/data/307_collection.ipynb #34209505
-class Collection(_Rows):
-    """A set of images with whatever is known about them: every field a tensor with one row per
-    image.
-
-    fields: name -> tensor (n, ...); the usual names are in the table of this notebook.
-    category: what the images show.  source: where they come from.  meshes, names: one per image, or
-        none.
-    labels: words for numbers in the fields, for example {"parts": ("head", "body")}.
-    Raises InputError for fields of unequal length or that are not finite.
-    """
-
     def subset(self, indices: object) -> Collection:
         """A collection of the given rows, in the given order; `indices` as for `rows`."""
-        chosen = self.rows(indices)
-        meshes, names = (
-            [given[i] for i in chosen.tolist()] if given else []
-            for given in (self.meshes, self.names)
-        )
-        return Collection(
-            self.batch(chosen), self.category, self.source, meshes, names, self.labels
-        )
+        return _subset(self, self.rows(indices))
 
     def split(self, fraction: float = 0.8, seed: int = 0) -> tuple[Collection, Collection]:
         """Two collections without a common row; `fraction` is the share of the first, `seed`
@@ -196,17 +168,35 @@ class Collection(_Rows):
         return _load(Path(path))
 
 # %% ../../nbs/data/307_collection.ipynb #8856f38c
+def _item(collection: Collection, index: Any) -> Any:
+    """One row as a dictionary, or all rows of one field."""
+    if isinstance(index, str):
+        if index not in collection.fields:
+            raise refuse("field", f"one of {', '.join(collection.fields)}", repr(index))
+        return collection.fields[index]
+    if not -len(collection) <= index < len(collection):
+        raise IndexError(f"index {index} is outside 0..{len(collection) - 1}")
+    return {name: value[index] for name, value in collection.fields.items()}
+
+
+def _subset(collection: Collection, rows: Tensor) -> Collection:
+    """A collection of the given rows, in the given order."""
+    numbers = rows.tolist()
+    meshes = [collection.meshes[i] for i in numbers] if collection.meshes else []
+    names = [collection.names[i] for i in numbers] if collection.names else []
+    about = (collection.category, collection.source, meshes, names, collection.labels)
+    return Collection(collection.batch(rows), *about)
+
+
 def _split(collection: Collection, fraction: float, seed: int) -> tuple[Collection, Collection]:
     """Two collections without a common row, each with at least one."""
-    if len(collection) < 2:
-        raise refuse("collection", "at least two items to split", str(len(collection)))
-    count = min(
-        max(round(check_number(fraction, "fraction", 0, 1) * len(collection)), 1),
-        len(collection) - 1,
-    )
-    order = torch.randperm(
-        len(collection), generator=seeded(int(check_number(seed, "seed", integer=True)))
-    )
+    total = len(collection)
+    if total < 2:
+        raise refuse("collection", "at least two items to split", str(total))
+    count = round(check_number(fraction, "fraction", 0, 1) * total)
+    count = min(max(count, 1), total - 1)
+    chance = seeded(int(check_number(seed, "seed", integer=True)))
+    order = torch.randperm(total, generator=chance)
     return collection.subset(order[:count]), collection.subset(order[count:])
 
 # %% ../../nbs/data/307_collection.ipynb #c9b2b953
@@ -217,40 +207,26 @@ def _resized(collection: Collection, size: int) -> Collection:
     side = int(check_number(size, "size", 1, 8192, integer=True))
     fields = dict(collection.fields)
     for name in [name for name in PER_PIXEL if name in fields]:
-        value, smaller = fields[name].float(), fields[name].shape[-1] >= side
-        value = interpolate(
-            value,
-            size=(side, side),
-            mode="area" if smaller else "bilinear",
-            align_corners=None if smaller else False,
-        )
+        value = fields[name].float()
+        if value.shape[-1] >= side:
+            value = interpolate(value, size=(side, side), mode="area")
+        else:
+            value = interpolate(value, size=(side, side), mode="bilinear", align_corners=False)
         fields[name] = (value >= 0.5).to(value) if name in ("mask", "occluder") else value
-    return Collection(
-        fields,
-        collection.category,
-        collection.source,
-        collection.meshes,
-        collection.names,
-        collection.labels,
-    )
+    about = (collection.category, collection.source, collection.meshes, collection.names)
+    return Collection(fields, *about, collection.labels)
 
 
 def _camera(collection: Collection, index: object) -> Pinhole | Orthographic:
     """The cameras of the given rows, from the "camera_..." fields."""
     rows = collection.rows(index)
-    found = {
-        name.removeprefix("camera_"): value[rows]
-        for name, value in collection.fields.items()
-        if name.startswith("camera_")
-    }
+    known = {name: value[rows] for name, value in collection.fields.items() if "camera_" in name}
+    known = {name.removeprefix("camera_"): value for name, value in known.items()}
     for kind in (Pinhole, Orthographic):
-        if set(found) == {field.name for field in dataclasses.fields(kind)}:
-            return kind(**found)
-    raise refuse(
-        "camera",
-        "the camera fields of a pinhole or an orthographic camera",
-        ", ".join(found) or "none",
-    )
+        if set(known) == {field.name for field in dataclasses.fields(kind)}:
+            return kind(**known)
+    wanted = "the camera fields of a pinhole or an orthographic camera"
+    raise refuse("camera", wanted, ", ".join(known) or "none")
 
 # %% ../../nbs/data/307_collection.ipynb #3dbe3531
 def _contact_sheet(collection: Collection, count: int, columns: int) -> Figure:

@@ -20,7 +20,10 @@ from ..shapes.images import load_image
 __all__ = ['border_model', 'plain_background', 'without_fringe', 'read_mask', 'one_object']
 
 # %% ../../nbs/data/309_cut_out.ipynb #adcbae93
-_ADVICE = "Put a mask beside it (bird.jpg and bird_mask.png), save it as a PNG with transparency, or install rembg"
+_ADVICE = (
+    "Put a mask beside it (bird.jpg and bird_mask.png), save it as a PNG with transparency, "
+    "or install svr_nb[masks]"
+)
 
 
 def border_model(
@@ -44,11 +47,9 @@ def border_model(
     for step in range(12):
         slopes = torch.linalg.lstsq(rows * weights.sqrt(), seen * weights.sqrt()).solution
         gap = (seen - rows @ slopes).abs().amax(1, keepdim=True)
-        weights = (
-            1 / gap.clamp(min=0.01)
-            if step < 8 or int((gap < tolerance).sum()) < 12
-            else (gap < tolerance).float()
-        )
+        agree = gap < tolerance
+        soft = step < 8 or int(agree.sum()) < 12
+        weights = 1 / gap.clamp(min=0.01) if soft else agree.float()
     return (basis @ slopes).permute(2, 0, 1), float((gap < tolerance).float().mean())
 
 # %% ../../nbs/data/309_cut_out.ipynb #2752a23f

@@ -21,11 +21,9 @@ def build_bird(draw: Draw) -> Built:
 
     draw: source of the proportions and of the pose (angles in degrees, wing opening in 0..1).
     """
-    long, wide, high = (
-        draw("body_length", 0.26, 0.36),
-        draw("body_width", 0.14, 0.20),
-        draw("body_height", 0.15, 0.205),
-    )
+    long = draw("body_length", 0.26, 0.36)
+    wide = draw("body_width", 0.14, 0.20)
+    high = draw("body_height", 0.15, 0.205)
     pitch = turned("x", draw("body_pitch", 2, 30))
     body = ball((wide, high, long), rings=8, sides=14).moved(pitch)
     breast = ball(
@@ -50,11 +48,9 @@ def _bird_head(
     draw: Draw, neck: np.ndarray, high: float
 ) -> tuple[list[Part], dict[str, tuple[float, ...]]]:
     """A head on a short neck, turned by yaw and pitch about the neck; beak and eyes."""
-    size, beak, thick = (
-        draw("head_size", 0.09, 0.125),
-        draw("beak_length", 0.06, 0.2),
-        draw("beak_thickness", 0.024, 0.042),
-    )
+    size = draw("head_size", 0.09, 0.125)
+    beak = draw("beak_length", 0.06, 0.2)
+    thick = draw("beak_thickness", 0.024, 0.042)
     reach = draw("neck_length", 0.01, 0.13)
     turn = turned("y", draw("head_yaw", -25, 25)) @ turned("x", draw("head_pitch", -15, 15))
     center = neck + [0, reach + 0.4 * size, -0.5 * reach - 0.3 * size]
@@ -85,25 +81,21 @@ def _bird_head(
 # %% ../../nbs/data/304_sample_animals.ipynb #824eef05
 def _bird_tail(draw: Draw, long: float, wide: float) -> tuple[list[Part], np.ndarray]:
     """A flat wedge behind the body, lifted about its root."""
-    length, fan, lift = (
-        draw("tail_length", 0.2, 0.42),
-        draw("tail_fan", 0.7, 1.9),
-        draw("tail_lift", -12, 22),
-    )
+    length = draw("tail_length", 0.2, 0.42)
+    fan = draw("tail_fan", 0.7, 1.9)
+    lift = draw("tail_lift", -12, 22)
     root = np.array([0, 0.02, long * 0.78])
     wedge = block((wide * 0.9, 0.04, length), (0, 0, length / 2), taper=(fan, 0.5), axis="z").moved(
         turned("x", -lift), root
     )
     return named([wedge], "tail"), turned("x", -lift) @ np.array([0, 0, length]) + root
 
-
+# %% ../../nbs/data/304_sample_animals.ipynb #71ccd1bb
 def _bird_wings(draw: Draw, long: float, wide: float, high: float) -> tuple[list[Part], np.ndarray]:
     """Two wings in two pieces; openness 0 folds them along the body, 1 spreads them."""
-    span, chord, opened = (
-        draw("wing_span", 0.36, 0.54),
-        draw("wing_chord", 0.17, 0.26),
-        draw("wing_open", 0.0, 1.0),
-    )
+    span = draw("wing_span", 0.36, 0.54)
+    chord = draw("wing_chord", 0.17, 0.26)
+    opened = draw("wing_open", 0.0, 1.0)
     lift = draw("wing_lift", -5, 30)
     inner = block(
         (span * 0.5, 0.045, chord),
@@ -144,11 +136,9 @@ def build_horse(draw: Draw) -> Built:
 
     draw: source of the proportions and of the pose (angles in degrees).
     """
-    stretch, tall, deep = (
-        draw("body_length", 0.88, 1.12),
-        draw("leg_length", 0.86, 1.12),
-        draw("body_depth", 0.9, 1.14),
-    )
+    stretch = draw("body_length", 0.88, 1.12)
+    tall = draw("leg_length", 0.86, 1.12)
+    deep = draw("body_depth", 0.9, 1.14)
     broad = draw("body_width", 0.86, 1.12)
     trunk = _horse_trunk(deep)
     head, points = _horse_head(draw)
@@ -188,12 +178,10 @@ def _horse_trunk(deep: float) -> list[Part]:
 
 # %% ../../nbs/data/304_sample_animals.ipynb #f7089538
 def _horse_head(draw: Draw) -> tuple[list[Part], dict[str, np.ndarray]]:
-    """Neck, mane, head, ears and eyes; the neck turns about the withers, the head about the poll."""
-    raised, nod, long = (
-        draw("neck_angle", 28, 58),
-        draw("head_angle", 38, 64),
-        draw("neck_length", 0.42, 0.54),
-    )
+    """Neck, mane, head, ears, eyes; the neck turns about the withers, the head about the poll."""
+    raised = draw("neck_angle", 28, 58)
+    nod = draw("head_angle", 38, 64)
+    long = draw("neck_length", 0.42, 0.54)
     root, up = np.array([0, 0.80, -0.33]), math.radians(raised)
     poll = root + long * np.array([0, math.sin(up), -math.cos(up)])
     neck = [
@@ -255,11 +243,9 @@ def _horse_legs(
     """Four legs in a stance: `stride` is the swing in degrees, `phase` where in the step the horse
     is.
     """
-    stride, phase, thick = (
-        draw("stride", 0, 22),
-        draw("phase", 0, 1),
-        draw("leg_thickness", 0.88, 1.18),
-    )
+    stride = draw("stride", 0, 22)
+    phase = draw("phase", 0, 1)
+    thick = draw("leg_thickness", 0.88, 1.18)
     parts, hooves = [], {}
     for name, side, is_front, shift in (
         ("left front", -1, True, 0.0),
@@ -306,7 +292,7 @@ def _rear_leg(swing: float, bend: float, thick: float) -> tuple[list[Part], np.n
 
 
 def _leg_parts(joints: np.ndarray, radii: np.ndarray) -> tuple[list[Part], np.ndarray]:
-    """Limbs between the joints, and a hoof at the last one; also where the hoof touches the ground."""
+    """Limbs between the joints, a hoof at the last one; also where it touches the ground."""
     bones = [
         limb(
             joints[i],

@@ -33,16 +33,12 @@ def build_chair(draw: Draw) -> Built:
 
     draw: source of the proportions, in metres.
     """
-    width, depth, height = (
-        draw("seat_width", 0.40, 0.62),
-        draw("seat_depth", 0.38, 0.56),
-        draw("seat_height", 0.34, 0.52),
-    )
-    thick, tilt, tall = (
-        draw("seat_thickness", 0.035, 0.09),
-        draw("back_tilt", 0, 14),
-        draw("back_height", 0.30, 0.66),
-    )
+    width = draw("seat_width", 0.40, 0.62)
+    depth = draw("seat_depth", 0.38, 0.56)
+    height = draw("seat_height", 0.34, 0.52)
+    thick = draw("seat_thickness", 0.035, 0.09)
+    tilt = draw("back_tilt", 0, 14)
+    tall = draw("back_height", 0.30, 0.66)
     seat = block((width, thick, depth), (0, height, 0))
     rear = depth / 2 - 0.03
     back = [
@@ -66,10 +62,8 @@ def build_chair(draw: Draw) -> Built:
 # %% ../../nbs/data/302_sample_furniture.ipynb #edc429e3
 def _chair_back(draw: Draw, width: float, tall: float) -> list[Part]:
     """A back that stands at the origin: solid, with upright slats, or a ladder."""
-    style, thick = (
-        draw.choice("back_style", ("solid", "slats", "ladder")),
-        draw("back_thickness", 0.03, 0.055),
-    )
+    style = draw.choice("back_style", ("solid", "slats", "ladder"))
+    thick = draw("back_thickness", 0.03, 0.055)
     count, top_width = int(draw("back_bars", 2, 4.99)), draw("back_taper", 0.8, 1.05)
     if style == "solid":
         return [block((width, tall, thick), (0, tall / 2, 0), taper=(top_width, 1))]
@@ -93,10 +87,8 @@ def _chair_back(draw: Draw, width: float, tall: float) -> list[Part]:
 def _chair_arms(draw: Draw, width: float, depth: float, height: float, tall: float) -> list[Part]:
     """No arms, solid side panels, or rests on a post with a hole below."""
     style = draw.choice("arms", ("none", "open", "none", "solid", "open"))
-    high, thick = (
-        min(draw("arm_height", 0.16, 0.27), 0.8 * tall),
-        draw("arm_thickness", 0.04, 0.075),
-    )
+    high = min(draw("arm_height", 0.16, 0.27), 0.8 * tall)
+    thick = draw("arm_thickness", 0.04, 0.075)
     long = depth * draw("arm_length", 0.75, 1.0)
     x, middle = width / 2 - thick / 2 + 0.01, depth / 2 - long / 2
     rest = block((thick * 1.2, 0.045, long), (x, height + high, middle))
@@ -112,36 +104,6 @@ def _chair_arms(draw: Draw, width: float, depth: float, height: float, tall: flo
     return named(both_sides([rest, post, link]), "arm")
 
 # %% ../../nbs/data/302_sample_furniture.ipynb #53577411
-def _chair_legs(draw: Draw, width: float, depth: float, height: float) -> list[Part]:
-    """Four legs, straight or splayed, round or square; or a pedestal on a disc or a star."""
-    base, thick = (
-        draw.choice("base", ("legs", "legs", "legs", "pedestal")),
-        draw("leg_thickness", 0.035, 0.065),
-    )
-    splay, round_legs = draw("leg_splay", 0.0, 0.05), draw.chance("round_legs", 0.4)
-    if base == "legs":
-        x, z = width / 2 - thick / 2 - 0.01, depth / 2 - thick / 2 - 0.01
-        return [
-            part
-            for name, side in (("front leg", -1), ("rear leg", 1))
-            for part in named(
-                both_sides([_leg(thick, height, (x, side * z), (splay, side * splay), round_legs)]),
-                name,
-                "leg",
-            )
-        ]
-    column = rod(thick * 0.6, height - 0.03).moved(shift=(0, height / 2, 0))
-    star = draw.chance("star_base", 0.5)
-    reach = 0.46 * min(width, depth) + 0.05
-    spoke = block((0.05, 0.04, reach), (0, 0.03, -reach / 2), taper=(1, 1))
-    foot = (
-        [spoke.moved(turned("y", 72 * i)) for i in range(5)]
-        if star
-        else [rod(reach * 0.8, 0.03, reach * 0.7, 20).moved(shift=(0, 0.015, 0))]
-    )
-    return named([column, *foot], "pedestal", "leg")
-
-
 def _leg(
     thick: float,
     height: float,
@@ -159,11 +121,29 @@ def _leg(
             lean=(-splay[0], -splay[1]),
         )
     slope = np.array([[1, -splay[0] / height, 0], [0, 1, 0], [0, -splay[1] / height, 1]])
-    return (
-        rod(thick * 0.4, height, thick * 0.55, 8)
-        .moved(shift=(0, height / 2, 0))
-        .moved(slope, (x + splay[0], 0, z + splay[1]))
-    )
+    upright = rod(thick * 0.4, height, thick * 0.55, 8).moved(shift=(0, height / 2, 0))
+    return upright.moved(slope, (x + splay[0], 0, z + splay[1]))
+
+# %% ../../nbs/data/302_sample_furniture.ipynb #0c2ad3ad
+def _chair_legs(draw: Draw, width: float, depth: float, height: float) -> list[Part]:
+    """Four legs, straight or splayed, round or square; or a pedestal on a disc or a star."""
+    base = draw.choice("base", ("legs", "legs", "legs", "pedestal"))
+    thick = draw("leg_thickness", 0.035, 0.065)
+    splay, round_legs = draw("leg_splay", 0.0, 0.05), draw.chance("round_legs", 0.4)
+    if base == "legs":
+        x, z = width / 2 - thick / 2 - 0.01, depth / 2 - thick / 2 - 0.01
+        legs = []
+        for name, side in (("front leg", -1), ("rear leg", 1)):
+            leg = _leg(thick, height, (x, side * z), (splay, side * splay), round_legs)
+            legs += named(both_sides([leg]), name, "leg")
+        return legs
+    column = rod(thick * 0.6, height - 0.03).moved(shift=(0, height / 2, 0))
+    star = draw.chance("star_base", 0.5)
+    reach = 0.46 * min(width, depth) + 0.05
+    spoke = block((0.05, 0.04, reach), (0, 0.03, -reach / 2), taper=(1, 1))
+    disc = rod(reach * 0.8, 0.03, reach * 0.7, 20).moved(shift=(0, 0.015, 0))
+    foot = [spoke.moved(turned("y", 72 * i)) for i in range(5)] if star else [disc]
+    return named([column, *foot], "pedestal", "leg")
 
 # %% ../../nbs/data/302_sample_furniture.ipynb #440d2783
 def build_table(draw: Draw) -> Built:
@@ -171,11 +151,9 @@ def build_table(draw: Draw) -> Built:
 
     draw: source of the proportions, in metres.
     """
-    width, depth, height = (
-        draw("width", 0.7, 1.7),
-        draw("depth", 0.5, 0.95),
-        draw("height", 0.42, 0.85),
-    )
+    width = draw("width", 0.7, 1.7)
+    depth = draw("depth", 0.5, 0.95)
+    height = draw("height", 0.42, 0.85)
     thick, is_round = draw("top_thickness", 0.03, 0.08), draw.chance("round_top", 0.3)
     if is_round:
         top = rod(0.5, thick, sides=24).moved(
@@ -195,15 +173,11 @@ def build_table(draw: Draw) -> Built:
 # %% ../../nbs/data/302_sample_furniture.ipynb #0ee12fb1
 def _table_base(draw: Draw, width: float, depth: float, height: float) -> list[Part]:
     """Legs, two side panels or one pedestal; perhaps an apron and a shelf."""
-    style, thick = (
-        draw.choice("base", ("legs", "legs", "panels", "pedestal")),
-        draw("leg_thickness", 0.045, 0.09),
-    )
-    splay, apron, shelf = (
-        draw("leg_splay", 0, 0.06),
-        draw.chance("apron", 0.5),
-        draw.chance("shelf", 0.3),
-    )
+    style = draw.choice("base", ("legs", "legs", "panels", "pedestal"))
+    thick = draw("leg_thickness", 0.045, 0.09)
+    splay = draw("leg_splay", 0, 0.06)
+    apron = draw.chance("apron", 0.5)
+    shelf = draw.chance("shelf", 0.3)
     x, z = width / 2 - thick / 2 - 0.02, depth / 2 - thick / 2 - 0.02
     extra = (
         [block((2 * x, 0.05, 2 * z), (0, 0.3 * height, 0))] if shelf and style != "pedestal" else []
@@ -239,11 +213,9 @@ def build_mug(draw: Draw) -> Built:
 
     draw: source of the proportions; the radius is about .5.
     """
-    radius, height, flare = (
-        draw("radius", 0.36, 0.52),
-        draw("height", 0.7, 1.2),
-        draw("flare", 0.72, 1.12),
-    )
+    radius = draw("radius", 0.36, 0.52)
+    height = draw("height", 0.7, 1.2)
+    flare = draw("flare", 0.72, 1.12)
     wall, bulge = draw("wall", 0.04, 0.07), draw("bulge", 0.0, 0.07)
     low = radius * flare
     rise = np.linspace(0, 1, 6)
@@ -267,22 +239,16 @@ def _mug_handle(
     """A round, square or missing handle on a wall with the given outline (radius, height), and its
     outermost place.
     """
-    style, thick = (
-        draw.choice("handle", ("round", "round", "none", "square")),
-        draw("handle_thickness", 0.05, 0.085),
-    )
-    reach, tall, center = (
-        draw("handle_reach", 0.2, 0.34),
-        draw("handle_height", 0.5, 0.72) * height / 2,
-        height * draw("handle_center", 0.45, 0.58),
-    )
+    style = draw.choice("handle", ("round", "round", "none", "square"))
+    thick = draw("handle_thickness", 0.05, 0.085)
+    reach = draw("handle_reach", 0.2, 0.34)
+    tall = draw("handle_height", 0.5, 0.72) * height / 2
+    center = height * draw("handle_center", 0.45, 0.58)
     spread = tall if style == "round" else 0.8 * tall
     low, high = np.interp([center - spread, center + spread], outside[:, 1], outside[:, 0])
     slope = (high - low) / (2 * spread)
-    lean, shift = (
-        np.array([[1, 0, 0], [0, 1, 0], [0, slope, 1]]),
-        (0, 0, (low + high) / 2 - slope * center),
-    )
+    lean = np.array([[1, 0, 0], [0, 1, 0], [0, slope, 1]])
+    shift = (0, 0, (low + high) / 2 - slope * center)
     if style == "none":
         return [], (0, center, float(np.interp(center, outside[:, 1], outside[:, 0])))
     if style == "round":

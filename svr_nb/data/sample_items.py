@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -31,7 +31,7 @@ from .sample_shapes import CATEGORIES, GROUPS, PAINTS, SampleShape, sample_shape
 from ..render.hard_mesh import hard_rasterize
 
 # %% auto #0
-__all__ = ['SPLITS', 'COUNTS', 'CameraRecipe', 'Recipe', 'draw_camera', 'draw_item', 'noisy_parts', 'samples']
+__all__ = ['SPLITS', 'COUNTS', 'Recipe', 'draw_camera', 'Light', 'draw_item', 'noisy_parts', 'samples']
 
 # %% ../../nbs/data/308_sample_items.ipynb #7e383af3
 def _range(value: Any, name: str, low: float, high: float) -> tuple[float, float]:
@@ -43,36 +43,20 @@ def _range(value: Any, name: str, low: float, high: float) -> tuple[float, float
         raise refuse(name, "a pair (low, high) with low <= high", describe(value))
     return first, last
 
-
+# %% ../../nbs/data/308_sample_items.ipynb #59b18a6e
 @dataclass(frozen=True)
-class CameraRecipe:
-    """Where cameras may stand; every field is an argument of `samples`.
+class Recipe:
+    """How the items of a data set are made; every field is an argument of `samples`.
 
     azimuth: "uniform", "side" (near +-90 degrees), "concentrated" (three-quarter views from the
         front) or a range in degrees.
     elevation: range in degrees.
-    roll: standard deviation in degrees.  zoom: range of a factor on the size in the image.
+    roll: standard deviation in degrees.
+    zoom: range of a factor on the size in the image.
     shift: largest offset in the image plane. None: 0, (1, 1) and 0 if synthetic; 5, (.8, 1.05) and
         .06 if natural.
     projection: "perspective" or "orthographic" (of scale focal / distance).
     distance, focal: of the perspective camera, in object units and half image widths.
-    """
-
-    azimuth: Any = "uniform"
-    elevation: tuple[float, float] = (-20.0, 40.0)
-    roll: float | None = None
-    zoom: tuple[float, float] | None = None
-    shift: float | None = None
-    projection: str = "perspective"
-    distance: float = 2.0
-    focal: float = 3.75
-
-# %% ../../nbs/data/308_sample_items.ipynb #59b18a6e
-@dataclass(frozen=True)
-class Recipe(CameraRecipe):
-    """How the items of a data set are made; every field, also those of `CameraRecipe`, is an
-    argument of `samples`.
-
     size: side of the images in pixels.
     domain: "synthetic" (plain background, flat shading) or "natural" (clutter, texture, blur, JPEG,
         other proportions).
@@ -85,6 +69,14 @@ class Recipe(CameraRecipe):
         get a wrong label.
     """
 
+    azimuth: str | tuple[float, float] = "uniform"
+    elevation: tuple[float, float] = (-20.0, 40.0)
+    roll: float | None = None
+    zoom: tuple[float, float] | None = None
+    shift: float | None = None
+    projection: str = "perspective"
+    distance: float = 2.0
+    focal: float = 3.75
     size: int = 64
     domain: str = "synthetic"
     paint: str | None = None
@@ -106,9 +98,8 @@ class Recipe(CameraRecipe):
             "shift": 0.06 * natural,
         }
         for name, value in plain.items():
-            object.__setattr__(
-                self, name, value if getattr(self, name) is None else getattr(self, name)
-            )
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         _check_recipe(self)
 
     def span(self) -> tuple[float, float]:
@@ -124,17 +115,9 @@ def _check_recipe(recipe: Recipe) -> None:
     check_choice(recipe.paint, "paint", PAINTS)
     for name, low, high in (("size", 4, 2048), ("points", 0, 1e7), ("voxels", 0, 256)):
         check_number(getattr(recipe, name), name, low, high, integer=True)
-    limits = {
-        "roll": 180,
-        "shift": 1,
-        "light": 1,
-        "background": 1,
-        "gap": 1,
-        "part_noise": 1,
-        "reach": 1,
-    }
-    for name, high in limits.items():
-        check_number(getattr(recipe, name), name, 0, high)
+    check_number(recipe.roll, "roll", 0, 180)
+    for name in ("shift", "light", "background", "gap", "part_noise", "reach"):
+        check_number(getattr(recipe, name), name, 0, 1)
     check_number(recipe.distance, "distance", 0.6, 1e3)
     check_number(recipe.focal, "focal", 0.01, 1e3)
     _range(recipe.elevation, "elevation", -90, 90)
@@ -145,19 +128,20 @@ def _check_recipe(recipe: Recipe) -> None:
         _range(recipe.azimuth, "azimuth", -720, 720)
 
 # %% ../../nbs/data/308_sample_items.ipynb #9de47d45
-def _azimuth(kind: Any, generator: torch.Generator) -> float:
+def _azimuth(kind: str | tuple[float, float], generator: torch.Generator) -> float:
     """One azimuth in degrees, in [-180, 180)."""
-    share, coin, normal = (
-        *rand(2, generator=generator).tolist(),
-        float(torch.randn((), generator=generator)),
-    )
+    share, coin = rand(2, generator=generator).tolist()
+    normal = float(torch.randn((), generator=generator))
     side = 1 if coin < 0.5 else -1
     values = {
         "uniform": 360 * share,
         "side": side * (90 + 12 * normal),
         "concentrated": side * (55 + 22 * normal),
     }
-    value = values[kind] if isinstance(kind, str) else kind[0] + (kind[1] - kind[0]) * share
+    if isinstance(kind, str):
+        value = values[kind]
+    else:
+        value = kind[0] + (kind[1] - kind[0]) * share
     return (value + 180) % 360 - 180
 
 
@@ -169,81 +153,73 @@ def draw_camera(
     recipe: the ranges.
     generator: where chance comes from.
     """
-    azimuth, (up, near, u, v) = (
-        _azimuth(recipe.azimuth, generator),
-        rand(4, generator=generator).tolist(),
-    )
+    azimuth = _azimuth(recipe.azimuth, generator)
+    up, near, u, v = rand(4, generator=generator).tolist()
     elevation = recipe.elevation[0] + (recipe.elevation[1] - recipe.elevation[0]) * up
     roll = float(recipe.roll or 0) * float(torch.randn((), generator=generator))
     low, high = recipe.zoom or (1.0, 1.0)
     center = float(recipe.shift or 0) * (2 * torch.tensor([[u, v]]) - 1)
-    camera = orbit(
-        azimuth, elevation, recipe.distance, recipe.focal * (low + (high - low) * near), roll
-    )
+    focal = recipe.focal * (low + (high - low) * near)
+    camera = orbit(azimuth, elevation, recipe.distance, focal, roll)
     if recipe.projection == "perspective":
         return replace(camera, center=center), azimuth, elevation
     scale = camera.focal / recipe.distance
-    return (
-        Orthographic(camera.rotation, camera.translation + pad(center / scale, (0, 1)), scale),
-        azimuth,
-        elevation,
-    )
+    moved = camera.translation + pad(center / scale, (0, 1))
+    return Orthographic(camera.rotation, moved, scale), azimuth, elevation
 
 # %% ../../nbs/data/308_sample_items.ipynb #177b5102
+class Light(NamedTuple):
+    """Direction towards the lamp (object frame), how dark its other side is, and a texture."""
+
+    toward: Tensor
+    strength: float
+    texture: Callable[[Tensor], Tensor] | None = None
+
+
+def _light(recipe: Recipe, camera: Pinhole | Orthographic, generator: torch.Generator) -> Light:
+    """Direction and strength of the light, and a texture; synthetic light is fixed to the object
+    and mirror-symmetric.
+    """
+    if recipe.domain == "synthetic":
+        return Light(normalize(torch.tensor([0.0, 1.0, -0.35]), dim=0), recipe.light)
+    aside, depth, strength = rand(3, generator=generator).tolist()
+    from_camera = torch.tensor([1.6 * aside - 0.8, -1.0, -0.8 * depth])
+    toward = normalize(from_camera, dim=0) @ camera.rotation[0]
+    amount = recipe.gap * (0.25 + 0.5 * strength)
+    seed = int(torch.randint(2**31, (), generator=generator))
+
+    def texture(points: Tensor) -> Tensor:
+        """A factor on the colour at points of the object."""
+        return 1 + amount * 2 * (solid_noise(points, seeded(seed)) - 0.5)
+
+    return Light(toward, 0.3 + 0.5 * depth, texture)
+
+# %% ../../nbs/data/308_sample_items.ipynb #8c536906
 def _shaded(
-    shape: SampleShape,
-    camera: Pinhole | Orthographic,
-    size: int,
-    light: tuple[Tensor, float],
-    texture: Any = None,
+    shape: SampleShape, camera: Pinhole | Orthographic, size: int, light: Light
 ) -> dict[str, Tensor]:
     """One drawing: colours on black (3, h, w), part numbers and depth (h, w), -1 and infinite on
     the background.
     """
     mesh = shape.mesh
     assert mesh.vert_colors is not None and mesh.face_labels is not None
-    face, weights, depth = (
-        x[0] for x in hard_rasterize(camera.project(mesh.verts[None]), mesh.faces, size)
-    )
+    drawn = hard_rasterize(camera.project(mesh.verts[None]), mesh.faces, size)
+    face, weights, depth = (buffer[0] for buffer in drawn)
     here = face >= 0
-    seen, weights = face[here], weights[here][..., None]
+    shown, weights = face[here], weights[here][..., None]
     corners = mesh.verts[mesh.faces]
-    normals = normalize(
-        torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=-1
-    )
-    shade = 1 - light[1] * (0.5 - 0.5 * normals @ light[0])
-    color = (weights * mesh.vert_colors[mesh.faces[seen]]).sum(-2) * shade[seen][:, None]
-    if texture is not None:
-        color = color * texture((weights * corners[seen]).sum(-2))[:, None]
+    sides = (corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = normalize(torch.linalg.cross(*sides), dim=-1)
+    shade = 1 - light.strength * (0.5 - 0.5 * normals @ light.toward)
+    color = (weights * mesh.vert_colors[mesh.faces[shown]]).sum(-2) * shade[shown][:, None]
+    if light.texture is not None:
+        color = color * light.texture((weights * corners[shown]).sum(-2))[:, None]
     picture = torch.zeros(size, size, 3)
     picture[here] = color
     part = torch.full((size, size), -1)
-    part[here] = mesh.face_labels[seen]
-    return {
-        "color": picture.permute(2, 0, 1),
-        "part": part,
-        "depth": torch.where(here, depth, torch.inf),
-    }
-
-
-def _light(
-    recipe: Recipe, camera: Pinhole | Orthographic, generator: torch.Generator
-) -> tuple[tuple[Tensor, float], Any]:
-    """Direction and strength of the light, and a texture; synthetic light is fixed to the object
-    and mirror-symmetric.
-    """
-    if recipe.domain == "synthetic":
-        return (normalize(torch.tensor([0.0, 1.0, -0.35]), dim=0), recipe.light), None
-    aside, depth, strength = rand(3, generator=generator).tolist()
-    toward = (
-        normalize(torch.tensor([1.6 * aside - 0.8, -1.0, -0.8 * depth]), dim=0) @ camera.rotation[0]
-    )
-    amount = recipe.gap * (0.25 + 0.5 * strength)
-    seed = int(torch.randint(2**31, (), generator=generator))
-    return (
-        toward,
-        0.3 + 0.5 * depth,
-    ), lambda points: 1 + amount * 2 * (solid_noise(points, seeded(seed)) - 0.5)
+    part[here] = mesh.face_labels[shown]
+    depth = torch.where(here, depth, torch.inf)
+    return {"color": picture.permute(2, 0, 1), "part": part, "depth": depth}
 
 # %% ../../nbs/data/308_sample_items.ipynb #4a9795c9
 def draw_item(
@@ -256,8 +232,7 @@ def draw_item(
     recipe: size, domain and products.
     generator: where chance comes from.
     """
-    light, texture = _light(recipe, camera, generator)
-    drawn = _shaded(shape, camera, 2 * recipe.size, light, texture)
+    drawn = _shaded(shape, camera, 2 * recipe.size, _light(recipe, camera, generator))
     cover = _halved((drawn["part"] >= 0).float()[None])
     image, out = _halved(drawn["color"]), {"mask": (cover >= 0.5).float()}
     if recipe.domain == "natural":
@@ -265,12 +240,10 @@ def draw_item(
     else:
         out["image"] = (image + recipe.background * (1 - cover)).clamp(0, 1)
     if recipe.part_map:
-        maps = _halved(
-            torch.stack([(drawn["part"] == p).float() for p in range(len(shape.groups))])
-        )
-        out["part_map"] = (
-            noisy_parts(maps, generator, recipe.part_noise) if recipe.part_noise else maps
-        )
+        shares = [(drawn["part"] == p).float() for p in range(len(shape.groups))]
+        maps = _halved(torch.stack(shares))
+        noisy = recipe.part_noise > 0
+        out["part_map"] = noisy_parts(maps, generator, recipe.part_noise) if noisy else maps
     return out | _seen_keypoints(shape, camera, drawn["depth"])
 
 
@@ -315,11 +288,33 @@ def noisy_parts(
     rows, columns = -(-height // 4), -(-width // 4)
     wrong = rand(rows, columns, generator=generator) < check_number(swapped, "swapped", 0, 1)
     label = torch.randint(count, (rows, columns), generator=generator)
-    wrong, label = (
-        x.repeat_interleave(4, 0).repeat_interleave(4, 1)[:height, :width] for x in (wrong, label)
-    )
+    wrong, label = (_blocks(x)[:height, :width] for x in (wrong, label))
     other = one_hot(label, count).permute(2, 0, 1) * maps.sum(0)
     return blurred(torch.where(wrong, other, maps), blur).clamp(0, 1)
+
+
+def _blocks(values: Tensor) -> Tensor:
+    """Every value as a block of 4 x 4."""
+    return values.repeat_interleave(4, 0).repeat_interleave(4, 1)
+
+# %% ../../nbs/data/308_sample_items.ipynb #19a364f1
+def _categories(category: str | Sequence[str]) -> tuple[str, ...]:
+    """One or several names, checked."""
+    several = isinstance(category, Sequence) and not isinstance(category, str)
+    names = tuple(category) if several else (str(category),)
+    for name in names or ("",):
+        check_choice(name, "category", CATEGORIES)
+    return names
+
+
+def _weights(shares: Sequence[float] | None, count: int) -> Tensor:
+    """How often each category is drawn."""
+    if shares is None:
+        return torch.ones(count)
+    weights = check_tensor(shares, "shares", "k", low=0)
+    if len(weights) != count or float(weights.sum()) <= 0:
+        raise refuse("shares", f"{count} numbers, not all 0", describe(shares))
+    return weights
 
 # %% ../../nbs/data/308_sample_items.ipynb #aca73521
 SPLITS = {"train": 0, "val": 1, "test": 2}
@@ -353,45 +348,28 @@ def samples(
         arms="open".
     Raises InputError.
     """
-    categories = (
-        (category,)
-        if isinstance(category, str) or not isinstance(category, Sequence)
-        else tuple(category)
-    )
-    for name in categories or ("",):
-        check_choice(name, "category", CATEGORIES)
+    categories = _categories(category)
     usual = COUNTS[check_choice(split, "split", tuple(SPLITS))]
-    wanted = (
-        usual if count is None else int(check_number(count, "count", 1, 1_000_000, integer=True))
-    )
+    given = usual if count is None else count
+    wanted = int(check_number(given, "count", 1, 1_000_000, integer=True))
     check_number(seed, "seed", 0, 2**31, integer=True)
     each = int(check_number(views, "views", 1, 1000, integer=True))
     known = {field.name for field in fields(Recipe)}
-    recipe, fixed = (
-        Recipe(**{k: v for k, v in options.items() if k in known}),
-        {k: v for k, v in options.items() if k not in known},
-    )
-    weights = (
-        torch.ones(len(categories))
-        if shares is None
-        else check_tensor(shares, "shares", "k", low=0)
-    )
-    if len(weights) != len(categories) or float(weights.sum()) <= 0:
-        raise refuse("shares", f"{len(categories)} numbers, not all 0", describe(shares))
+    recipe = Recipe(**{k: v for k, v in options.items() if k in known})
+    fixed = {k: v for k, v in options.items() if k not in known}
+    weights = _weights(shares, len(categories))
+    kind = zlib.crc32(",".join(categories).encode())
     rows, shapes = [], []
     for i in _counted(wanted, progress, f"{'+'.join(categories)} {split}"):
-        generator = seeded(seed, SPLITS[split], i, zlib.crc32(",".join(categories).encode()))
+        generator = seeded(seed, SPLITS[split], i, kind)
         pick = int(torch.multinomial(weights, 1, generator=generator))
         shape = sample_shape(categories[pick], generator, str(recipe.paint), recipe.span(), **fixed)
-        rows += [
-            _row(shape, recipe, generator)
-            | {"shape": torch.tensor(i), "category": torch.tensor(pick)}
-            for _ in range(each)
-        ]
-        shapes += [shape] * each
-    return _collected(
-        rows, shapes, categories, f"samples, {recipe.domain}, {split}, seed {seed}", meshes
-    )
+        number = {"shape": torch.tensor(i), "category": torch.tensor(pick)}
+        for _ in range(each):
+            rows.append(_row(shape, recipe, generator) | number)
+            shapes.append(shape)
+    source = f"samples, {recipe.domain}, {split}, seed {seed}"
+    return _collected(rows, shapes, categories, source, meshes)
 
 # %% ../../nbs/data/308_sample_items.ipynb #51953225
 def _counted(count: int, progress: bool | None, label: str) -> Iterator[int]:
@@ -408,11 +386,7 @@ def _row(shape: SampleShape, recipe: Recipe, generator: torch.Generator) -> dict
     camera, azimuth, elevation = draw_camera(recipe, generator)
     row = draw_item(shape, camera, recipe, generator)
     row |= {"azimuth": torch.tensor(azimuth), "elevation": torch.tensor(elevation)}
-    row |= {
-        f"camera_{name}": getattr(camera, name)[0]
-        for name in ("rotation", "translation", "focal", "center", "scale")
-        if hasattr(camera, name)
-    }
+    row |= {f"camera_{f.name}": getattr(camera, f.name)[0] for f in fields(camera)}
     if recipe.points:
         surface = shape.surface(recipe.points, generator)
         row |= {
@@ -434,25 +408,17 @@ def _collected(
     meshes: bool,
 ) -> Collection:
     """A collection of the fields that have one size in all rows."""
-    common = [
-        name for name in rows[0] if all(row[name].shape == rows[0][name].shape for row in rows)
-    ]
+    first = {name: value.shape for name, value in rows[0].items()}
+    common = [n for n, shape in first.items() if all(row[n].shape == shape for row in rows)]
     labels: Mapping[str, Sequence[str]] = {
         "parts": GROUPS[categories[0]],
         "keypoints": shapes[0].keypoint_names,
     }
     if len(categories) > 1:
-        common = [
-            name for name in common if not name.startswith(("keypoints", "part_map", "point_parts"))
-        ]
+        own = ("keypoints", "part_map", "point_parts")
+        common = [name for name in common if not name.startswith(own)]
         labels = {"category": categories}
     names = [f"{shape.category}-{int(row['shape']):04d}" for shape, row in zip(shapes, rows)]
     fields = {name: torch.stack([row[name] for row in rows]) for name in common}
-    return Collection(
-        fields,
-        "+".join(categories),
-        source,
-        [shape.mesh for shape in shapes] if meshes else [],
-        names,
-        labels,
-    )
+    kept = [shape.mesh for shape in shapes] if meshes else []
+    return Collection(fields, "+".join(categories), source, kept, names, labels)

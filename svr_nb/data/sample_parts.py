@@ -62,15 +62,11 @@ class Part:
         """Signed distance of points (n, 3) to this part; a lower bound of it where the part was
         stretched.
         """
-        inverse = torch.as_tensor(
-            np.linalg.inv(self.turn), dtype=points.dtype, device=points.device
-        )
-        own = (
-            points - torch.as_tensor(self.shift, dtype=points.dtype, device=points.device)
-        ) @ inverse.T
+        inverse = torch.as_tensor(np.linalg.inv(self.turn)).to(points)
+        own = (points - torch.as_tensor(self.shift).to(points)) @ inverse.T
         return self.base(own) * float(np.linalg.svd(self.turn, compute_uv=False)[-1])
 
-# %% ../../nbs/data/301_sample_parts.ipynb #c7bf0781
+
 def named(parts: Sequence[Part], name: str, group: str | None = None) -> list[Part]:
     """The same parts under a name and a group (the name itself if none is given)."""
     return [replace(part, name=name, group=group or name) for part in parts]
@@ -80,7 +76,8 @@ def _loft(rings: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.nd
     """A closed skin over rings (m, s, 3) of points, shut by a fan to one point at either end."""
     count, sides = rings.shape[:2]
     verts = np.concatenate([first[None], rings.reshape(-1, 3), last[None]])
-    here, there = np.arange(sides), (np.arange(sides) + 1) % sides
+    here = np.arange(sides)
+    there = (here + 1) % sides
     rows = 1 + sides * np.arange(count - 1)[:, None]
     a, b, c, d = rows + here, rows + there, rows + sides + here, rows + sides + there
     skin = np.concatenate(
@@ -98,9 +95,8 @@ def _part(verts: np.ndarray, faces: np.ndarray, base: Field) -> Part:
     """A part in its own frame, its triangles turned outward."""
     a, b, c = (verts[faces[:, i]] for i in range(3))
     outward = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() > 0
-    return Part(
-        "part", "part", verts, faces if outward else faces[:, ::-1], base, np.eye(3), np.zeros(3)
-    )
+    faces = faces if outward else faces[:, ::-1]
+    return Part("part", "part", verts, faces, base, np.eye(3), np.zeros(3))
 
 # %% ../../nbs/data/301_sample_parts.ipynb #63d80bb6
 def block(
@@ -121,10 +117,8 @@ def block(
     """
     a = "xyz".index(check_choice(axis, "axis", ("x", "y", "z")))
     others = [i for i in range(3) if i != a]
-    half, signs = (
-        np.asarray(size, dtype=np.float64) / 2,
-        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]),
-    )
+    half = np.asarray(size, dtype=np.float64) / 2
+    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     rings = np.zeros((2, 4, 3))
     rings[0, :, a], rings[1, :, a] = -half[a], half[a]
     rings[0][:, others] = signs * half[others]
@@ -209,10 +203,8 @@ def limb(
             f"radii {near:g}, {far:g} at distance {length:g}",
         )
     tilt = math.asin((near - far) / length)
-    low, high = (
-        np.linspace(-math.pi / 2, tilt, rings + 1),
-        np.linspace(tilt, math.pi / 2, rings + 1),
-    )
+    low = np.linspace(-math.pi / 2, tilt, rings + 1)
+    high = np.linspace(tilt, math.pi / 2, rings + 1)
     profile = np.concatenate(
         [
             near * np.stack([np.cos(low), np.sin(low)], -1),
@@ -272,26 +264,23 @@ def lathe(profile: Sequence[tuple[float, float]], sides: int = 16) -> Part:
     sides: number of sides of the mesh.
     """
     corners = np.asarray(profile, dtype=np.float64)
-    flat = _outline(
-        np.concatenate([corners[:1] - [1, 0], corners, corners[-1:] - [1, 0]]), on_axis=True
-    )
-    part = _part(*_revolved(corners, sides), flat)
-    return replace(
-        part,
-        base=lambda points: flat(
-            torch.stack([torch.hypot(points[:, 0], points[:, 2]), points[:, 1]], -1)
-        ),
-    )
+    ends = [corners[:1] - [1, 0], corners, corners[-1:] - [1, 0]]
+    flat = _outline(np.concatenate(ends), on_axis=True)
+
+    def base(points: Tensor) -> Tensor:
+        radius = torch.hypot(points[:, 0], points[:, 2])
+        return flat(torch.stack([radius, points[:, 1]], -1))
+
+    return replace(_part(*_revolved(corners, sides), flat), base=base)
 
 
 def rod(radius: float, length: float, end_radius: float | None = None, sides: int = 12) -> Part:
     """An upright cylinder or cone about the y axis, centred at the origin."""
     top = radius if end_radius is None else end_radius
-    return lathe(
-        [(0, -length / 2), (radius, -length / 2), (top, length / 2), (0, length / 2)], sides
-    )
+    half = length / 2
+    return lathe([(0, -half), (radius, -half), (top, half), (0, half)], sides)
 
-
+# %% ../../nbs/data/301_sample_parts.ipynb #7232a6e9
 def slab(
     nodes: Sequence[tuple[float, float, float]] | np.ndarray,
     width: float,
@@ -307,19 +296,11 @@ def slab(
     floor, roof = low.min(), high.max()
     narrowing = ((width if top_width is None else top_width) - width) / 2 / (roof - floor)
     wide = [width / 2 + narrowing * (y - floor) for y in (low, high)]
-    rings = np.stack(
-        [
-            np.stack([s * w, y, z], -1)
-            for s, w, y in (
-                (-1, wide[0], low),
-                (1, wide[0], low),
-                (1, wide[1], high),
-                (-1, wide[1], high),
-            )
-        ],
-        1,
-    )
-    flat = _outline(np.concatenate([np.stack([z, low], -1), np.stack([z, high], -1)[::-1]]))
+    below, above = wide
+    corners = ((-below, low), (below, low), (above, high), (-above, high))
+    rings = np.stack([np.stack([x, y, z], -1) for x, y in corners], 1)
+    side_view = [np.stack([z, low], -1), np.stack([z, high], -1)[::-1]]
+    flat = _outline(np.concatenate(side_view))
     cosine = 1 / math.hypot(1, narrowing)
 
     def base(points: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -21,8 +23,9 @@ from .sample_vehicles import build_aeroplane, build_car
 from ..shapes.mesh import Mesh
 
 # %% auto #0
-__all__ = ['BUILDERS', 'CATEGORIES', 'GROUPS', 'Color', 'PALETTES', 'FREE', 'COATS', 'Band', 'BANDS', 'PAINTS', 'SampleShape',
-           'sample_shape', 'sample_mesh']
+__all__ = ['BUILDERS', 'CATEGORIES', 'GROUPS', 'Color', 'WOOD', 'TABLE', 'CAR', 'LIGHTS', 'WINGS', 'TAIL', 'BIRD', 'FEATHERS',
+           'HORSE', 'HAIR', 'LIMBS', 'PALETTES', 'FREE', 'COATS', 'Band', 'BANDS', 'PAINTS', 'DETAILS', 'GRAY',
+           'DARK_GRAY', 'YELLOW', 'BLUE', 'RED', 'SampleShape', 'sample_shape', 'sample_mesh']
 
 # %% ../../nbs/data/305_sample_shapes.ipynb #c3a51d88
 BUILDERS: dict[str, Callable[[Draw], Built]] = {
@@ -49,35 +52,37 @@ GROUPS = {
 Color = tuple[float, float, float]
 
 
-def _palette(words: str) -> dict[str, Color]:
-    """Colours by part name, from words such as "seat #d98c40, back #c24033"."""
-    pairs = (word.strip().rsplit(" #", 1) for word in words.split(","))
-    # type: ignore[misc]
-    return {name: tuple(int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)) for name, code in pairs}
+def _rgb(code: str) -> Color:
+    """The colour of six hexadecimal digits."""
+    red, green, blue = (int(code[i : i + 2], 16) / 255 for i in (0, 2, 4))
+    return red, green, blue
 
 
+def _palette(*words: str) -> dict[str, Color]:
+    """Colours by part name, from words such as "seat #d98c40"."""
+    pairs = (word.rsplit(" #", 1) for word in words)
+    return {name: _rgb(code) for name, code in pairs}
+
+
+WOOD = ("seat #d98c40", "back #c24033", "front leg #3373bf", "rear leg #26524c", "arm #619e6b")
+TABLE = ("top #b88047", "leg #596b8c", "panel #6b5c85", "pedestal #666673", "frame #855c38")
+CAR = ("body #3d80cc", "cabin #4c8fd6", "window #1f2633", "wheel #1a1a1c", "hub #b8b8bf")
+LIGHTS = ("headlight #fff5b2", "rear light #d91414", "grille #26262b", "bumper #66666e")
+WINGS = ("fuselage #e0e0e6", "window #2e3d57", "wing #9ea8b8", "fin #d13833")
+TAIL = ("tailplane #d17340", "engine #595e73", "propeller #403833")
+BIRD = ("head #cc472e", "neck #cc6133", "beak #f2bf26", "eye #0d0d0d", "body #8c6b4c")
+FEATHERS = ("breast #dbc799", "wing #406bad", "wing tip #1f3361", "tail #334c38")
+HORSE = ("body #8f542e", "neck #9e6136", "head #a3693d", "muzzle #4c3326", "ear #804c2e")
+HAIR = ("eye #0a0808", "mane #24170f", "tail #24170f")
+LIMBS = ("upper leg #8a522e", "lower leg #472b1c", "hoof #1f1a17")
 PALETTES: dict[str, dict[str, Color]] = {
-    "chair": _palette(
-        "seat #d98c40, back #c24033, front leg #3373bf, rear leg #26524c, arm #619e6b, pedestal #737380"
-    ),
-    "table": _palette("top #b88047, leg #596b8c, panel #6b5c85, pedestal #666673, frame #855c38"),
-    "mug": _palette("cup #4c9ea8, handle #eb9938"),
-    "car": _palette(
-        "body #3d80cc, cabin #4c8fd6, window #1f2633, wheel #1a1a1c, hub #b8b8bf, headlight #fff5b2, rear light #d91414, "
-        "grille #26262b, bumper #66666e"
-    ),
-    "aeroplane": _palette(
-        "fuselage #e0e0e6, window #2e3d57, wing #9ea8b8, fin #d13833, tailplane #d17340, engine #595e73, "
-        "propeller #403833"
-    ),
-    "bird": _palette(
-        "head #cc472e, neck #cc6133, beak #f2bf26, eye #0d0d0d, body #8c6b4c, breast #dbc799, wing #406bad, "
-        "wing tip #1f3361, tail #334c38"
-    ),
-    "horse": _palette(
-        "body #8f542e, neck #9e6136, head #a3693d, muzzle #4c3326, ear #804c2e, eye #0a0808, mane #24170f, tail #24170f, "
-        "upper leg #8a522e, lower leg #472b1c, hoof #1f1a17"
-    ),
+    "chair": _palette(*WOOD, "pedestal #737380"),
+    "table": _palette(*TABLE),
+    "mug": _palette("cup #4c9ea8", "handle #eb9938"),
+    "car": _palette(*CAR, *LIGHTS),
+    "aeroplane": _palette(*WINGS, *TAIL),
+    "bird": _palette(*BIRD, *FEATHERS),
+    "horse": _palette(*HORSE, *HAIR, *LIMBS),
 }
 
 # %% ../../nbs/data/305_sample_shapes.ipynb #d32fa94f
@@ -123,6 +128,9 @@ BANDS: dict[str, tuple[Band, ...]] = {
 
 # %% ../../nbs/data/305_sample_shapes.ipynb #4e409135
 PAINTS = ("bands", "twotone", "ends", "random")
+DETAILS = {"window", "wheel", "hub", "headlight", "rear light", "grille", "eye", "bumper"}
+GRAY, DARK_GRAY = (0.55, 0.57, 0.60), (0.28, 0.30, 0.34)
+YELLOW, BLUE, RED = (0.95, 0.80, 0.15), (0.15, 0.30, 0.85), (0.85, 0.12, 0.10)
 
 
 def _scheme(
@@ -130,43 +138,30 @@ def _scheme(
 ) -> tuple[dict[str, Color], tuple[Band, ...]]:
     """The colour of every part name, and the bands painted over them."""
     palette = dict(PALETTES[category])
-    main = tuple(
-        name
-        for name in palette
-        if name
-        not in ("window", "wheel", "hub", "headlight", "rear light", "grille", "eye", "bumper")
-    )
-    yellow, blue, red = (0.95, 0.80, 0.15), (0.15, 0.30, 0.85), (0.85, 0.12, 0.10)
+    main = tuple(name for name in palette if name not in DETAILS)
     if paint == "twotone":
-        return palette, ((main, 2, 0, 0.5, yellow), (main, 2, 0.5, 1, blue))
+        return palette, ((main, 2, 0, 0.5, YELLOW), (main, 2, 0.5, 1, BLUE))
     if paint == "ends":
-        gray = {
-            name: (0.55, 0.57, 0.60)
-            if palette[name] != palette.get("cabin")
-            else (0.28, 0.30, 0.34)
-            for name in main
-        }
-        return {**palette, **gray}, ((main, 2, 0, 0.20, yellow), (main, 2, 0.86, 1, red))
-    return (
-        (palette, BANDS[category])
-        if paint == "bands"
-        else (_random_palette(category, palette, generator), ())
-    )
+        cabin = palette.get("cabin")
+        gray = {name: DARK_GRAY if palette[name] == cabin else GRAY for name in main}
+        return palette | gray, ((main, 2, 0, 0.20, YELLOW), (main, 2, 0.86, 1, RED))
+    if paint == "bands":
+        return palette, BANDS[category]
+    return _random_palette(category, palette, generator), ()
 
-
+# %% ../../nbs/data/305_sample_shapes.ipynb #a967fd6a
 def _random_palette(
     category: str, palette: dict[str, Color], generator: torch.Generator
 ) -> dict[str, Color]:
-    """A palette in which the free colours are drawn: a coat for a horse, any colour for the rest."""
+    """A palette whose free colours are drawn: a coat for a horse, any colour for the rest."""
     if category == "horse":
         chosen = torch.rand(4, generator=generator).tolist()
         coat = COATS[int(chosen[0] * len(COATS))]
-        points = coat if chosen[1] < 0.3 else tuple(c * (0.25 + 0.3 * chosen[2]) for c in coat)
-        body = dict.fromkeys(("body", "neck", "head", "ear", "upper leg"), coat) | dict.fromkeys(
-            ("mane", "tail", "muzzle"), points
-        )
-        # type: ignore[dict-item]
-        return {**palette, **body, "lower leg": points if chosen[3] < 0.6 else (0.85, 0.83, 0.80)}
+        shade = 0.25 + 0.3 * chosen[2]
+        points = coat if chosen[1] < 0.3 else (coat[0] * shade, coat[1] * shade, coat[2] * shade)
+        palette |= dict.fromkeys(("body", "neck", "head", "ear", "upper leg"), coat)
+        palette |= dict.fromkeys(("mane", "tail", "muzzle"), points)
+        return palette | {"lower leg": points if chosen[3] < 0.6 else (0.85, 0.83, 0.80)}
     for names in FREE[category]:
         hue, depth, value = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
         palette |= dict.fromkeys(names, _hue(hue, 0.15 + 0.75 * depth, 0.25 + 0.7 * value))
@@ -221,11 +216,8 @@ def _painted(
     ]
     for axis, start, end, _ in mine:
         for at in (start - thin, start + thin, end - thin, end + thin):
-            verts, faces = (
-                _sliced(verts, faces, axis, at)
-                if low[axis] + 2 * thin < at < high[axis] - 2 * thin
-                else (verts, faces)
-            )
+            if low[axis] + 2 * thin < at < high[axis] - 2 * thin:
+                verts, faces = _sliced(verts, faces, axis, at)
     colors = np.tile(np.asarray(palette[part.name]), (len(verts), 1))
     for axis, start, end, color in mine:
         colors[(verts[:, axis] >= start - 1e-9) & (verts[:, axis] <= end + 1e-9)] = color
@@ -233,13 +225,11 @@ def _painted(
 
 # %% ../../nbs/data/305_sample_shapes.ipynb #d354b5fa
 def _inside(parts: Sequence[Part], points: Tensor, own: Tensor | None = None) -> Tensor:
-    """Whether points (n, 3) lie in one of the parts; `own` (n,) names a part that does not count."""
+    """Whether points (n, 3) lie in a part; `own` (n,) names a part that does not count."""
     inside = torch.zeros(len(points), dtype=torch.bool)
     for index, part in enumerate(parts):
-        low, high = (
-            torch.as_tensor(x, dtype=points.dtype)
-            for x in (part.verts.min(0) - 0.003, part.verts.max(0) + 0.003)
-        )
+        low = torch.as_tensor(part.verts.min(0) - 0.003, dtype=points.dtype)
+        high = torch.as_tensor(part.verts.max(0) + 0.003, dtype=points.dtype)
         near = ((points >= low) & (points <= high)).all(-1) & ~inside
         where = (near if own is None else near & (own != index)).nonzero()[:, 0]
         if len(where):
@@ -251,6 +241,32 @@ def _cells(size: int) -> Tensor:
     """Centres (d ** 3, 3) of the cells of the cube [-.5, .5]^3, x slowest."""
     line = (torch.arange(size) + 0.5) / size - 0.5
     return torch.stack(torch.meshgrid(line, line, line, indexing="ij"), -1).reshape(-1, 3)
+
+# %% ../../nbs/data/305_sample_shapes.ipynb #5c22d009
+def _surface(shape: SampleShape, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Area-weighted points of the triangles that no other part hides."""
+    mesh = shape.mesh
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    assert mesh.vert_colors is not None and mesh.face_labels is not None
+    corners = mesh.verts[mesh.faces]
+    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = torch.linalg.vector_norm(cross, dim=-1)
+    normals = cross / area[:, None].clamp_min(1e-12)
+    while sum(len(face) for _, face, _ in found) < count:
+        face = torch.multinomial(area, 2 * count, replacement=True, generator=generator)
+        u, v = torch.rand(2, len(face), 1, generator=generator)
+        weights = torch.cat([1 - u.sqrt(), u.sqrt() * (1 - v), u.sqrt() * v], 1)
+        points = (weights[..., None] * corners[face]).sum(1)
+        keep = ~_inside(shape.parts, points + 1e-3 * normals[face], shape.face_parts[face])
+        found.append((points[keep], face[keep], weights[keep]))
+    points, face, weights = (torch.cat(x)[:count] for x in zip(*found))
+    colors = (weights[..., None] * mesh.vert_colors[mesh.faces[face]]).sum(1)
+    return {
+        "points": points,
+        "normals": normals[face],
+        "colors": colors.clamp(0, 1),
+        "parts": mesh.face_labels[face],
+    }
 
 # %% ../../nbs/data/305_sample_shapes.ipynb #46e660ed
 @dataclass(frozen=True)
@@ -289,10 +305,8 @@ class SampleShape:
         size: cells along a side.  reach: a centre this share of a cell away is still inside; .4
             keeps parts that are thinner than a cell.
         """
-        count, near = (
-            int(check_number(size, "size", 1, 256, integer=True)),
-            check_number(reach, "reach", 0, 1),
-        )
+        count = int(check_number(size, "size", 1, 256, integer=True))
+        near = check_number(reach, "reach", 0, 1)
         full = (
             self.sdf(_cells(count)) < near / count if near else _inside(self.parts, _cells(count))
         )
@@ -302,35 +316,8 @@ class SampleShape:
         """Uniform points of the visible skin: points (n, 3), normals (n, 3), colors (n, 3), parts
         (n,) label numbers.
         """
-        return _surface(
-            self, int(check_number(count, "count", 1, 10_000_000, integer=True)), generator
-        )
-
-# %% ../../nbs/data/305_sample_shapes.ipynb #5c22d009
-def _surface(shape: SampleShape, count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Area-weighted points of the triangles that no other part hides."""
-    mesh = shape.mesh
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
-    assert mesh.vert_colors is not None and mesh.face_labels is not None
-    corners = mesh.verts[mesh.faces]
-    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = torch.linalg.vector_norm(cross, dim=-1)
-    normals = cross / area[:, None].clamp_min(1e-12)
-    while sum(len(face) for _, face, _ in found) < count:
-        face = torch.multinomial(area, 2 * count, replacement=True, generator=generator)
-        u, v = torch.rand(2, len(face), 1, generator=generator)
-        weights = torch.cat([1 - u.sqrt(), u.sqrt() * (1 - v), u.sqrt() * v], 1)
-        points = (weights[..., None] * corners[face]).sum(1)
-        keep = ~_inside(shape.parts, points + 1e-3 * normals[face], shape.face_parts[face])
-        found.append((points[keep], face[keep], weights[keep]))
-    points, face, weights = (torch.cat(x)[:count] for x in zip(*found))
-    colors = (weights[..., None] * mesh.vert_colors[mesh.faces[face]]).sum(1)
-    return {
-        "points": points,
-        "normals": normals[face],
-        "colors": colors.clamp(0, 1),
-        "parts": mesh.face_labels[face],
-    }
+        wanted = int(check_number(count, "count", 1, 10_000_000, integer=True))
+        return _surface(self, wanted, generator)
 
 # %% ../../nbs/data/305_sample_shapes.ipynb #a1bcd662
 def sample_shape(
@@ -355,11 +342,8 @@ def sample_shape(
     parts, keypoints = BUILDERS[category](draw)
     unknown = sorted(set(fixed) - set(draw.values))
     if unknown:
-        raise refuse(
-            unknown[0],
-            f"a parameter of {category}: {', '.join(sorted(draw.values))}",
-            "an unknown name",
-        )
+        known = ", ".join(sorted(draw.values))
+        raise refuse(unknown[0], f"a parameter of {category}: {known}", "an unknown name")
     return _assembled(category, parts, keypoints, draw, paint)
 
 # %% ../../nbs/data/305_sample_shapes.ipynb #a053fd66
@@ -380,39 +364,37 @@ def _assembled(
     faces = np.concatenate([piece[1] + start for piece, start in zip(pieces, starts)])
     owner = torch.as_tensor(np.repeat(np.arange(len(parts)), [len(piece[1]) for piece in pieces]))
     labels = torch.tensor([GROUPS[category].index(part.group) for part in parts])[owner]
-    verts, colors = (
-        torch.as_tensor(np.concatenate([piece[i] for piece in pieces]), dtype=torch.float32)
-        for i in (0, 2)
-    )
+
+    def joined(number: int) -> Tensor:
+        """The vertices (0) or the colours (2) of all pieces."""
+        return torch.as_tensor(np.concatenate([p[number] for p in pieces]), dtype=torch.float32)
+
     mesh = Mesh(
-        verts=verts,
+        verts=joined(0),
         faces=torch.as_tensor(faces.copy()),
-        vert_colors=colors,
+        vert_colors=joined(2),
         face_labels=labels,
         name=category,
     )
-    spots = torch.as_tensor(
-        (np.array(list(keypoints.values()), dtype=np.float64) - center) * scale, dtype=torch.float32
-    )
+    spots = (np.array(list(keypoints.values()), dtype=np.float64) - center) * scale
     return SampleShape(
-        category,
-        mesh,
-        tuple(parts),
-        owner,
-        GROUPS[category],
-        spots,
-        tuple(keypoints),
-        dict(draw.values),
+        category=category,
+        mesh=mesh,
+        parts=tuple(parts),
+        face_parts=owner,
+        groups=GROUPS[category],
+        keypoints=torch.as_tensor(spots, dtype=torch.float32),
+        keypoint_names=tuple(keypoints),
+        parameters=dict(draw.values),
     )
 
 
-def sample_mesh(category: str, seed: int = 0, **options: object) -> Mesh:
+def sample_mesh(category: str, seed: int = 0, **options: Any) -> Mesh:
     """The mesh of one procedural shape, for example sample_mesh("mug", 3).
 
     category: one of CATEGORIES.
     seed: which one.
     options: as for sample_shape.
     """
-    return sample_shape(
-        category, seeded(int(check_number(seed, "seed", 0, 2**31, integer=True))), **options
-    ).mesh  # type: ignore[arg-type]
+    number = int(check_number(seed, "seed", 0, 2**31, integer=True))
+    return sample_shape(category, seeded(number), **options).mesh

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from svr_nb.data.sample_parts import (
 )
 
 # %% auto #0
-__all__ = ['build_car', 'build_aeroplane']
+__all__ = ['build_car', 'build_aeroplane', 'Wing']
 
 # %% ../../nbs/data/303_sample_vehicles.ipynb #91defc32
 def build_car(draw: Draw) -> Built:
@@ -32,40 +33,20 @@ def build_car(draw: Draw) -> Built:
 
     draw: source of the proportions, in metres.
     """
-    long, wide, wheel = (
-        draw("length", 3.5, 5.0),
-        draw("width", 1.55, 2.0),
-        draw("wheel_radius", 0.30, 0.42),
-    )
-    clear, belt = draw("clearance", 0.16, 0.34), draw("belt_height", 0.82, 1.08)
+    long = draw("length", 3.5, 5.0)
+    wide = draw("width", 1.55, 2.0)
+    wheel = draw("wheel_radius", 0.30, 0.42)
+    clear = draw("clearance", 0.16, 0.34)
+    belt = draw("belt_height", 0.82, 1.08)
     front, rear = -long / 2, long / 2
-    axles = (
-        front + long * draw("front_overhang", 0.16, 0.22),
-        rear - long * draw("rear_overhang", 0.16, 0.24),
-    )
-    hood_end, trunk = (
-        front + long * draw("hood", 0.22, 0.36),
-        rear - long * draw("trunk", 0.02, 0.22),
-    )
+    front_axle = front + long * draw("front_overhang", 0.16, 0.22)
+    axles = (front_axle, rear - long * draw("rear_overhang", 0.16, 0.24))
+    hood_end = front + long * draw("hood", 0.22, 0.36)
+    trunk = rear - long * draw("trunk", 0.02, 0.22)
     nose = belt * draw("nose_height", 0.66, 0.86)
-    body = slab(
-        _body_nodes(
-            long,
-            clear,
-            wheel,
-            axles,
-            [
-                (front, nose * 0.8),
-                (front + 0.12, nose),
-                (hood_end, belt),
-                (trunk, belt),
-                (rear - 0.06, belt * 0.96),
-                (rear, belt * 0.8),
-            ],
-        ),
-        wide,
-        wide * 0.94,
-    )
+    hood = [(front, nose * 0.8), (front + 0.12, nose), (hood_end, belt)]
+    top = [*hood, (trunk, belt), (rear - 0.06, belt * 0.96), (rear, belt * 0.8)]
+    body = slab(_body_nodes(long, clear, wheel, axles, top), wide, wide * 0.94)
     roof = belt + draw("cabin_height", 0.38, 0.66)
     parts = [
         *named([body], "body"),
@@ -73,21 +54,15 @@ def build_car(draw: Draw) -> Built:
         *_wheels(wheel, axles, wide),
         *_lights(front, rear, nose, belt, clear, wide),
     ]
-    half = wide / 2
-    points = {
-        f"{b} {a} wheel": (s * half, wheel, z)
-        for a, z in zip(("front", "rear"), axles)
-        for b, s in (("left", -1), ("right", 1))
-    }
-    points |= {
-        f"{b} headlight": (s * 0.38 * wide, nose * 0.85, front)
-        for b, s in (("left", -1), ("right", 1))
-    }
-    points |= {
-        f"{b} rear light": (s * 0.40 * wide, belt * 0.82, rear)
-        for b, s in (("left", -1), ("right", 1))
-    }
-    return parts, points
+    points = {}
+    for side, sign in (("left", -1), ("right", 1)):
+        points[f"{side} front wheel"] = (sign * wide / 2, wheel, axles[0])
+        points[f"{side} rear wheel"] = (sign * wide / 2, wheel, axles[1])
+        points[f"{side} headlight"] = (sign * 0.38 * wide, nose * 0.85, front)
+        points[f"{side} rear light"] = (sign * 0.40 * wide, belt * 0.82, rear)
+    order = [f"{b} {a} wheel" for a in ("front", "rear") for b in ("left", "right")]
+    order += [f"{b} {light}" for light in ("headlight", "rear light") for b in ("left", "right")]
+    return parts, {name: points[name] for name in order}
 
 # %% ../../nbs/data/303_sample_vehicles.ipynb #8bebfeac
 def _body_nodes(
@@ -210,17 +185,13 @@ def build_aeroplane(draw: Draw) -> Built:
 
     draw: source of the proportions; the fuselage has length 1.
     """
-    radius, chord, span = (
-        draw("fuselage_radius", 0.045, 0.075),
-        draw("wing_chord", 0.15, 0.24),
-        draw("wing_span", 0.72, 1.15),
-    )
+    radius = draw("fuselage_radius", 0.045, 0.075)
+    chord = draw("wing_chord", 0.15, 0.24)
+    span = draw("wing_span", 0.72, 1.15)
     low = draw("wing_height", -0.6, 0.75) * radius
-    place, sweep, rise = (
-        draw("wing_place", -0.12, 0.03),
-        draw("sweep", 0.0, 0.24),
-        draw("dihedral", 0.0, 0.07),
-    )
+    place = draw("wing_place", -0.12, 0.03)
+    sweep = draw("sweep", 0.0, 0.24)
+    rise = draw("dihedral", 0.0, 0.07)
     half = span / 2
     ratio = draw("wing_taper", 0.28, 0.7)
     wing = block(
@@ -235,7 +206,7 @@ def build_aeroplane(draw: Draw) -> Built:
         *named([_fuselage(draw, radius)], "fuselage"),
         *named(both_sides([wing]), "wing"),
         *tail,
-        *_engines(draw, radius, place, low, half, sweep, rise),
+        *_engines(draw, radius, Wing(place, low, half, sweep, rise)),
     ]
     cockpit = ball(
         (radius * 0.72, radius * 0.55, 0.06), (0, radius * 0.52, -0.395), rings=5, sides=10
@@ -262,11 +233,9 @@ def _fuselage(draw: Draw, radius: float) -> Part:
 
 def _tail(draw: Draw, radius: float) -> tuple[list[Part], dict[str, tuple[float, float, float]]]:
     """Fin and tailplane; the tailplane sits on the fuselage or on top of the fin."""
-    height, chord, span = (
-        draw("fin_height", 0.12, 0.22),
-        draw("fin_chord", 0.11, 0.18),
-        draw("tail_span", 0.26, 0.42),
-    )
+    height = draw("fin_height", 0.12, 0.22)
+    chord = draw("fin_chord", 0.11, 0.18)
+    span = draw("tail_span", 0.26, 0.42)
     sweep = draw("fin_sweep", 0.03, 0.13)
     fin = block(
         (0.022, height, chord),
@@ -289,40 +258,36 @@ def _tail(draw: Draw, radius: float) -> tuple[list[Part], dict[str, tuple[float,
     }
 
 # %% ../../nbs/data/303_sample_vehicles.ipynb #221465bb
-def _engines(
-    draw: Draw, radius: float, place: float, low: float, half: float, sweep: float, rise: float
-) -> list[Part]:
+class Wing(NamedTuple):
+    """Where a wing is: along the fuselage, its height, half the span, and how far its tip lies
+    behind and above its root.
+    """
+
+    place: float
+    low: float
+    half: float
+    sweep: float
+    rise: float
+
+
+def _engines(draw: Draw, radius: float, wing: Wing) -> list[Part]:
     """Two or four engines under the wings, two at the rear, or one propeller at the nose."""
-    style, size = (
-        draw.choice("engines", ("two", "two", "four", "rear", "propeller")),
-        draw("engine_radius", 0.026, 0.04),
-    )
-    pod = lathe(
-        [
-            (0, -0.055),
-            (size * 0.75, -0.055),
-            (size, -0.02),
-            (size * 0.9, 0.03),
-            (size * 0.5, 0.055),
-            (0, 0.055),
-        ],
-        10,
-    ).moved(turned("x", 90))
+    style = draw.choice("engines", ("two", "two", "four", "rear", "propeller"))
+    size = draw("engine_radius", 0.026, 0.04)
+    front = [(0, -0.055), (size * 0.75, -0.055), (size, -0.02)]
+    back = [(size * 0.9, 0.03), (size * 0.5, 0.055), (0, 0.055)]
+    pod = lathe([*front, *back], 10).moved(turned("x", 90))
     if style == "propeller":
         blade = block((0.022, 0.26, 0.012), (0, 0, -0.505))
-        return named(
-            [blade.moved(turned("z", a)) for a in (45, -45)]
-            + [ball((0.02, 0.02, 0.035), (0, 0, -0.5), 4, 8)],
-            "propeller",
-            "engine",
-        )
+        blades = [blade.moved(turned("z", angle)) for angle in (45, -45)]
+        hub = ball((0.02, 0.02, 0.035), (0, 0, -0.5), 4, 8)
+        return named([*blades, hub], "propeller", "engine")
     if style == "rear":
-        return named(
-            both_sides([pod.moved(shift=(radius + size * 0.8, radius * 0.35, 0.24))]), "engine"
-        )
-    spots = (0.34,) if style == "two" else (0.3, 0.58)
-    pods = [
-        pod.moved(shift=(s * half, low + rise * s - size * 1.05, place + sweep * s - 0.07))
-        for s in spots
-    ]
+        beside = pod.moved(shift=(radius + size * 0.8, radius * 0.35, 0.24))
+        return named(both_sides([beside]), "engine")
+    pods = []
+    for share in (0.34,) if style == "two" else (0.3, 0.58):
+        down = wing.low + wing.rise * share - size * 1.05
+        behind = wing.place + wing.sweep * share - 0.07
+        pods.append(pod.moved(shift=(share * wing.half, down, behind)))
     return named(both_sides(pods), "engine")

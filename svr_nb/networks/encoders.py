@@ -114,16 +114,15 @@ class ConvEncoder(nn.Module):
         strides: int | Sequence[int] = 2,
         dims: Sequence[int] = (128, 128, 128),
         size: int = 64,
+        *,
         channels: int = 3,
         norm: bool = False,
         hidden: str = "relu",
         normalize: bool = False,
     ) -> None:
         super().__init__()
-        kernels_, strides_ = (
-            _each(kernels, len(widths), "kernels"),
-            _each(strides, len(widths), "strides"),
-        )
+        kernels_ = _each(kernels, len(widths), "kernels")
+        strides_ = _each(strides, len(widths), "strides")
         chain = [channels, *widths]
         self.blocks = nn.ModuleList(
             conv_block(a, b, k, s, norm, hidden)

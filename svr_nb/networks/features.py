@@ -103,17 +103,12 @@ def find_weights(backend: str, weights: str | Path | None = None) -> Path:
     Raises FileError that says which file is missing and how to get it.
     """
     name = WEIGHT_FILES[check_choice(backend, "backend", list(WEIGHT_FILES))]
-    path = (
-        Path(weights) if weights is not None else Path(torch.hub.get_dir()) / "checkpoints" / name
-    )
+    usual = Path(torch.hub.get_dir()) / "checkpoints" / name
+    path = usual if weights is None else Path(weights)
     if not path.is_file():
-        raise refuse(
-            f"weights of {backend!r}",
-            f"the file {name}",
-            f"no file {path}",
-            "Give its path as weights=..., or put torchvision's published file of that name there",
-            FileError,
-        )
+        advice = "Give its path as weights=..., or put torchvision's file of that name there"
+        who = f"weights of {backend!r}"
+        raise refuse(who, f"the file {name}", f"no file {path}", advice, FileError)
     return path
 
 
@@ -129,12 +124,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
         return {name: value for name, value in found.items() if isinstance(value, Tensor)}
     except Exception as problem:  # each library has errors of its own
+        came = type(problem).__name__
         raise refuse(
-            str(path),
-            "a file of named tensors",
-            type(problem).__name__,
-            "Fetch it again",
-            FileError,
+            str(path), "a file of named tensors", came, "Fetch it again", FileError
         ) from problem
 
 # %% ../../nbs/networks/404_features.ipynb #ce373a86
@@ -146,20 +138,13 @@ def need(package: str, backend: str) -> Any:
     """
     try:
         return importlib.import_module(package)
-    except (
-        ImportError,
-        RuntimeError,
-        OSError,
-    ) as problem:  # a build for another PyTorch fails in its own ways
-        what = (
-            "is not installed"
-            if isinstance(problem, ModuleNotFoundError)
-            else f"does not fit this PyTorch ({type(problem).__name__})"
-        )
+    except (ImportError, RuntimeError, OSError) as problem:  # a build for another PyTorch
+        what = "is not installed"
+        if not isinstance(problem, ModuleNotFoundError):
+            what = f"does not fit this PyTorch ({type(problem).__name__})"
         advice = f"Run pip install {package}, or choose another backend."
-        raise SvrError(
-            f"backend {backend!r} needs the package {package}, which {what}. {advice}"
-        ) from problem
+        message = f"backend {backend!r} needs the package {package}, which {what}. {advice}"
+        raise SvrError(message) from problem
 
 
 def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -169,20 +154,11 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     Raises FileError if one is missing or has another shape.
     """
     own = net.state_dict()
-    bad = [
-        n
-        for n, x in own.items()
-        if not n.endswith("num_batches_tracked")
-        and (n not in tensors or tensors[n].shape != x.shape)
-    ]
+    learned = {n: x for n, x in own.items() if not n.endswith("num_batches_tracked")}
+    bad = [n for n, x in learned.items() if n not in tensors or tensors[n].shape != x.shape]
     if bad:
-        raise refuse(
-            str(path),
-            f"the weights of {type(net).__name__}",
-            f"{len(bad)} missing or of another shape, such as {bad[0]}",
-            "",
-            FileError,
-        )
+        came = f"{len(bad)} missing or of another shape, such as {bad[0]}"
+        raise refuse(str(path), f"the weights of {type(net).__name__}", came, "", FileError)
     net.load_state_dict({n: tensors.get(n, x) for n, x in own.items()})
     net.eval().requires_grad_(False)
 
@@ -279,22 +255,19 @@ class PerceptualLoss(nn.Module):
         a, b = _pair(check_tensor(a, "a", "b 3 h w"), b, 32)
         if self.backend == "lpips-alex":
             return self.net(a, b, normalize=True).flatten()
-        unit = lambda maps: [F.normalize(x, dim=1, eps=1e-6) for x in maps]
-        return torch.stack(
-            [
-                (x - y).square().sum(1).mean((1, 2))
-                for x, y in zip(unit(self.net.maps(a)), unit(self.net.maps(b)))
-            ]
-        ).sum(0)
+        pairs = zip(self.net.maps(a), self.net.maps(b))
+        return torch.stack([_unit_gap(x, y) for x, y in pairs]).sum(0)
+
+
+def _unit_gap(x: Tensor, y: Tensor) -> Tensor:
+    """Squared difference of two maps whose pixels are scaled to length 1, one number per pair."""
+    gap = F.normalize(x, dim=1, eps=1e-6) - F.normalize(y, dim=1, eps=1e-6)
+    return gap.square().sum(1).mean((1, 2))
 
 # %% ../../nbs/networks/404_features.ipynb #a47d0d61
 TINY_FILE = "tiny_features.safetensors"
-TINY_WIDTHS, TINY_KERNELS, TINY_STRIDES, TINY_CLASSES = (
-    (16, 24, 48, 64),
-    (3, 3, 5, 5),
-    (1, 2, 2, 2),
-    7,
-)
+TINY_WIDTHS, TINY_KERNELS, TINY_STRIDES = (16, 24, 48, 64), (3, 3, 5, 5), (1, 2, 2, 2)
+TINY_CLASSES = 7
 
 
 class TinyNet(nn.Module):
@@ -358,7 +331,7 @@ def varied(image: Float[Tensor, "b 3 h w"], generator: torch.Generator) -> Float
     moved = F.grid_sample(image, grid.to(image), padding_mode="border", align_corners=False)
     return (moved * rand(b, 3, 1, 1, generator=generator, low=0.6, high=1.4).to(image)).clamp(0, 1)
 
-
+# %% ../../nbs/networks/404_features.ipynb #0eb2790c
 def train_tiny(
     images: Float[Tensor, "n 3 h w"],
     labels: Tensor,

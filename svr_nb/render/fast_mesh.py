@@ -10,7 +10,8 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,31 @@ from torch import Tensor
 
 from ..conventions import refuse, seeded
 from .hard_mesh import FLAT, NEAR, _check_mesh, hard_rasterize
-from .mesh_loops import compiled_runs, kernels
+from svr_nb.render.mesh_loops import (
+    Faces,
+    Features,
+    Incoming,
+    Nearest,
+    Outgoing,
+    Scene,
+    Softness,
+    compiled_runs,
+    kernels,
+)
+from svr_nb.render.soft_mesh import (
+    BACKENDS,
+    Backend,
+    NearPairs,
+    Pairs,
+    SoftRender,
+    SoftScene,
+    draw_pairs,
+    soft_rasterize,
+)
+from ..shapes.mesh import icosphere
 
 # %% auto #0
-__all__ = ['Rules', 'REACH', 'rasterize_compiled', 'nearest_compiled', 'nearest_faces', 'list_pytorch3d', 'time_backends',
-           'print_ratios']
+__all__ = ['REACH', 'draw_compiled', 'nearest_compiled', 'nearest_faces', 'list_pytorch3d', 'time_backends', 'print_ratios']
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #752f15a4
 @lru_cache(maxsize=4)
@@ -58,9 +79,12 @@ def _gather(uvz: Tensor, faces: Tensor, perspective: bool) -> tuple[np.ndarray, 
     front of a pinhole camera.
     """
     corners = _array(uvz)[:, faces.numpy()]
-    first, second = (corners[:, :, k, :2] - corners[:, :, 0, :2] for k in (1, 2))
+    first = corners[:, :, 1, :2] - corners[:, :, 0, :2]
+    second = corners[:, :, 2, :2] - corners[:, :, 0, :2]
     fine = np.abs(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]) > FLAT
-    return corners, fine & (corners[..., 2] > NEAR).all(-1) if perspective else fine
+    if perspective:
+        fine &= (corners[..., 2] > NEAR).all(-1)
+    return corners, fine
 
 
 def _scatter(pulls: np.ndarray, faces: Tensor, like: Tensor) -> Tensor:
@@ -75,7 +99,6 @@ def _scatter(pulls: np.ndarray, faces: Tensor, like: Tensor) -> Tensor:
     return torch.from_numpy(sums).to(like)
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #d24ddb87
-Rules = tuple[float, float, float, float]  # sigma, reach, gamma, far
 REACH = math.log(1e10 - 1)  # in units of sigma: beyond it the coverage is below 1e-10
 
 
@@ -83,45 +106,35 @@ class _Outline(torch.autograd.Function):
     """Soft silhouette; remembers the transparency and nothing else."""
 
     @staticmethod
-    def forward(
-        ctx, uvz: Tensor, faces: Tensor, size: int, sigma: float, perspective: bool
-    ) -> Tensor:  # type: ignore[override,no-untyped-def]
+    def forward(ctx: Any, uvz: Tensor, faces: Tensor, size: int, soft: Softness) -> Tensor:
         """uvz (b, v, 3), faces (f, 3) -> transparency (b, h, h)."""
-        corners, alive = _gather(uvz, faces, perspective)
-        clear, run, reach = (
-            np.ones((len(uvz), size, size)),
-            kernels()["_outline_rows"],
-            math.sqrt(REACH * sigma),
-        )
-        _each(
-            lambda i, low, high: run(corners[i], alive[i], sigma, reach, clear[i], low, high),
-            len(uvz),
-            size,
-        )
+        corners, alive = _gather(uvz, faces, soft.perspective)
+        clear = np.ones((len(uvz), size, size))
+        loop = kernels()["_outline_rows"]
+
+        def job(image: int, low: int, high: int) -> None:
+            loop(Faces(corners[image], alive[image]), soft, clear[image], (low, high))
+
+        _each(job, len(uvz), size)
         ctx.save_for_backward(uvz, faces)
-        ctx.rest = clear, sigma, perspective
+        ctx.clear, ctx.soft = clear, soft
         return torch.from_numpy(clear).to(uvz)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):  # type: ignore[override,no-untyped-def]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """One more walk over the same boxes, this time face by face."""
-        (uvz, faces), (clear, sigma, perspective) = ctx.saved_tensors, ctx.rest
-        corners, alive = _gather(uvz, faces, perspective)
-        slopes, pulls, run, reach = (
-            _array(-grad),
-            np.zeros_like(corners),
-            kernels()["_outline_faces"],
-            math.sqrt(REACH * sigma),
-        )
-        _each(
-            lambda i, low, high: run(
-                corners[i], alive[i], sigma, reach, clear[i], slopes[i], pulls[i], low, high
-            ),
-            len(uvz),
-            len(faces),
-        )
-        return _scatter(pulls, faces, uvz), None, None, None, None
+        uvz, faces = ctx.saved_tensors
+        corners, alive = _gather(uvz, faces, ctx.soft.perspective)
+        slopes, pulls = _array(-grads[0]), np.zeros_like(corners)
+        loop = kernels()["_outline_faces"]
+
+        def job(image: int, low: int, high: int) -> None:
+            one = Faces(corners[image], alive[image])
+            loop(one, ctx.soft, ctx.clear[image], slopes[image], pulls[image], (low, high))
+
+        _each(job, len(uvz), len(faces))
+        return _scatter(pulls, faces, uvz), None, None, None
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #8085bcfe
 def _start(batch: int, size: int) -> np.ndarray:
@@ -133,46 +146,24 @@ def _start(batch: int, size: int) -> np.ndarray:
     return images
 
 
-def _walk_back(
-    uvz: Tensor,
-    table: Tensor,
-    faces: Tensor,
-    side: int,
-    rules: Rules,
-    perspective: bool,
-    images: np.ndarray,
-    slopes: np.ndarray,
-    means: np.ndarray,
-    moments: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients of face corners (b, f, 3, 3) and of their features (b, f, s, c)."""
-    corners, alive = _gather(uvz, faces, perspective)
-    rows = _array(table[:, faces] if side == 0 else table)
-    moments = np.zeros((*corners.shape[:2], 3)) if moments is None else moments
-    pulls, pulled, run, limits = (
-        np.zeros_like(corners),
-        np.zeros_like(rows),
-        kernels()["_blend_faces"],
-        np.array(rules),
-    )
+def _rows(table: Tensor, faces: Tensor, side: int) -> np.ndarray:
+    """What the faces carry, per face (b, f, s, c)."""
+    return _array(table[:, faces] if side == 0 else table)
 
-    def job(i: int, low: int, high: int) -> None:
-        run(
-            corners[i],
-            alive[i],
-            rows[i],
-            side,
-            limits,
-            perspective,
-            images[i],
-            slopes[i],
-            means[i],
-            moments[i],
-            pulls[i],
-            pulled[i],
-            low,
-            high,
-        )
+
+def _walk_back(
+    uvz: Tensor, faces: Tensor, rows: np.ndarray, side: int, soft: Softness, given: Incoming
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of face corners (b, f, 3, 3) and of what the faces carry (b, f, s, c)."""
+    corners, alive = _gather(uvz, faces, soft.perspective)
+    pulls, pulled = np.zeros_like(corners), np.zeros_like(rows)
+    loop = kernels()["_blend_faces"]
+
+    def job(image: int, low: int, high: int) -> None:
+        one = Faces(corners[image], alive[image])
+        scene = Scene(one, Features(rows[image], side), soft)
+        incoming = Incoming(*(part[image] for part in given))
+        loop(scene, incoming, Outgoing(pulls[image], pulled[image]), (low, high))
 
     _each(job, len(uvz), len(faces))
     return pulls, pulled
@@ -183,171 +174,129 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx,
-        uvz: Tensor,
-        table: Tensor,
-        faces: Tensor,
-        size: int,
-        side: int,
-        rules: Rules,
-        perspective: bool,
-    ):  # type: ignore[override,no-untyped-def]
+        ctx: Any, uvz: Tensor, table: Tensor, faces: Tensor, size: int, side: int, soft: Softness
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """table (b, v, c) for side 0, else (b, f, side * side, c) -> mean feature (b, h, h, c),
         transparency, background's share, state.
         """
-        corners, alive = _gather(uvz, faces, perspective)
-        rows = _array(table[:, faces] if side == 0 else table)
+        corners, alive = _gather(uvz, faces, soft.perspective)
+        rows = _rows(table, faces, side)
         images, colors = _start(len(uvz), size), np.zeros((len(uvz), size, size, table.shape[-1]))
-        run, limits = kernels()["_blend_rows"], np.array(rules)
+        loop = kernels()["_blend_rows"]
 
-        def job(i: int, low: int, high: int) -> None:
-            run(
-                corners[i],
-                alive[i],
-                rows[i],
-                side,
-                limits,
-                perspective,
-                images[i],
-                colors[i],
-                low,
-                high,
-            )
+        def job(image: int, low: int, high: int) -> None:
+            one, carried = Faces(corners[image], alive[image]), Features(rows[image], side)
+            loop(one, carried, soft, images[image], colors[image], (low, high))
 
         _each(job, len(uvz), size)
         colors /= images[:, 2, :, :, None]
         empty = np.exp(-images[:, 1]) / images[:, 2]
         ctx.save_for_backward(uvz, table, faces)
-        ctx.rest = images, colors, empty, side, rules, perspective
+        ctx.images, ctx.colors, ctx.empty, ctx.side, ctx.soft = images, colors, empty, side, soft
         state = torch.from_numpy(images)
         ctx.mark_non_differentiable(state)
-        return (
-            torch.from_numpy(colors).to(uvz),
-            torch.from_numpy(images[:, 0]).to(uvz),
-            torch.from_numpy(empty).to(uvz),
-            state,
-        )
+        mean, clear, share = (torch.from_numpy(x).to(uvz) for x in (colors, images[:, 0], empty))
+        return mean, clear, share, state
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    # type: ignore[override,no-untyped-def]
-    def backward(ctx, grad: Tensor, grad_clear: Tensor, grad_empty: Tensor, _: Any):
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Needs the share-weighted mean of the gradient in every pixel, which is a product of two
         pictures; then one walk.
         """
-        (uvz, table, faces), (images, colors, empty, side, rules, perspective) = (
-            ctx.saved_tensors,
-            ctx.rest,
-        )
+        grad, grad_clear, grad_empty = grads[:3]
+        uvz, table, faces = ctx.saved_tensors
         slopes = np.concatenate([_array(-grad_clear)[..., None], _array(grad)], axis=-1)
-        means = (slopes[..., 1:] * colors).sum(-1) + _array(grad_empty) * empty
-        pulls, pulled = _walk_back(
-            uvz, table, faces, side, rules, perspective, images, slopes, means, None
-        )
-        return (
-            _scatter(pulls, faces, uvz),
-            _scatter(pulled, faces, table) if side == 0 else torch.from_numpy(pulled).to(table),
-            *[None] * 5,
-        )
+        means = (slopes[..., 1:] * ctx.colors).sum(-1) + _array(grad_empty) * ctx.empty
+        given = Incoming(ctx.images, slopes, means, np.zeros((len(uvz), len(faces), 3)))
+        rows = _rows(table, faces, ctx.side)
+        pulls, pulled = _walk_back(uvz, faces, rows, ctx.side, ctx.soft, given)
+        if ctx.side == 0:
+            pulled_table = _scatter(pulled, faces, table)
+        else:
+            pulled_table = torch.from_numpy(pulled).to(table)
+        return _scatter(pulls, faces, uvz), pulled_table, None, None, None, None
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #0605cecf
 class _FaceSums(torch.autograd.Function):
     """Per face, the sum over pixels of its share times (u, v, 1)."""
 
     @staticmethod
-    def forward(
-        ctx, uvz: Tensor, faces: Tensor, state: Tensor, rules: Rules, perspective: bool
-    ) -> Tensor:  # type: ignore[override,no-untyped-def]
+    def forward(ctx: Any, uvz: Tensor, faces: Tensor, state: Tensor, soft: Softness) -> Tensor:
         """uvz (b, v, 3), faces (f, 3), the state of `_Blend` -> (b, f, 3)."""
-        corners, alive = _gather(uvz, faces, perspective)
-        images, sums, run, limits = (
-            state.numpy(),
-            np.zeros((len(uvz), len(faces), 3)),
-            kernels()["_sum_faces"],
-            np.array(rules),
-        )
-        _each(
-            lambda i, low, high: run(
-                corners[i], alive[i], limits, perspective, images[i], sums[i], low, high
-            ),
-            len(uvz),
-            len(faces),
-        )
+        corners, alive = _gather(uvz, faces, soft.perspective)
+        images, sums = state.numpy(), np.zeros((len(uvz), len(faces), 3))
+        loop = kernels()["_sum_faces"]
+
+        def job(image: int, low: int, high: int) -> None:
+            loop(Faces(corners[image], alive[image]), soft, images[image], sums[image], (low, high))
+
+        _each(job, len(uvz), len(faces))
         ctx.save_for_backward(uvz, faces)
-        ctx.rest = images, rules, perspective
+        ctx.images, ctx.soft = images, soft
         return torch.from_numpy(sums).to(uvz)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):  # type: ignore[override,no-untyped-def]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """The mean gradient in a pixel is itself a drawing: that of the gradients, one flat colour
         per face.
         """
-        (uvz, faces), (images, rules, perspective) = ctx.saved_tensors, ctx.rest
-        size, moments = images.shape[-1], _array(grad)
-        drawn = _Blend.apply(
-            uvz.detach(), torch.from_numpy(moments)[:, :, None], faces, size, 1, rules, perspective
-        )[0]
+        uvz, faces = ctx.saved_tensors
+        size, moments = ctx.images.shape[-1], _array(grads[0])
+        paint = torch.from_numpy(moments)[:, :, None]
+        drawn = _array(_Blend.apply(uvz.detach(), paint, faces, size, 1, ctx.soft)[0])
         u = (2 * np.arange(size) + 1) / size - 1
-        drawn = _array(drawn)
         means = drawn[..., 0] * u + drawn[..., 1] * u[:, None] + drawn[..., 2]
-        nothing = uvz.new_zeros(*grad.shape[:2], 1, 0)
-        pulls = _walk_back(
-            uvz,
-            nothing,
-            faces,
-            1,
-            rules,
-            perspective,
-            images,
-            np.zeros((*means.shape, 1)),
-            means,
-            moments,
-        )[0]
-        return _scatter(pulls, faces, uvz), None, None, None, None
+        nothing = np.zeros((len(uvz), len(faces), 1, 0))
+        given = Incoming(ctx.images, np.zeros((*means.shape, 1)), means, moments)
+        pulls = _walk_back(uvz, faces, nothing, 1, ctx.soft, given)[0]
+        return _scatter(pulls, faces, uvz), None, None, None
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #2928a891
-def rasterize_compiled(
-    uvz: Float[Tensor, "b v 3"],
-    faces: Int[Tensor, "f 3"],
-    size: int,
-    sigma: float,
-    gamma: float,
-    far: float,
-    perspective: bool,
-    vert_features: Float[Tensor, "b v c"] | None,
-    face_features: Float[Tensor, "b f t t c"] | None,
-    background: Float[Tensor, "c"],
-) -> tuple[Tensor, Tensor, Callable[[], Tensor]]:
-    """What `soft_rasterize` draws, by compiled loops on the CPU; it checks the arguments, this does
-    not.
+def draw_compiled(scene: SoftScene) -> SoftRender:
+    """What `soft_rasterize` draws, by compiled loops on the CPU.
 
-    uvz, faces, size, sigma, gamma, far, perspective: as in `soft_rasterize`.
-    vert_features, face_features: one of the two, on the CPU; no channels mean the silhouette alone,
-        which is quicker.
-    background: one value per channel.
-    Returns rgb (b, c, h, w), alpha (b, 1, h, w) and a function without arguments that works out,
-    per face, the sum over
-    pixels of its share times (u, v, 1), shape (b, f, 3), also differentiable.
+    scene: on the CPU; features without channels mean the silhouette alone, which is quicker.
+    Returns a picture without a list of pairs; `sums` works out what the list would be asked for.
     """
-    rules, batch = (sigma, math.sqrt(REACH * sigma), gamma, far), len(uvz)
-    if vert_features is not None:
-        table, side = vert_features, 0
+    uvz, faces, size = scene.uvz, scene.faces, scene.size
+    reach = math.sqrt(REACH * scene.sigma)
+    soft = Softness(scene.sigma, reach, scene.gamma, scene.far, scene.perspective)
+    if scene.vert_features is not None:
+        table, side = scene.vert_features, 0
     else:
-        assert face_features is not None
-        table, side = face_features.flatten(2, 3), face_features.shape[2]
+        assert scene.face_features is not None
+        table, side = scene.face_features.flatten(2, 3), scene.face_features.shape[2]
     if table.shape[-1] == 0:
-        clear, rgb = (
-            _Outline.apply(uvz, faces, size, sigma, perspective),
-            uvz.new_zeros(batch, 0, size, size),
-        )
-        state = lambda: _Blend.apply(
-            uvz.detach(), table.detach(), faces, size, side, rules, perspective
-        )[3]
+        clear = _Outline.apply(uvz, faces, size, soft)
+        rgb = uvz.new_zeros(len(uvz), 0, size, size)
+        state = None
     else:
-        colors, clear, empty, kept = _Blend.apply(uvz, table, faces, size, side, rules, perspective)
-        rgb, state = (colors + empty[..., None] * background).permute(0, 3, 1, 2), lambda: kept
-    return rgb, 1 - clear[:, None], lambda: _FaceSums.apply(uvz, faces, state(), rules, perspective)
+        colors, clear, empty, state = _Blend.apply(uvz, table, faces, size, side, soft)
+        rgb = (colors + empty[..., None] * scene.background).permute(0, 3, 1, 2)
+
+    def sums() -> Tensor:
+        kept = state
+        if kept is None:
+            kept = _Blend.apply(uvz.detach(), table.detach(), faces, size, side, soft)[3]
+        return _FaceSums.apply(uvz, faces, kept, soft)
+
+    def find_faces() -> Tensor:
+        return nearest_compiled(uvz, faces, size, scene.perspective)[0]
+
+    none = faces.new_zeros(0)
+    pairs = Pairs(none, none, uvz.new_zeros(0))
+    return SoftRender(rgb, 1 - clear[:, None], pairs, scene, sums, find_faces)
+
+
+def _compiled_draws(scene: SoftScene) -> bool:
+    return scene.uvz.device.type == "cpu" and compiled_runs()
+
+
+BACKENDS["compiled"] = Backend(
+    draw_compiled, _compiled_draws, "'compiled' only on a CPU where numba works"
+)
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #62d9740f
 @torch.no_grad()
@@ -362,20 +311,17 @@ def nearest_compiled(
 
     uvz, faces, size, perspective: as in `hard_rasterize`.
     """
-    (corners, alive), shape, run = (
-        _gather(uvz, faces, perspective),
-        (len(uvz), size, size),
-        kernels()["_nearest_rows"],
-    )
-    face, bary, depth = np.full(shape, -1), np.zeros((*shape, 3)), np.full(shape, math.inf)
-    _each(
-        lambda i, low, high: run(
-            corners[i], alive[i], perspective, face[i], bary[i], depth[i], low, high
-        ),
-        len(uvz),
-        size,
-    )
-    return torch.from_numpy(face), torch.from_numpy(bary).to(uvz), torch.from_numpy(depth).to(uvz)
+    corners, alive = _gather(uvz, faces, perspective)
+    shape, loop = (len(uvz), size, size), kernels()["_nearest_rows"]
+    nearest = Nearest(np.full(shape, -1), np.zeros((*shape, 3)), np.full(shape, math.inf))
+
+    def job(image: int, low: int, high: int) -> None:
+        buffers = Nearest(*(part[image] for part in nearest))
+        loop(Faces(corners[image], alive[image]), perspective, buffers, (low, high))
+
+    _each(job, len(uvz), size)
+    face, bary, depth = (torch.from_numpy(part) for part in nearest)
+    return face, bary.to(uvz), depth.to(uvz)
 
 
 def nearest_faces(
@@ -400,7 +346,7 @@ def list_pytorch3d(
     size: int,
     sigma: float,
     per_pixel: int = 50,
-) -> tuple[Int[Tensor, "p"], Int[Tensor, "p"], Float[Tensor, "p"]]:
+) -> NearPairs:
     """The pairs of faces and pixels as PyTorch3D finds them, for the blending of `soft_rasterize`;
     differentiable.
 
@@ -422,12 +368,22 @@ def list_pytorch3d(
     meshes = Meshes(verts=list(turned), faces=[faces] * len(uvz))
     face, _, _, squared = rasterize_meshes(meshes, size, REACH * sigma, per_pixel, 0)
     image, row, column, slot = (face >= 0).nonzero().unbind(1)
-    at = (image, row, column, slot)
-    return face[at], (image * size + row) * size + column, -squared[at] / sigma
+    listed = (image, row, column, slot)
+    pixel = (image * size + row) * size + column
+    return NearPairs(face[listed], pixel, -squared[listed] / sigma)
+
+
+def _draw_pytorch3d(scene: SoftScene) -> SoftRender:
+    """The pairs that PyTorch3D finds, blended by our formulas."""
+    return draw_pairs(scene, list_pytorch3d(scene.uvz, scene.faces, scene.size, scene.sigma))
+
+
+BACKENDS["pytorch3d"] = Backend(_draw_pytorch3d, lambda scene: True)
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #f667afa0
 def time_backends(
     backends: Sequence[str] = ("compiled", "pairs"),
+    *,
     level: int = 3,
     size: int = 128,
     batch: int = 8,
@@ -445,15 +401,10 @@ def time_backends(
     colors: whether colours are blended too; otherwise the silhouette alone.
     repeats: rounds; one more comes first and is not counted, unless there is only one.
     """
-    from svr_nb.render.soft_mesh import soft_rasterize
-    from svr_nb.shapes.mesh import icosphere
-
     ball, best = icosphere(level, radius=0.7), dict.fromkeys(backends, math.inf)
     noise = torch.randn(batch, len(ball.verts), 3, generator=seeded(0))
-    uvz, paint = (
-        ball.verts + 0.01 * noise + torch.tensor([0.0, 0, 5]),
-        noise.abs() if colors else None,
-    )
+    uvz = ball.verts + 0.01 * noise + torch.tensor([0.0, 0, 5])
+    paint = noise.abs() if colors else None
     for number in range(repeats + 1 if repeats > 1 else 1):
         for backend in backends:
             leaf, start = uvz.clone().requires_grad_(), time.perf_counter()
@@ -461,11 +412,8 @@ def time_backends(
                 leaf, ball.faces, size, vert_features=paint, sigma=sigma, backend=backend
             )
             (render.rgb.sum() + render.alpha.sum()).backward()
-            best[backend] = (
-                min(best[backend], time.perf_counter() - start)
-                if number or repeats == 1
-                else math.inf
-            )
+            if number or repeats == 1:
+                best[backend] = min(best[backend], time.perf_counter() - start)
     return best
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #e22e9565
@@ -476,23 +424,17 @@ def print_ratios(level: int = 3, size: int = 128, repeats: int = 3) -> None:
     level, size: as in `time_backends`.
     repeats: rounds for the quick backends; the slow ones get one, with a part of the batch.
     """
-    from importlib.util import find_spec
-
-    slow = [("dense", 1)] if 20 * 4**level * size**2 < 4e6 else []
-    slow += [("pytorch3d", 1)] if find_spec("pytorch3d") else []
+    dense = ["dense"] if 20 * 4**level * size**2 < 4e6 else []
+    slow = [*dense, *(["pytorch3d"] if find_spec("pytorch3d") else [])]
     for colors in (False, True):
-        best = time_backends(level=level, size=size, colors=colors, repeats=repeats)
-        for name, part in slow:
-            best[name] = (
-                8 / part * time_backends((name,), level, size, part, colors=colors, repeats=1)[name]
-            )
-        ratios = ", ".join(
-            f"{name} {seconds / best['compiled']:.0f}"
-            for name, seconds in best.items()
-            if name != "compiled"
-        )
-        what = f"{'colours' if colors else 'silhouette'}, {20 * 4**level} faces, {size} x {size}, batch 8"
-        print(f"{what}: compiled {1e3 * best['compiled']:.0f} ms; times as long: {ratios}")
+        timed = partial(time_backends, level=level, size=size, colors=colors)
+        best = timed(repeats=repeats)
+        for name in slow:  # one image of the eight
+            best[name] = 8 * timed((name,), batch=1, repeats=1)[name]
+        fastest = best.pop("compiled")
+        ratios = ", ".join(f"{name} {seconds / fastest:.0f}" for name, seconds in best.items())
+        what = f"{'colours' if colors else 'silhouette'}, {20 * 4**level} faces, {size} x {size}"
+        print(f"{what}, batch 8: compiled {1e3 * fastest:.0f} ms; times as long: {ratios}")
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #3d7419a8
 if __name__ == "__main__" and "__file__" in globals():

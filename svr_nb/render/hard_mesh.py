@@ -250,32 +250,28 @@ def render_mesh(
     """
     if len(camera) != 1:
         raise refuse("camera", "one camera", f"{len(camera)} of them", "Pick one with camera[0]")
-    fine = int(
-        check_number(size, "size", 1, integer=True)
-        * check_number(supersample, "supersample", 1, 8, integer=True)
-    )
+    times = int(check_number(supersample, "supersample", 1, 8, integer=True))
+    fine = int(check_number(size, "size", 1, integer=True)) * times
     check_number(ambient, "ambient", 0, 1)
     verts, pinhole = mesh.verts.to(camera.rotation)[None], isinstance(camera, Pinhole)
-    face, weights, depth = (
-        x[0] for x in hard_rasterize(camera.project(verts), mesh.faces, fine, perspective=pinhole)
-    )
+    drawn = hard_rasterize(camera.project(verts), mesh.faces, fine, perspective=pinhole)
+    face, weights, depth = (buffer[0] for buffer in drawn)
     hit = face >= 0
     canvas = weights.new_tensor(background).expand(3).repeat(fine, fine, 1)
-    seen = camera.to_camera(verts)[0] + weights.new_tensor([0.0, 0, 0 if pinhole else 1e4])
-    shade = (
-        _light(seen[mesh.faces.to(seen.device)], face[hit], light, ambient)
-        if len(mesh.faces)
-        else 1.0
-    )
-    canvas[hit] = _surface_colors(mesh, face[hit], weights[hit]) * shade
-    image, mask = (
-        F.avg_pool2d(x[None], supersample)[0]
-        for x in (canvas.permute(2, 0, 1), hit[None].to(weights))
-    )
-    nearest, place = F.max_pool2d(-depth[None], supersample, return_indices=True)
-    return {
-        "image": image.clamp(0, 1),
-        "mask": mask,
-        "depth": -nearest[0],
-        "face": face.flatten()[place[0]],
-    }
+    if len(mesh.faces):
+        away = weights.new_tensor([0.0, 0, 0 if pinhole else 1e4])
+        in_camera = camera.to_camera(verts)[0] + away
+        shade = _light(in_camera[mesh.faces.to(face.device)], face[hit], light, ambient)
+        canvas[hit] = _surface_colors(mesh, face[hit], weights[hit]) * shade
+    return _averaged(canvas, hit.to(weights), depth, face, times)
+
+
+def _averaged(
+    canvas: Tensor, hit: Tensor, depth: Tensor, face: Tensor, times: int
+) -> dict[str, Tensor]:
+    """The buffers of a larger picture, `times` pixels made one: means, and what is nearest."""
+    image = F.avg_pool2d(canvas.permute(2, 0, 1)[None], times)[0]
+    mask = F.avg_pool2d(hit[None, None], times)[0]
+    nearest, place = F.max_pool2d(-depth[None], times, return_indices=True)
+    face = face.flatten()[place[0]]
+    return {"image": image.clamp(0, 1), "mask": mask, "depth": -nearest[0], "face": face}

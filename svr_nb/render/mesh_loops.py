@@ -10,18 +10,37 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 # %% auto #0
-__all__ = ['Row', 'Triple', 'HIDDEN', 'CLEAR', 'TIE', 'kernels', 'compiled_runs']
+__all__ = ['Row', 'Triple', 'Span', 'HIDDEN', 'CLEAR', 'TIE', 'Faces', 'Softness', 'Nearest', 'Features', 'Spot', 'Incoming',
+           'Outgoing', 'Scene', 'Prepared', 'kernels', 'compiled_runs']
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #7865ecbd
 Row = np.ndarray
 Triple = tuple[float, float, float]
+Span = tuple[int, int]
 HIDDEN, CLEAR = 40.0, 1e-14  # scores that far behind, and transparencies that small, leave no trace
 TIE = 1e-7  # depths that differ by less, relatively, count as equal
+
+
+class Faces(NamedTuple):
+    """The triangles of one image: corners (f, 3, 3), and which of them can be drawn (f,)."""
+
+    corners: Row
+    alive: Row
+
+
+class Softness(NamedTuple):
+    """How soft edges and depth are: `reach` is where the coverage ends, `far` the background."""
+
+    sigma: float
+    reach: float
+    gamma: float = 1.0
+    far: float = 100.0
+    perspective: bool = True
 
 
 def _prepare(corners: Row, reach: float, sides: Row) -> float:
@@ -30,18 +49,18 @@ def _prepare(corners: Row, reach: float, sides: Row) -> float:
     """
     for k in range(3):
         n = (k + 1) % 3
-        along, down = corners[n, 0] - corners[k, 0], corners[n, 1] - corners[k, 1]
+        along = corners[n, 0] - corners[k, 0]
+        down = corners[n, 1] - corners[k, 1]
         squared = along * along + down * down
-        sides[k, 0], sides[k, 1], sides[k, 2], sides[k, 3] = (
-            corners[k, 0],
-            corners[k, 1],
-            along,
-            down,
-        )
-        sides[k, 4], sides[k, 5] = 1 / squared, reach * math.sqrt(squared)
+        sides[k, 0] = corners[k, 0]
+        sides[k, 1] = corners[k, 1]
+        sides[k, 2] = along
+        sides[k, 3] = down
+        sides[k, 4] = 1 / squared
+        sides[k, 5] = reach * math.sqrt(squared)
     return sides[2, 2] * sides[0, 3] - sides[2, 3] * sides[0, 2]
 
-
+# %% ../../nbs/render/204_mesh_loops.ipynb #eb22dace
 def _rows(corners: Row, size: int, reach: float, low: int, high: int) -> tuple[int, int]:
     """First row and end of the rows, between low and high, that a triangle grown by `reach` can
     touch.
@@ -102,59 +121,50 @@ def _pull_sides(
     pull[(side + 1) % 3, 1] += end * below
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #b81869dd
-def _outline_rows(
-    corners: Row, alive: Row, sigma: float, reach: float, clear: Row, low: int, high: int
-) -> None:
-    """Multiplies rows low..high of `clear` (h, h) by the transparency of every face."""
+def _outline_rows(faces: Faces, soft: Softness, clear: Row, span: Span) -> None:
+    """Multiplies the rows `span` of `clear` (h, h) by the transparency of every face."""
     size, sides = len(clear), np.empty((3, 6))
-    for f in range(len(corners)):
-        if not alive[f]:
+    for f in range(len(faces.corners)):
+        if not faces.alive[f]:
             continue
-        area = _prepare(corners[f], reach, sides)
-        r0, r1 = _rows(corners[f], size, reach, low, high)
+        corner = faces.corners[f]
+        area = _prepare(corner, soft.reach, sides)
+        r0, r1 = _rows(corner, size, soft.reach, span[0], span[1])
         for r in range(r0, r1):
             y = (2 * r + 1) / size - 1
-            c0, c1 = _columns(corners[f], sides, area, size, reach, y)
+            c0, c1 = _columns(corner, sides, area, size, soft.reach, y)
             for c in range(c0, c1):
                 inside, squared, _, _, _, _ = _closest((2 * c + 1) / size - 1, y, sides)
-                if inside or squared <= reach * reach:
-                    e = math.exp(-squared / sigma)
+                if inside or squared <= soft.reach * soft.reach:
+                    e = math.exp(-squared / soft.sigma)
                     clear[r, c] *= (e if inside else 1.0) / (1 + e)
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #cb5dd729
 def _outline_faces(
-    corners: Row,
-    alive: Row,
-    sigma: float,
-    reach: float,
-    clear: Row,
-    slopes: Row,
-    pulls: Row,
-    first: int,
-    last: int,
+    faces: Faces, soft: Softness, clear: Row, slopes: Row, pulls: Row, span: Span
 ) -> None:
-    """Adds to `pulls` (f, 3, 3) of faces first..last the gradient that arrives in `slopes` (h, h),
+    """Adds to `pulls` (f, 3, 3) of the faces `span` the gradient that arrives in `slopes` (h, h),
     that of the coverage.
     """
     size, sides = len(clear), np.empty((3, 6))
-    for f in range(first, last):
-        if not alive[f]:
+    for f in range(span[0], span[1]):
+        if not faces.alive[f]:
             continue
-        area = _prepare(corners[f], reach, sides)
-        r0, r1 = _rows(corners[f], size, reach, 0, size)
+        corner = faces.corners[f]
+        area = _prepare(corner, soft.reach, sides)
+        r0, r1 = _rows(corner, size, soft.reach, 0, size)
         for r in range(r0, r1):
             y = (2 * r + 1) / size - 1
-            c0, c1 = _columns(corners[f], sides, area, size, reach, y)
+            c0, c1 = _columns(corner, sides, area, size, soft.reach, y)
             for c in range(c0, c1):
                 slope = clear[r, c] * slopes[r, c]
                 if slope == 0.0 or clear[r, c] < CLEAR:
                     continue
-                inside, squared, side, place, right, below = _closest(
-                    (2 * c + 1) / size - 1, y, sides
-                )
-                if inside or squared <= reach * reach:
-                    e = math.exp(-squared / sigma)
-                    slope *= (1.0 if inside else -e) / (1 + e) / sigma
+                x = (2 * c + 1) / size - 1
+                inside, squared, side, place, right, below = _closest(x, y, sides)
+                if inside or squared <= soft.reach * soft.reach:
+                    e = math.exp(-squared / soft.sigma)
+                    slope *= (1.0 if inside else -e) / (1 + e) / soft.sigma
                     _pull_sides(slope, side, place, right, below, pulls[f])
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #eb721974
@@ -162,13 +172,14 @@ def _weigh(
     x: float, y: float, corner: Row, sides: Row, area: float, perspective: bool
 ) -> tuple[float, Triple, Triple]:
     """Depth at (x, y), corner weights as they are, and corner weights held inside and corrected."""
-    raw = (
-        (sides[1, 2] * (y - sides[1, 1]) - sides[1, 3] * (x - sides[1, 0]))
-        / area,  # the side that faces corner 0
+    raw = (  # corner 0 is faced by side 1, corner 1 by side 2, corner 2 by side 0
+        (sides[1, 2] * (y - sides[1, 1]) - sides[1, 3] * (x - sides[1, 0])) / area,
         (sides[2, 2] * (y - sides[2, 1]) - sides[2, 3] * (x - sides[2, 0])) / area,
         (sides[0, 2] * (y - sides[0, 1]) - sides[0, 3] * (x - sides[0, 0])) / area,
     )
-    a, b, c = min(max(raw[0], 0.0), 1.0), min(max(raw[1], 0.0), 1.0), min(max(raw[2], 0.0), 1.0)
+    a = min(max(raw[0], 0.0), 1.0)
+    b = min(max(raw[1], 0.0), 1.0)
+    c = min(max(raw[2], 0.0), 1.0)
     if perspective:
         a, b, c = a / corner[0, 2], b / corner[1, 2], c / corner[2, 2]
     total = a + b + c
@@ -176,141 +187,142 @@ def _weigh(
     return a * corner[0, 2] + b * corner[1, 2] + c * corner[2, 2], raw, (a, b, c)
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #e2f1b98c
-def _nearest_rows(
-    corners: Row,
-    alive: Row,
-    perspective: bool,
-    face: Row,
-    bary: Row,
-    depth: Row,
-    low: int,
-    high: int,
-) -> None:
-    """The hard z-buffer of rows low..high: nearest face, its corner weights, its depth; of equals
-    the first face wins.
+class Nearest(NamedTuple):
+    """The hard z-buffer of one image: face (h, h), corner weights (h, h, 3), depth (h, h)."""
+
+    face: Row
+    bary: Row
+    depth: Row
+
+
+def _nearest_rows(faces: Faces, perspective: bool, nearest: Nearest, span: Span) -> None:
+    """The rows `span` of the z-buffer: nearest face, its corner weights, its depth; of equals the
+    first face wins.
     """
-    size, sides = len(face), np.empty((3, 6))
-    for f in range(len(corners)):
-        if not alive[f]:
+    size, sides = len(nearest.face), np.empty((3, 6))
+    for f in range(len(faces.corners)):
+        if not faces.alive[f]:
             continue
-        area = _prepare(corners[f], 0.0, sides)
-        r0, r1 = _rows(corners[f], size, 0.0, low, high)
+        corner = faces.corners[f]
+        area = _prepare(corner, 0.0, sides)
+        r0, r1 = _rows(corner, size, 0.0, span[0], span[1])
         for r in range(r0, r1):
             y = (2 * r + 1) / size - 1
-            c0, c1 = _columns(corners[f], sides, area, size, 0.0, y)
+            c0, c1 = _columns(corner, sides, area, size, 0.0, y)
             for c in range(c0, c1):
-                z, raw, weights = _weigh(
-                    (2 * c + 1) / size - 1, y, corners[f], sides, area, perspective
-                )
-                nearer = face[r, c] < 0 or z < depth[r, c] - TIE * abs(depth[r, c])
+                x = (2 * c + 1) / size - 1
+                z, raw, weights = _weigh(x, y, corner, sides, area, perspective)
+                limit = nearest.depth[r, c] - TIE * abs(nearest.depth[r, c])
+                nearer = nearest.face[r, c] < 0 or z < limit
                 if min(raw[0], raw[1], raw[2]) >= 0 and nearer:
-                    face[r, c], depth[r, c] = f, z
-                    bary[r, c, 0], bary[r, c, 1], bary[r, c, 2] = weights[0], weights[1], weights[2]
+                    nearest.face[r, c] = f
+                    nearest.depth[r, c] = z
+                    for k in range(3):
+                        nearest.bary[r, c, k] = weights[k]
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #f6aaff1c
+class Features(NamedTuple):
+    """What the faces of one image carry: a table (f, s, c), s = 3 corners or side² texels (side 0:
+    the corners).
+    """
+
+    table: Row
+    side: int
+
+
 def _taps(weights: Triple, side: int) -> tuple[bool, tuple[int, int, int], Triple]:
     """Whether a place lies in an upper small triangle; the three texels around it (side 0: the
     three corners) and their shares.
     """
     if side == 0:
         return False, (0, 1, 2), weights
-    i, j, top, step = (
-        weights[0] * (side - 1),
-        weights[1] * (side - 1),
-        max(side - 2, 0),
-        1 if side > 1 else 0,
-    )
-    p, q = min(max(int(math.floor(i)), 0), top), min(max(int(math.floor(j)), 0), top)
-    i, j, slot = i - p, j - q, p * side + q
+    i = weights[0] * (side - 1)
+    j = weights[1] * (side - 1)
+    top = max(side - 2, 0)
+    step = 1 if side > 1 else 0
+    p = min(max(int(math.floor(i)), 0), top)
+    q = min(max(int(math.floor(j)), 0), top)
+    i, j = i - p, j - q
+    slot = p * side + q
     if i + j > 1:
-        return (
-            True,
-            (slot + step, slot + side * step, slot + (side + 1) * step),
-            (1 - i, 1 - j, i + j - 1),
-        )
+        slots = (slot + step, slot + side * step, slot + (side + 1) * step)
+        return True, slots, (1 - i, 1 - j, i + j - 1)
     return False, (slot + step, slot + side * step, slot), (j, i, 1 - i - j)
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #61db3a93
+def _make_room(score: float, images: Row, colors: Row, r: int, c: int) -> float:
+    """Makes room for a face with this score in the running softmax of a pixel; returns what its
+    coverage is multiplied by, 0 if it lies too far behind.
+    """
+    if score > images[1, r, c]:
+        shrink = math.exp(images[1, r, c] - score)
+        images[1, r, c] = score
+        images[2, r, c] *= shrink
+        for n in range(colors.shape[2]):
+            colors[r, c, n] *= shrink
+        return 1.0
+    if score < images[1, r, c] - HIDDEN:
+        return 0.0
+    return math.exp(score - images[1, r, c])
+
+
 def _blend_rows(
-    corners: Row,
-    alive: Row,
-    table: Row,
-    side: int,
-    rules: Row,
-    perspective: bool,
-    images: Row,
-    colors: Row,
-    low: int,
-    high: int,
+    faces: Faces, features: Features, soft: Softness, images: Row, colors: Row, span: Span
 ) -> None:
-    """Draws rows low..high: images (3, h, h) get transparency, highest score, sum of weights;
+    """Draws the rows `span`: images (3, h, h) get transparency, highest score, sum of weights;
     colors (h, h, c) a weighted sum.
     """
-    sigma, reach, gamma, far = rules[0], rules[1], rules[2], rules[3]
     size, sides = len(colors), np.empty((3, 6))
-    for f in range(len(corners)):
-        if not alive[f]:
+    for f in range(len(faces.corners)):
+        if not faces.alive[f]:
             continue
-        area = _prepare(corners[f], reach, sides)
-        r0, r1 = _rows(corners[f], size, reach, low, high)
+        corner = faces.corners[f]
+        area = _prepare(corner, soft.reach, sides)
+        r0, r1 = _rows(corner, size, soft.reach, span[0], span[1])
         for r in range(r0, r1):
             y = (2 * r + 1) / size - 1
-            c0, c1 = _columns(corners[f], sides, area, size, reach, y)
+            c0, c1 = _columns(corner, sides, area, size, soft.reach, y)
             for c in range(c0, c1):
                 x = (2 * c + 1) / size - 1
                 inside, squared, _, _, _, _ = _closest(x, y, sides)
-                if inside or squared <= reach * reach:
-                    e = math.exp(-squared / sigma)
-                    images[0, r, c] *= (e if inside else 1.0) / (1 + e)
-                    depth, _, weights = _weigh(x, y, corners[f], sides, area, perspective)
-                    score, share = (far - depth) / gamma, (1.0 if inside else e) / (1 + e)
-                    if score > images[1, r, c]:
-                        shrink = math.exp(images[1, r, c] - score)
-                        images[1, r, c], images[2, r, c] = score, images[2, r, c] * shrink
-                        for n in range(colors.shape[2]):
-                            colors[r, c, n] *= shrink
-                    elif score < images[1, r, c] - HIDDEN:
-                        continue
-                    else:
-                        share *= math.exp(score - images[1, r, c])
-                    images[2, r, c] += share
-                    _, slots, taps = _taps(weights, side)
-                    for n in range(colors.shape[2]):
-                        for k in range(3):
-                            colors[r, c, n] += share * taps[k] * table[f, slots[k], n]
+                if not (inside or squared <= soft.reach * soft.reach):
+                    continue
+                e = math.exp(-squared / soft.sigma)
+                images[0, r, c] *= (e if inside else 1.0) / (1 + e)
+                depth, _, weights = _weigh(x, y, corner, sides, area, soft.perspective)
+                score = (soft.far - depth) / soft.gamma
+                room = _make_room(score, images, colors, r, c)
+                if room == 0.0:
+                    continue
+                share = (1.0 if inside else e) / (1 + e) * room
+                images[2, r, c] += share
+                _, slots, taps = _taps(weights, features.side)
+                for n in range(colors.shape[2]):
+                    for k in range(3):
+                        colors[r, c, n] += share * taps[k] * features.table[f, slots[k], n]
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #221796e4
-def _sum_faces(
-    corners: Row,
-    alive: Row,
-    rules: Row,
-    perspective: bool,
-    images: Row,
-    sums: Row,
-    first: int,
-    last: int,
-) -> None:
-    """Into sums (f, 3), for faces first..last: the face's share of each pixel times (u, v, 1),
-    added over the pixels.
+def _sum_faces(faces: Faces, soft: Softness, images: Row, sums: Row, span: Span) -> None:
+    """Into sums (f, 3), for the faces `span`: the face's share of each pixel times (u, v, 1), added
+    over the pixels.
     """
-    sigma, reach, gamma, far = rules[0], rules[1], rules[2], rules[3]
     size, sides = images.shape[1], np.empty((3, 6))
-    for f in range(first, last):
-        if not alive[f]:
+    for f in range(span[0], span[1]):
+        if not faces.alive[f]:
             continue
-        area = _prepare(corners[f], reach, sides)
-        r0, r1 = _rows(corners[f], size, reach, 0, size)
+        corner = faces.corners[f]
+        area = _prepare(corner, soft.reach, sides)
+        r0, r1 = _rows(corner, size, soft.reach, 0, size)
         for r in range(r0, r1):
             y = (2 * r + 1) / size - 1
-            c0, c1 = _columns(corners[f], sides, area, size, reach, y)
+            c0, c1 = _columns(corner, sides, area, size, soft.reach, y)
             for c in range(c0, c1):
                 x = (2 * c + 1) / size - 1
                 inside, squared, _, _, _, _ = _closest(x, y, sides)
-                if inside or squared <= reach * reach:
-                    e = math.exp(-squared / sigma)
-                    score = (
-                        far - _weigh(x, y, corners[f], sides, area, perspective)[0]
-                    ) / gamma - images[1, r, c]
+                if inside or squared <= soft.reach * soft.reach:
+                    e = math.exp(-squared / soft.sigma)
+                    depth, _, _ = _weigh(x, y, corner, sides, area, soft.perspective)
+                    score = (soft.far - depth) / soft.gamma - images[1, r, c]
                     share = (1.0 if inside else e) / (1 + e) * math.exp(score) / images[2, r, c]
                     sums[f, 0] += share * x
                     sums[f, 1] += share * y
@@ -344,103 +356,128 @@ def _to_weights(dots: Triple, share: float, side: int, upper: bool) -> Triple:
     return scale * (dots[1] - dots[2]), scale * (dots[0] - dots[2]), 0.0
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #1e153f3e
+class Spot(NamedTuple):
+    """A place on a face: corner weights as they are, and held inside and corrected; the corners
+    (3, 3) and twice the area.
+    """
+
+    raw: Triple
+    weights: Triple
+    corner: Row
+    area: float
+
+
 def _pull_weights(
-    pulled: Triple,
-    depth_pull: float,
-    raw: Triple,
-    weights: Triple,
-    corner: Row,
-    sides: Row,
-    area: float,
-    perspective: bool,
-    pull: Row,
+    pulled: Triple, depth_pull: float, spot: Spot, sides: Row, perspective: bool, pull: Row
 ) -> None:
     """Carries the gradient of the held corner weights (pulled) and of the depth on to the corners
     of the face.
     """
     total, mean = 0.0, 0.0
     for k in range(3):
-        pull[k, 2] += depth_pull * weights[k]
-        mean += (pulled[k] + depth_pull * corner[k, 2]) * weights[k]
-        total += min(max(raw[k], 0.0), 1.0) / (corner[k, 2] if perspective else 1.0)
+        z = spot.corner[k, 2]
+        pull[k, 2] += depth_pull * spot.weights[k]
+        mean += (pulled[k] + depth_pull * z) * spot.weights[k]
+        total += min(max(spot.raw[k], 0.0), 1.0) / (z if perspective else 1.0)
     right, below = 0.0, 0.0
     for k in range(3):
-        n, slope = (k + 1) % 3, pulled[k] + depth_pull * corner[k, 2] - mean
+        n = (k + 1) % 3
+        slope = pulled[k] + depth_pull * spot.corner[k, 2] - mean
         if perspective:
-            slope /= corner[k, 2]
-            pull[k, 2] -= slope * weights[k]
-        if 0.0 <= raw[k] <= 1.0:
-            right -= slope * sides[n, 3] / (area * total)
-            below += slope * sides[n, 2] / (area * total)
+            slope /= spot.corner[k, 2]
+            pull[k, 2] -= slope * spot.weights[k]
+        if 0.0 <= spot.raw[k] <= 1.0:
+            right -= slope * sides[n, 3] / (spot.area * total)
+            below += slope * sides[n, 2] / (spot.area * total)
     for k in range(3):
-        pull[k, 0] -= raw[k] * right
-        pull[k, 1] -= raw[k] * below
+        pull[k, 0] -= spot.raw[k] * right
+        pull[k, 1] -= spot.raw[k] * below
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #760d2e03
-def _blend_faces(
-    corners: Row,
-    alive: Row,
-    table: Row,
-    side: int,
-    rules: Row,
-    perspective: bool,
-    images: Row,
-    slopes: Row,
-    means: Row,
-    moments: Row,
-    pulls: Row,
-    pulled_table: Row,
-    first: int,
-    last: int,
-) -> None:
-    """The backward pass of `_blend_rows` and `_sum_faces` for faces first..last.
+class Incoming(NamedTuple):
+    """What the backward pass of one image starts from.
 
-    slopes (h, h, 1 + c): gradient of the coverage and of the mean feature; means (h, h):
-    share-weighted mean of what follows
-    from a share; moments (f, 3): gradient of the sums of `_sum_faces`. Adds to pulls (f, 3, 3) and
-    pulled_table (f, s, c).
+    images (3, h, h): as `_blend_rows` left them. slopes (h, h, 1 + c): gradient of the coverage and
+    of the mean feature. means (h, h): share-weighted mean of what follows from a share. moments
+    (f, 3): gradient of the sums of `_sum_faces`.
     """
-    reach, size, sides = rules[1], len(means), np.empty((3, 6))
-    for f in range(first, last):
-        if not alive[f]:
+
+    images: Row
+    slopes: Row
+    means: Row
+    moments: Row
+
+
+class Outgoing(NamedTuple):
+    """Where gradients are added: corners (f, 3, 3) and features (f, s, c)."""
+
+    corners: Row
+    table: Row
+
+# %% ../../nbs/render/204_mesh_loops.ipynb #730892b4
+class Scene(NamedTuple):
+    """One image: its faces, what they carry, how soft they are."""
+
+    faces: Faces
+    features: Features
+    soft: Softness
+
+
+class Prepared(NamedTuple):
+    """One face, ready to be walked over: number, sides from `_prepare`, twice the area."""
+
+    f: int
+    sides: Row
+    area: float
+
+
+def _pull_pixel(
+    face: Prepared, r: int, c: int, scene: Scene, given: Incoming, pulls: Outgoing
+) -> None:
+    """Adds what one face in one pixel pulls at its corners and at its features."""
+    soft, size, f = scene.soft, len(given.means), face.f
+    x, y = (2 * c + 1) / size - 1, (2 * r + 1) / size - 1
+    inside, squared, k, place, right, below = _closest(x, y, face.sides)
+    if not (inside or squared <= soft.reach * soft.reach):
+        return
+    e = math.exp(-squared / soft.sigma)
+    cover = (1.0 if inside else e) / (1 + e)
+    sign = (1.0 if inside else -1.0) / soft.sigma
+    slope = given.slopes[r, c, 0] * given.images[0, r, c] * cover * sign
+    corner = scene.faces.corners[f]
+    depth, raw, weights = _weigh(x, y, corner, face.sides, face.area, soft.perspective)
+    score = (soft.far - depth) / soft.gamma - given.images[1, r, c]
+    if score < -HIDDEN:
+        if given.images[0, r, c] > CLEAR:
+            _pull_sides(slope, k, place, right, below, pulls.corners[f])
+        return
+    share = cover * math.exp(score) / given.images[2, r, c]
+    upper, slots, taps = _taps(weights, scene.features.side)
+    row = scene.features.table[f]
+    dots = _pull_table(row, share, given.slopes[r, c], taps, slots, pulls.table[f])
+    gain = taps[0] * dots[0] + taps[1] * dots[1] + taps[2] * dots[2] - given.means[r, c]
+    moment = given.moments[f, 0] * x + given.moments[f, 1] * y + given.moments[f, 2]
+    gain = share * (gain + moment)
+    _pull_sides(slope + gain * (1 - cover) * sign, k, place, right, below, pulls.corners[f])
+    pulled = _to_weights(dots, share, scene.features.side, upper)
+    spot = Spot(raw, weights, corner, face.area)
+    pull = pulls.corners[f]
+    _pull_weights(pulled, -gain / soft.gamma, spot, face.sides, soft.perspective, pull)
+
+
+def _blend_faces(scene: Scene, given: Incoming, pulls: Outgoing, span: Span) -> None:
+    """The backward pass of `_blend_rows` and `_sum_faces` for the faces `span`."""
+    size, sides, reach = len(given.means), np.empty((3, 6)), scene.soft.reach
+    for f in range(span[0], span[1]):
+        if not scene.faces.alive[f]:
             continue
-        area = _prepare(corners[f], reach, sides)
-        r0, r1 = _rows(corners[f], size, reach, 0, size)
+        corner = scene.faces.corners[f]
+        area = _prepare(corner, reach, sides)
+        r0, r1 = _rows(corner, size, reach, 0, size)
         for r in range(r0, r1):
-            y = (2 * r + 1) / size - 1
-            c0, c1 = _columns(corners[f], sides, area, size, reach, y)
+            c0, c1 = _columns(corner, sides, area, size, reach, (2 * r + 1) / size - 1)
             for c in range(c0, c1):
-                x = (2 * c + 1) / size - 1
-                inside, squared, k, place, right, below = _closest(x, y, sides)
-                if inside or squared <= reach * reach:
-                    e = math.exp(-squared / rules[0])
-                    cover = (1.0 if inside else e) / (1 + e)
-                    sign = (1.0 if inside else -1.0) / rules[0]
-                    slope = slopes[r, c, 0] * images[0, r, c] * cover * sign
-                    depth, raw, weights = _weigh(x, y, corners[f], sides, area, perspective)
-                    score = (rules[3] - depth) / rules[2] - images[1, r, c]
-                    if score < -HIDDEN:
-                        if images[0, r, c] > CLEAR:
-                            _pull_sides(slope, k, place, right, below, pulls[f])
-                        continue
-                    share = cover * math.exp(score) / images[2, r, c]
-                    upper, slots, taps = _taps(weights, side)
-                    dots = _pull_table(table[f], share, slopes[r, c], taps, slots, pulled_table[f])
-                    gain = taps[0] * dots[0] + taps[1] * dots[1] + taps[2] * dots[2] - means[r, c]
-                    gain = share * (gain + moments[f, 0] * x + moments[f, 1] * y + moments[f, 2])
-                    _pull_sides(slope + gain * (1 - cover) * sign, k, place, right, below, pulls[f])
-                    pulled = _to_weights(dots, share, side, upper)
-                    _pull_weights(
-                        pulled,
-                        -gain / rules[2],
-                        raw,
-                        weights,
-                        corners[f],
-                        sides,
-                        area,
-                        perspective,
-                        pulls[f],
-                    )
+                _pull_pixel(Prepared(f, sides, area), r, c, scene, given, pulls)
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #b657e1b4
 @lru_cache(maxsize=1)
@@ -462,10 +499,12 @@ def kernels() -> dict[str, Callable[..., Any]]:
         _nearest_rows,
         _taps,
         _pull_weights,
+        _make_room,
         _blend_rows,
         _sum_faces,
         _pull_table,
         _to_weights,
+        _pull_pixel,
         _blend_faces,
     )
     known = dict(globals())
@@ -475,6 +514,7 @@ def kernels() -> dict[str, Callable[..., Any]]:
             "nogil": True,
             "error_model": "numpy",
             "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+            "inline": "always" if loop in (_pull_pixel, _make_room) else "never",
         }
         copied = FunctionType(loop.__code__, known, name)
         try:
@@ -493,15 +533,9 @@ def compiled_runs() -> bool:
         if numba.config.DISABLE_JIT:
             return False
         clear = np.ones((2, 2))
-        kernels()["_outline_rows"](
-            np.array([[[-2.0, -2, 1], [2, -2, 1], [0, 4, 1]]]),
-            np.ones(1, bool),
-            1e-4,
-            0.05,
-            clear,
-            0,
-            2,
-        )
+        big = np.array([[[-2.0, -2, 1], [2, -2, 1], [0, 4, 1]]])
+        faces = Faces(big, np.ones(1, bool))
+        kernels()["_outline_rows"](faces, Softness(1e-4, 0.05), clear, (0, 2))
         return bool((clear < 1e-6).all())
     except Exception:  # noqa: BLE001  whatever is broken, the readable form still works
         return False

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,13 +26,11 @@ from svr_nb.render.hard_mesh import (
     _interpolation,
     _parts,
     hard_rasterize,
-    render_mesh,
 )
 
-_all_ = ["hard_rasterize", "render_mesh"]
-
 # %% auto #0
-__all__ = ['CUT', 'BACKENDS', 'SoftRender', 'soft_rasterize', 'face_centroids', 'visible_faces', 'hard_rasterize', 'render_mesh']
+__all__ = ['CUT', 'BACKENDS', 'SoftScene', 'Pairs', 'SoftRender', 'three_of', 'NearPairs', 'draw_pairs', 'Backend',
+           'soft_rasterize', 'face_centroids', 'visible_faces']
 
 # %% ../../nbs/render/202_soft_mesh.ipynb #dab28d71
 def _squared_distance(x: Three, y: Three, u: Tensor, v: Tensor) -> Tensor:
@@ -45,16 +44,102 @@ def _squared_distance(x: Three, y: Three, u: Tensor, v: Tensor) -> Tensor:
     assert best is not None
     return best
 
+# %% ../../nbs/render/202_soft_mesh.ipynb #5c17178d
+@dataclass(frozen=True)
+class SoftScene:
+    """Everything that one drawing needs, checked.
+
+    uvz: (b, v, 3) projected vertices.
+    faces: (f, 3) vertex indices.
+    size: pixels along each side.
+    sigma, gamma: softness of edges and of depth.
+    far: depth of the background.
+    perspective: whether z is the depth of a pinhole camera.
+    vert_features: (b, v, c), or None where there are
+    face_features: (b, f, t, t, c).
+    background: (c,).
+    """
+
+    uvz: Tensor
+    faces: Tensor
+    size: int
+    sigma: float
+    gamma: float
+    far: float
+    perspective: bool
+    vert_features: Tensor | None
+    face_features: Tensor | None
+    background: Tensor
+
+    def hard_faces(self) -> Tensor:
+        """The nearest face at each pixel centre (b, h, w), -1 for none."""
+        uvz = self.uvz.detach()
+        return hard_rasterize(uvz, self.faces, self.size, self.perspective)[0]
+
+# %% ../../nbs/render/202_soft_mesh.ipynb #119c75a2
+class Pairs(NamedTuple):
+    """Which faces made which pixels: flat indices image * f + face and image * h * w + pixel, and
+    the share of that face in that pixel (p,).
+    """
+
+    face: Int[Tensor, "p"]
+    pixel: Int[Tensor, "p"]
+    weight: Float[Tensor, "p"]
+
+
+@dataclass(frozen=True)
+class SoftRender:
+    """What `soft_rasterize` returns.
+
+    rgb: (b, c, h, w) blended features; c is 0 if none were given.
+    alpha: (b, 1, h, w) soft silhouette.
+    pairs: every pair that was blended; with the background's share the weights add up to 1 in every
+        pixel. Empty with the compiled backend, which keeps no list.
+    scene: what was drawn.
+    sums: works out (b, f, 3), per face the sum over pixels of its share times (u, v, 1); None where
+        the list is there instead.
+    """
+
+    rgb: Float[Tensor, "b c h w"]
+    alpha: Float[Tensor, "b 1 h w"]
+    pairs: Pairs
+    scene: SoftScene
+    sums: Callable[[], Tensor] | None = None
+    find_faces: Callable[[], Tensor] | None = None
+
+    @cached_property
+    def face(self) -> Int[Tensor, "b h w"]:
+        """Nearest face at each pixel centre, -1 for none; worked out when first asked for."""
+        return self.find_faces() if self.find_faces is not None else self.scene.hard_faces()
+
+    @property
+    def count(self) -> int:
+        """Number of faces, f."""
+        return len(self.scene.faces)
+
+    @property
+    def pair_face(self) -> Int[Tensor, "p"]:
+        """`pairs.face`."""
+        return self.pairs.face
+
+    @property
+    def pair_pixel(self) -> Int[Tensor, "p"]:
+        """`pairs.pixel`."""
+        return self.pairs.pixel
+
+    @property
+    def weight(self) -> Float[Tensor, "p"]:
+        """`pairs.weight`."""
+        return self.pairs.weight
+
 # %% ../../nbs/render/202_soft_mesh.ipynb #14db90d1
 def _texels(weights: Three, side: int) -> tuple[list[Tensor], list[Tensor]]:
     """The three texels around a place in a face and their weights; linear on every small triangle
     of the texel grid.
     """
     i, j = weights[0] * (side - 1), weights[1] * (side - 1)
-    first, second = (
-        i.detach().floor().clamp(0, max(side - 2, 0)),
-        j.detach().floor().clamp(0, max(side - 2, 0)),
-    )
+    first = i.detach().floor().clamp(0, max(side - 2, 0))
+    second = j.detach().floor().clamp(0, max(side - 2, 0))
     i, j = i - first, j - second
     upper = i + j > 1
     shares = [
@@ -64,44 +149,39 @@ def _texels(weights: Three, side: int) -> tuple[list[Tensor], list[Tensor]]:
     ]
     slot = (first * side + second).long()
     step = 1 if side > 1 else 0
-    return [
-        slot + step,
-        slot + side * step,
-        slot + torch.where(upper, (side + 1) * step, 0),
-    ], shares
+    third = slot + torch.where(upper, (side + 1) * step, 0)
+    return [slot + step, slot + side * step, third], shares
 
 
-def _pair_features(
-    weights: Three,
-    triangle: Tensor,
-    faces: Tensor,
-    verts: int,
-    vert_features: Tensor | None,
-    face_features: Tensor | None,
-) -> Tensor:
+def _pair_features(scene: SoftScene, weights: Three, triangle: Tensor) -> Tensor:
     """Features (p, c) of faces at the places given by corner weights."""
-    if vert_features is not None:
-        image = torch.div(triangle, len(faces), rounding_mode="floor") * verts
-        rows, table = (
-            [image + corner for corner in faces[triangle % len(faces)].unbind(1)],
-            vert_features.flatten(0, 1),
-        )
-        shares = list(weights)
+    if scene.vert_features is not None:
+        count = len(scene.faces)
+        image = torch.div(triangle, count, rounding_mode="floor") * scene.uvz.shape[1]
+        rows = [image + corner for corner in scene.faces[triangle % count].unbind(1)]
+        table, shares = scene.vert_features.flatten(0, 1), list(weights)
     else:
-        assert face_features is not None
-        side, table = face_features.shape[2], face_features.flatten(0, 3)
+        assert scene.face_features is not None
+        side, table = scene.face_features.shape[2], scene.face_features.flatten(0, 3)
         slots, shares = _texels(weights, side)
         rows = [triangle * side * side + slot for slot in slots]
-    # type: ignore[return-value]
-    return sum(share[:, None] * table.index_select(0, row) for share, row in zip(shares, rows))
+    first, second, third = (w[:, None] * table.index_select(0, r) for w, r in zip(shares, rows))
+    return first + second + third
 
 # %% ../../nbs/render/202_soft_mesh.ipynb #0f250fe1
+def three_of(values: Tensor) -> Three:
+    """The three corners of a tensor (b, f, 3, ...)."""
+    first, second, third = values.unbind(2)
+    return first, second, third
+
+
 def _look(
-    x: Three, y: Three, z: Three, u: Tensor, v: Tensor, sigma: float, perspective: bool
+    corners: tuple[Three, Three, Three], u: Tensor, v: Tensor, sigma: float, perspective: bool
 ) -> tuple[Tensor, Tensor, Three]:
     """Signed squared distance over sigma (positive inside), depth and corner weights of triangles
     at places.
     """
+    x, y, z = corners
     bary, squared = _barycentric(x, y, u, v), _squared_distance(x, y, u, v)
     inside = (bary[0] >= 0) & (bary[1] >= 0) & (bary[2] >= 0)
     weights, depth = _interpolation(bary, z, perspective)
@@ -111,245 +191,156 @@ def _look(
 CUT = -math.log(1e10 - 1)  # sigmoid(CUT) = 1e-10: nothing beyond is drawn
 
 # %% ../../nbs/render/202_soft_mesh.ipynb #5a8e05ff
-def _dense(
-    uvz: Tensor,
-    faces: Tensor,
-    size: int,
-    sigma: float,
-    gamma: float,
-    far: float,
-    perspective: bool,
-    vert_features: Tensor | None,
-    face_features: Tensor | None,
-    background: Tensor,
-) -> tuple[Tensor, ...]:
+def _stand_in(scene: SoftScene) -> tuple[Tensor, Tensor]:
+    """Corners (b, f, 3, 3), a model triangle standing in for what cannot be drawn; what can be."""
+    corners = scene.uvz[:, scene.faces]
+    fine = _drawable(corners, scene.perspective)
+    model = torch.tensor([[0.0, 0, 1], [1, 0, 1], [0, 1, 1]]).to(corners)
+    return torch.where(fine[..., None, None], corners, model), fine[..., None, None]
+
+
+def _dense(scene: SoftScene) -> SoftRender:
     """The formulas as they stand, for every face and every pixel at once: (b, f, h, w)."""
-    corners = uvz[:, faces]
-    fine = _drawable(corners, perspective)
-    model = torch.tensor([[0.0, 0, 1], [1, 0, 1], [0, 1, 1]]).to(
-        corners
-    )  # stands in for what cannot be drawn
-    x, y, z = (
-        [c[..., None, None] for c in axis.unbind(-1)]
-        for axis in torch.where(fine[..., None, None], corners, model).unbind(-1)
-    )
-    u, v = pixel_centers(size, size, uvz.device).to(uvz).unbind(-1)
-    # type: ignore[arg-type]
-    inside, depth, weights = _look(tuple(x), tuple(y), tuple(z), u, v, sigma, perspective)
-    drawn = (inside >= CUT) & fine[..., None, None]
+    size, count = scene.size, max(len(scene.faces), 1)
+    corners, fine = _stand_in(scene)
+    x, y, z = (three_of(axis[..., None, None]) for axis in corners.unbind(-1))
+    u, v = pixel_centers(size, size, corners.device).to(corners).unbind(-1)
+    inside, depth, weights = _look((x, y, z), u, v, scene.sigma, scene.perspective)
+    drawn = (inside >= CUT) & fine
     alpha = 1 - torch.where(drawn, torch.sigmoid(-inside), 1.0).prod(1, keepdim=True)
-    scores = torch.where(drawn, F.logsigmoid(inside) - depth / gamma, -math.inf)
-    empty = scores.new_full((len(scores), 1, size, size), -far / gamma)
+    scores = torch.where(drawn, F.logsigmoid(inside) - depth / scene.gamma, -math.inf)
+    empty = scores.new_full((len(scores), 1, size, size), -scene.far / scene.gamma)
     shares = torch.softmax(torch.cat([empty, scores], dim=1), dim=1)
     triangle, pixel = drawn.flatten(0, 1).flatten(1).nonzero().unbind(1)
-    image = torch.div(triangle, max(len(faces), 1), rounding_mode="floor")
-    picked = [w.expand(drawn.shape)[drawn] for w in weights]
-    colors = _pair_features(
-        tuple(picked), triangle, faces, uvz.shape[1], vert_features, face_features
-    )  # type: ignore[arg-type]
-    filled = colors.new_zeros(*drawn.shape, colors.shape[1]).masked_scatter(
-        drawn[..., None], colors
-    )
-    rgb = (shares[:, 1:, ..., None] * filled).sum(1) + shares[:, 0, ..., None] * background
-    return (
-        rgb.permute(0, 3, 1, 2),
-        alpha,
-        triangle,
-        image * size * size + pixel,
-        shares[:, 1:][drawn],
-    )
+    image = torch.div(triangle, count, rounding_mode="floor")
+    a, b, c = (w.expand(drawn.shape)[drawn] for w in weights)
+    colors = _pair_features(scene, (a, b, c), triangle)
+    places = colors.new_zeros(*drawn.shape, colors.shape[1])
+    filled = places.masked_scatter(drawn[..., None], colors)
+    rgb = (shares[:, 1:, ..., None] * filled).sum(1) + shares[:, 0, ..., None] * scene.background
+    listed = Pairs(triangle, image * size * size + pixel, shares[:, 1:][drawn])
+    return SoftRender(rgb.permute(0, 3, 1, 2), alpha, listed, scene)
 
 # %% ../../nbs/render/202_soft_mesh.ipynb #46923844
-def _near_pairs(
-    corners: Tensor, count: int, size: int, sigma: float, perspective: bool
-) -> tuple[Tensor, Tensor]:
+def _near_pairs(scene: SoftScene) -> tuple[Tensor, Tensor]:
     """Flat (triangle, pixel) indices of the pairs that matter: inside, or so near that the coverage
     is above 1e-10.
     """
-    kept = [(torch.zeros(0, dtype=torch.int64, device=corners.device),) * 2]
+    corners = scene.uvz[:, scene.faces].reshape(-1, 3, 3)
+    size, count = scene.size, max(len(scene.faces), 1)
+    none = torch.zeros(0, dtype=torch.int64, device=corners.device)
+    triangles, pixels = [none], [none]
+    alive, reach = _drawable(corners, scene.perspective), math.sqrt(-CUT * scene.sigma)
     with torch.no_grad():
-        for triangle, column, row in _candidates(
-            corners, _drawable(corners, perspective), math.sqrt(-CUT * sigma), size
-        ):
-            u, v = ((2 * column + 1) / size - 1).to(corners), ((2 * row + 1) / size - 1).to(corners)
-            good = (
-                _look(*_parts(corners[triangle]), u, v, sigma, perspective)[0] >= CUT
-            ).nonzero()[:, 0]
-            pixel = (
-                torch.div(triangle, count, rounding_mode="floor") * size * size
-                + row * size
-                + column
-            )
-            kept.append((triangle[good], pixel[good]))
-    return torch.cat([k[0] for k in kept]), torch.cat([k[1] for k in kept])
+        for triangle, column, row in _candidates(corners, alive, reach, size):
+            u = ((2 * column + 1) / size - 1).to(corners)
+            v = ((2 * row + 1) / size - 1).to(corners)
+            inside = _look(_parts(corners[triangle]), u, v, scene.sigma, scene.perspective)[0]
+            near = (inside >= CUT).nonzero()[:, 0]
+            image = torch.div(triangle, count, rounding_mode="floor")
+            triangles.append(triangle[near])
+            pixels.append((image * size * size + row * size + column)[near])
+    return torch.cat(triangles), torch.cat(pixels)
 
 # %% ../../nbs/render/202_soft_mesh.ipynb #16a07d53
-def _pairs(
-    uvz: Tensor,
-    faces: Tensor,
-    size: int,
-    sigma: float,
-    gamma: float,
-    far: float,
-    perspective: bool,
-    vert_features: Tensor | None,
-    face_features: Tensor | None,
-    background: Tensor,
-    *,
-    listed: tuple[Tensor, Tensor, Tensor] | None = None,
-) -> tuple[Tensor, ...]:
-    """The same, for the few pairs of a face and a pixel that are near each other: (p,); somebody
-    else may have `listed` them.
+class NearPairs(NamedTuple):
+    """Pairs found by somebody else: flat face, flat pixel, signed squared distance / sigma."""
+
+    face: Tensor
+    pixel: Tensor
+    inside: Tensor
+
+
+def draw_pairs(scene: SoftScene, listed: NearPairs | None = None) -> SoftRender:
+    """The same, for the few pairs of a face and a pixel that are near each other: (p,).
+
+    scene: what to draw.
+    listed: the pairs, if somebody else has found them.
     """
-    corners, pixels = uvz[:, faces].reshape(-1, 3, 3), len(uvz) * size * size
-    triangle, pixel = (
-        _near_pairs(corners, max(len(faces), 1), size, sigma, perspective)
-        if listed is None
-        else listed[:2]
-    )
-    u, v = (
-        pixel_centers(size, size, uvz.device)
-        .to(uvz)
-        .view(-1, 2)
-        .t()
-        .contiguous()[:, pixel % (size * size)]
-    )
-    inside, depth, weights = _look(
-        *_parts(corners.index_select(0, triangle)), u, v, sigma, perspective
-    )
-    inside = inside if listed is None else listed[2]
+    uvz, size = scene.uvz, scene.size
+    corners, pixels = uvz[:, scene.faces].reshape(-1, 3, 3), len(uvz) * size * size
+    triangle, pixel = _near_pairs(scene) if listed is None else listed[:2]
+    centers = pixel_centers(size, size, uvz.device).to(uvz).view(-1, 2).t().contiguous()
+    u, v = centers[:, pixel % (size * size)]
+    looked = _parts(corners.index_select(0, triangle))
+    inside, depth, weights = _look(looked, u, v, scene.sigma, scene.perspective)
+    inside = inside if listed is None else listed.inside
     alpha = 1 - torch.exp(uvz.new_zeros(pixels).index_add(0, pixel, F.logsigmoid(-inside)))
-    scores, empty = F.logsigmoid(inside) - depth / gamma, uvz.new_full((pixels,), -far / gamma)
+    shares, empty = _shares(scene, F.logsigmoid(inside) - depth / scene.gamma, pixel, pixels)
+    colors = _pair_features(scene, weights, triangle)
+    rgb = (empty[:, None] * scene.background).index_add(0, pixel, shares[:, None] * colors)
+    shape = (len(uvz), size, size)
+    rgb = rgb.view(*shape, -1).permute(0, 3, 1, 2)
+    return SoftRender(rgb, alpha.view(shape)[:, None], Pairs(triangle, pixel, shares), scene)
+
+
+def _shares(scene: SoftScene, scores: Tensor, pixel: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The softmax over the faces of every pixel: the share of each pair, and of the background."""
+    empty = scene.uvz.new_full((count,), -scene.far / scene.gamma)
     with torch.no_grad():
         most = empty.scatter_reduce(0, pixel, scores, "amax")
     raw, raw_empty = torch.exp(scores - most[pixel]), torch.exp(empty - most)
     total = raw_empty.index_add(0, pixel, raw)
-    shares = raw / total[pixel]
-    colors = _pair_features(weights, triangle, faces, uvz.shape[1], vert_features, face_features)
-    rgb = ((raw_empty / total)[:, None] * background).index_add(0, pixel, shares[:, None] * colors)
-    shape = (len(uvz), size, size)
-    return (
-        rgb.view(*shape, -1).permute(0, 3, 1, 2),
-        alpha.view(shape)[:, None],
-        triangle,
-        pixel,
-        shares,
-    )
-
-# %% ../../nbs/render/202_soft_mesh.ipynb #119c75a2
-@dataclass(frozen=True)
-class SoftRender:
-    """What `soft_rasterize` returns.
-
-    rgb: (b, c, h, w) blended features; c is 0 if none were given.
-    alpha: (b, 1, h, w) soft silhouette.
-    face: (b, h, w) nearest face at each pixel centre, -1 for none; no gradient.
-    pair_face, pair_pixel: (p,) flat indices image * f + face and image * h * w + pixel of every
-        pair that was blended; empty
-        with the compiled backend, which keeps no list.
-    weight: (p,) share of that face in that pixel; with the background's share they add up to 1 in
-        every pixel.
-    count: number of faces, f.
-    sums: works out (b, f, 3), per face the sum over pixels of its share times (u, v, 1); None where
-        the list is there instead.
-    """
-
-    rgb: Float[Tensor, "b c h w"]
-    alpha: Float[Tensor, "b 1 h w"]
-    face: Int[Tensor, "b h w"]
-    pair_face: Int[Tensor, "p"]
-    pair_pixel: Int[Tensor, "p"]
-    weight: Float[Tensor, "p"]
-    count: int
-    sums: Callable[[], Tensor] | None = None
+    return raw / total[pixel], raw_empty / total
 
 # %% ../../nbs/render/202_soft_mesh.ipynb #b37a7161
+def _check_rows(value: Tensor, name: str, batch: int, rows: int, what: str) -> Tensor:
+    """Refuses features that do not belong to the mesh."""
+    if value.shape[:2] != (batch, rows):
+        wanted = f"{batch} images x {rows} {what}"
+        raise refuse(name, wanted, f"{value.shape[0]} x {value.shape[1]}")
+    return value
+
+
 def _check_features(
-    vert_features: Tensor | None, face_features: Tensor | None, batch: int, verts: int, faces: int
+    vert_features: Tensor | None, face_features: Tensor | None, uvz: Tensor, faces: int
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Refuses features that do not belong to the mesh; no features at all become features of no
-    channels.
-    """
-    if vert_features is not None and face_features is not None:
-        raise refuse(
-            "face_features", "None when vert_features are given", "both", "Choose one of the two"
-        )
-    if face_features is not None:
-        pattern = (
-            "b f t t c"
-            if isinstance(face_features, Tensor) and face_features.dim() == 5
-            else "b f c"
-        )
-        face_features = check_tensor(face_features, "face_features", pattern, empty=True)
-        face_features = face_features[:, :, None, None] if pattern == "b f c" else face_features
-        if face_features.shape[:2] != (batch, faces):
-            raise refuse(
-                "face_features",
-                f"{batch} images x {faces} faces",
-                f"{face_features.shape[0]} x {face_features.shape[1]}",
-            )
-        return None, face_features
-    if vert_features is None:
-        return torch.zeros(batch, verts, 0), None
-    vert_features = check_tensor(vert_features, "vert_features", "b v c", empty=True)
-    if vert_features.shape[:2] != (batch, verts):
-        raise refuse(
-            "vert_features",
-            f"{batch} images x {verts} vertices",
-            f"{vert_features.shape[0]} x {vert_features.shape[1]}",
-        )
-    return vert_features, None
+    """Features that belong to the mesh; no features at all become features of no channels."""
+    batch, verts = uvz.shape[:2]
+    if face_features is None:
+        if vert_features is None:
+            return uvz.new_zeros(batch, verts, 0), None
+        checked = check_tensor(vert_features, "vert_features", "b v c", empty=True)
+        return _check_rows(checked, "vert_features", batch, verts, "vertices").to(uvz), None
+    if vert_features is not None:
+        wanted = "None when vert_features are given"
+        raise refuse("face_features", wanted, "both", "Choose one of the two")
+    texels = isinstance(face_features, Tensor) and face_features.dim() == 5
+    pattern = "b f t t c" if texels else "b f c"
+    checked = check_tensor(face_features, "face_features", pattern, empty=True)
+    checked = checked if texels else checked[:, :, None, None]
+    return None, _check_rows(checked, "face_features", batch, faces, "faces").to(uvz)
 
 # %% ../../nbs/render/202_soft_mesh.ipynb #a51cb5f3
-BACKENDS = ("auto", "dense", "pairs", "compiled", "pytorch3d")
+class Backend(NamedTuple):
+    """One way to draw.
 
-
-def _draw(backend: str, uvz: Tensor, faces: Tensor, size: int, *rest: Any) -> SoftRender:
-    """Draws with the backend asked for; "auto" is the compiled one on a CPU where numba works, else
-    the pairs.
+    draw: from a scene to a picture.
+    runs: whether it can draw this scene on this machine.
+    needs: where it can, in words.
     """
-    if backend in ("auto", "compiled") and uvz.device.type == "cpu":
-        from svr_nb.render.mesh_loops import compiled_runs
 
-        if compiled_runs():
-            from svr_nb.render.fast_mesh import nearest_compiled, rasterize_compiled
+    draw: Callable[[SoftScene], SoftRender]
+    runs: Callable[[SoftScene], bool]
+    needs: str = "anything"
 
-            rgb, alpha, sums = rasterize_compiled(uvz, faces, size, *rest)
-            none = faces.new_zeros(0)
-            return SoftRender(
-                rgb,
-                alpha,
-                nearest_compiled(uvz, faces, size, rest[3])[0],
-                none,
-                none,
-                uvz.new_zeros(0),
-                len(faces),
-                sums,
-            )
-    if backend == "compiled":
+
+BACKENDS = {
+    "dense": Backend(_dense, lambda scene: True),
+    "pairs": Backend(draw_pairs, lambda scene: True),
+}
+
+
+def _backend(name: str, scene: SoftScene) -> Backend:
+    """The backend asked for; "auto" is the compiled one where it runs, else the pairs."""
+    check_choice(name, "backend", ("auto", *BACKENDS))
+    if name == "auto":
+        fast = BACKENDS.get("compiled", BACKENDS["pairs"])
+        return fast if fast.runs(scene) else BACKENDS["pairs"]
+    if not BACKENDS[name].runs(scene):
         advice = "Install svr_nb[fast], or leave backend out"
-        raise refuse(
-            "backend",
-            "'compiled' only on a CPU where numba works",
-            f"a mesh on {uvz.device}",
-            advice,
-        )
-    if backend == "pytorch3d":
-        from svr_nb.render.fast_mesh import list_pytorch3d
-
-        results = _pairs(uvz, faces, size, *rest, listed=list_pytorch3d(uvz, faces, size, rest[0]))
-    else:
-        results = (_dense if backend == "dense" else _pairs)(uvz, faces, size, *rest)
-    rgb, alpha, triangle, pixel, shares = results
-    return SoftRender(
-        rgb,
-        alpha,
-        hard_rasterize(uvz, faces, size, rest[3])[0],
-        triangle,
-        pixel,
-        shares,
-        len(faces),
-    )
+        raise refuse("backend", BACKENDS[name].needs, f"a mesh on {scene.uvz.device}", advice)
+    return BACKENDS[name]
 
 # %% ../../nbs/render/202_soft_mesh.ipynb #60211649
 def soft_rasterize(
@@ -381,42 +372,43 @@ def soft_rasterize(
     perspective: whether z is the depth of a pinhole camera; False interpolates plainly and draws z
         <= 0 too.
     backend: "dense" (the oracle: every face with every pixel), "pairs" (near ones only), "compiled"
-        (loops, CPU, needs numba),
-        "pytorch3d" (at most 50 faces per pixel) or "auto", the fastest there is of the second and
-        third.
+        (loops, CPU, needs numba), "pytorch3d" (at most 50 faces per pixel) or "auto", the fastest
+        there is of the second and third.
     Raises InputError for wrong shapes, values that are not finite, indices out of range.
     Source: Soft Rasterizer (Liu et al. 2019); UMR.
     """
     uvz, faces = _check_mesh(uvz, faces, size)
-    check_choice(backend, "backend", BACKENDS)
     sigma = 1e-5 * (256 / size) ** 2 if sigma is None else check_number(sigma, "sigma", 1e-12)
     check_number(gamma, "gamma", 1e-12)
-    vert_features, face_features = _check_features(
-        vert_features, face_features, len(uvz), uvz.shape[1], len(faces)
-    )
-    given = vert_features if vert_features is not None else face_features
-    channels = given.shape[-1] if given is not None else 0
+    of_verts, of_faces = _check_features(vert_features, face_features, uvz, len(faces))
+    given = of_verts if of_verts is not None else of_faces
+    channels = 0 if given is None else given.shape[-1]
     fill = torch.as_tensor(background, dtype=uvz.dtype, device=uvz.device)
     if fill.dim() > 1 or (fill.dim() == 1 and len(fill) != channels):
         raise refuse("background", f"a number or {channels} of them", f"shape {tuple(fill.shape)}")
-    tables = [None if t is None else t.to(uvz) for t in (vert_features, face_features)]
-    return _draw(
-        backend, uvz, faces, size, sigma, gamma, far, perspective, *tables, fill.expand(channels)
+    scene = SoftScene(
+        uvz=uvz,
+        faces=faces,
+        size=size,
+        sigma=sigma,
+        gamma=gamma,
+        far=far,
+        perspective=perspective,
+        vert_features=of_verts,
+        face_features=of_faces,
+        background=fill.expand(channels),
     )
+    return _backend(backend, scene).draw(scene)
 
 # %% ../../nbs/render/202_soft_mesh.ipynb #44e36107
 def _sum_pairs(render: SoftRender) -> Tensor:
     """Per face, the sum over the listed pixels of its share times (u, v, 1)."""
     batch, _, height, width = render.alpha.shape
-    grid = (
-        pixel_centers(height, width, render.alpha.device)
-        .to(render.weight)
-        .view(-1, 2)[render.pair_pixel % (height * width)]
-    )
-    sums = render.weight.new_zeros(batch * render.count, 3)
-    return sums.index_add(
-        0, render.pair_face, render.weight[:, None] * F.pad(grid, (0, 1), value=1.0)
-    ).view(batch, render.count, 3)
+    face, pixel, weight = render.pairs
+    centers = pixel_centers(height, width, render.alpha.device).to(weight).view(-1, 2)
+    moments = weight[:, None] * F.pad(centers[pixel % (height * width)], (0, 1), value=1.0)
+    sums = weight.new_zeros(batch * render.count, 3).index_add(0, face, moments)
+    return sums.view(batch, render.count, 3)
 
 
 def face_centroids(render: SoftRender) -> tuple[Float[Tensor, "b f 2"], Float[Tensor, "b f"]]:
@@ -429,11 +421,8 @@ def face_centroids(render: SoftRender) -> tuple[Float[Tensor, "b f 2"], Float[Te
     sums = render.sums() if render.sums is not None else _sum_pairs(render)
     mass = sums[..., 2]
     seen = (mass > 1e-6)[..., None]
-    return torch.where(
-        seen,
-        sums[..., :2] / torch.where(seen, mass[..., None], torch.ones_like(mass[..., None])),
-        0.0,
-    ), mass
+    safe = torch.where(seen, mass[..., None], torch.ones_like(mass[..., None]))
+    return torch.where(seen, sums[..., :2] / safe, 0.0), mass
 
 
 def visible_faces(render: SoftRender) -> Bool[Tensor, "b f"]:
@@ -441,7 +430,6 @@ def visible_faces(render: SoftRender) -> Bool[Tensor, "b f"]:
 
     render: from `soft_rasterize`.
     """
-    seen = torch.zeros(
-        len(render.face), render.count + 1, dtype=torch.bool, device=render.face.device
-    )
-    return seen.scatter_(1, render.face.flatten(1) + 1, True)[:, 1:]
+    face = render.face.flatten(1)
+    seen = torch.zeros(len(face), render.count + 1, dtype=torch.bool, device=face.device)
+    return seen.scatter_(1, face + 1, True)[:, 1:]

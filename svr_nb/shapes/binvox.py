@@ -82,11 +82,10 @@ def encode_binvox(
     counts = np.full(pieces.sum(), 255)
     counts[np.cumsum(pieces) - 1] = lengths - 255 * (pieces - 1)
     side = cells.shape[0]
-    head = f"#binvox 1\ndim {side} {side} {side}\ntranslate {corner[0]:g} {corner[1]:g} {corner[2]:g}\nscale {scale:g}\ndata\n"
-    return (
-        head.encode()
-        + np.stack([np.repeat(values, pieces), counts], axis=1).astype(np.uint8).tobytes()
-    )
+    place = " ".join(f"{value:g}" for value in corner)
+    head = f"#binvox 1\ndim {side} {side} {side}\ntranslate {place}\nscale {scale:g}\ndata\n"
+    runs = np.stack([np.repeat(values, pieces), counts], axis=1)
+    return head.encode() + runs.astype(np.uint8).tobytes()
 
 # %% ../../nbs/shapes/110_binvox.ipynb #81ea1246
 def load_binvox(path: str | os.PathLike, max_side: int = 512) -> VoxelGrid:

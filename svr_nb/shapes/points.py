@@ -5,6 +5,7 @@
 # %% ../../nbs/shapes/104_points.ipynb #a7083dc4
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..conventions import check_choice, check_number, check_tensor, refuse
+from .interop import cloud_to_pytorch3d, pytorch3d_cloud_fields
 from .mesh import Mesh
 
 # %% auto #0
@@ -20,9 +22,67 @@ __all__ = ['PointCloud', 'draw_indices', 'surface_colors', 'sample_surface', 'ne
            'fit_rotation', 'fit_similarity', 'icp']
 
 # %% ../../nbs/shapes/104_points.ipynb #818ffa8b
+def _check_cloud(cloud: PointCloud) -> None:
+    """Checks and converts every field of a cloud that is being made."""
+    points = check_tensor(cloud.points, "points", "n 3", empty=True)
+    precise = isinstance(cloud.points, Tensor) and points.dtype == torch.float64
+    object.__setattr__(cloud, "points", points if precise else points.float())
+    _check_field(cloud, "colors", f"{len(points)} 3", low=0.0, high=1.0)
+    _check_field(cloud, "normals", f"{len(points)} 3")
+    _check_field(cloud, "faces", f"{len(points)}", integer=True)
+
+
+def _check_field(
+    cloud: PointCloud,
+    field: str,
+    shape: str,
+    integer: bool = False,
+    low: float | None = None,
+    high: float | None = None,
+) -> None:
+    """Checks an optional field."""
+    value = getattr(cloud, field)
+    if value is None:
+        return
+    tensor = check_tensor(value, field, shape, integer=integer, low=low, high=high, empty=True)
+    tensor = tensor.to(cloud.points.device)
+    object.__setattr__(cloud, field, tensor.long() if integer else tensor.to(cloud.points.dtype))
+
+# %% ../../nbs/shapes/104_points.ipynb #35c9dab4
+def _transformed(
+    cloud: PointCloud, rotation: object, translation: object, scale: float
+) -> PointCloud:
+    """The cloud after x -> scale * rotation @ x + translation."""
+    matrix = torch.eye(3) if rotation is None else check_tensor(rotation, "rotation", "3 3")
+    matrix = matrix.to(cloud.points)
+    shift = torch.as_tensor(translation, dtype=cloud.points.dtype, device=cloud.points.device)
+    moved = cloud.points @ matrix.T * check_number(scale, "scale") + shift
+    normals = None if cloud.normals is None else cloud.normals @ matrix.T
+    return replace(cloud, points=moved, normals=normals)
+
+
+def _normalized(cloud: PointCloud, by: str) -> PointCloud:
+    """The cloud centred, with its diagonal or its longest side equal to 1."""
+    low, high = cloud.bounds()
+    side = high - low
+    longest = check_choice(by, "by", ("diagonal", "longest")) == "longest"
+    size = side.max() if longest else torch.linalg.vector_norm(side)
+    if float(size) == 0:
+        raise refuse("points", "a cloud of some size", "all points in one place")
+    return replace(cloud, points=(cloud.points - (low + high) / 2) / size)
+
+# %% ../../nbs/shapes/104_points.ipynb #d9588101
 @dataclass(frozen=True, eq=False)
-class _CloudFields:
-    """What a cloud holds, checked once when it is made."""
+class PointCloud:
+    """Points with optional colours and normals; immutable, checked when made.
+
+    points: (n, 3) float32 positions, object frame (float64 tensors keep their precision).
+    colors: (n, 3) RGB in [0, 1], or None.
+    normals: (n, 3) unit vectors, or None.
+    faces: (n,) int64, the face of the mesh that each point was drawn from, or None.
+    name: free text.
+    Raises InputError for NaN or wrong shapes.
+    """
 
     points: Tensor
     colors: Tensor | None = None
@@ -31,56 +91,32 @@ class _CloudFields:
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Checks and converts every field."""
-        points = check_tensor(self.points, "points", "n 3", empty=True)
-        precise = isinstance(self.points, Tensor) and points.dtype == torch.float64
-        object.__setattr__(self, "points", points if precise else points.float())
-        self._check("colors", f"{len(points)} 3", low=0.0, high=1.0)
-        self._check("normals", f"{len(points)} 3")
-        self._check("faces", f"{len(points)}", integer=True)
-
-    def _check(self, field: str, shape: str, **limits: Any) -> None:
-        """Checks an optional field."""
-        if (value := getattr(self, field)) is not None:
-            tensor = check_tensor(value, field, shape, empty=True, **limits).to(self.points.device)
-            object.__setattr__(
-                self,
-                field,
-                tensor.long() if limits.get("integer") else tensor.to(self.points.dtype),
-            )
+        _check_cloud(self)
 
     def __len__(self) -> int:
-        """Number of points."""
         return len(self.points)
 
     def __repr__(self) -> str:
-        """One line: the count and what the cloud carries."""
-        extras = [
-            field for field in ("colors", "normals", "faces") if getattr(self, field) is not None
+        carried = [
+            name for name in ("colors", "normals", "faces") if getattr(self, name) is not None
         ]
-        return f"PointCloud({self.name!r}, {len(self)} points{''.join(', ' + extra for extra in extras)})"
-
-# %% ../../nbs/shapes/104_points.ipynb #68fee573
-class _CloudParts(_CloudFields):
-    """Choosing among the points."""
+        return f"PointCloud({self.name!r}, {', '.join([f'{len(self)} points', *carried])})"
 
     def to(self, device: torch.device | str) -> PointCloud:
         """The same cloud on another device."""
         return self._each(lambda value: value.to(device))
 
-    def _each(self, change: Any) -> PointCloud:
+    def _each(self, change: Callable[[Tensor], Tensor]) -> PointCloud:
         """Applies one function to every tensor of the cloud."""
-        fields = ("points", "colors", "normals", "faces")
-        changed = {
-            field: change(value) for field in fields if (value := getattr(self, field)) is not None
-        }
-        return replace(self, **changed)  # type: ignore[return-value]
+        values = {name: getattr(self, name) for name in ("points", "colors", "normals", "faces")}
+        changed: dict[str, Any] = {k: change(v) for k, v in values.items() if v is not None}
+        return replace(self, **changed)
 
     def subset(self, index: object) -> PointCloud:
         """The points with the given indices (a tensor, a list, a slice or a boolean mask), in that
         order.
         """
-        picked = index if isinstance(index, (slice, Tensor)) else torch.as_tensor(index)
+        picked: Any = index if isinstance(index, (slice, Tensor)) else torch.as_tensor(index)
         return self._each(lambda value: value[picked])
 
     def drawn(self, count: int, generator: torch.Generator) -> PointCloud:
@@ -95,20 +131,11 @@ class _CloudParts(_CloudFields):
             raise refuse("points", "at least one point", "an empty cloud")
         return torch.stack([self.points.amin(0), self.points.amax(0)])
 
-# %% ../../nbs/shapes/104_points.ipynb #35c9dab4
-class _CloudMoves(_CloudParts):
-    """Copies of a cloud in another place or size."""
-
     def transform(
         self, rotation: object = None, translation: object = 0.0, scale: float = 1.0
     ) -> PointCloud:
         """The cloud after x -> scale * rotation @ x + translation; normals turn along."""
-        matrix = torch.eye(3) if rotation is None else check_tensor(rotation, "rotation", "3 3")
-        matrix = matrix.to(self.points)
-        shift = torch.as_tensor(translation, dtype=self.points.dtype, device=self.points.device)
-        moved = self.points @ matrix.T * check_number(scale, "scale") + shift
-        normals = None if self.normals is None else self.normals @ matrix.T
-        return replace(self, points=moved, normals=normals)  # type: ignore[return-value]
+        return _transformed(self, rotation, translation, scale)
 
     def normalized(self, by: str = "diagonal") -> PointCloud:
         """The cloud with its bounding box centred and its diagonal, or its longest side, equal to
@@ -116,47 +143,16 @@ class _CloudMoves(_CloudParts):
 
         by: "diagonal" (the convention of this library) or "longest".
         """
-        low, high = self.bounds()
-        side = high - low
-        size = (
-            torch.linalg.vector_norm(side)
-            if check_choice(by, "by", ("diagonal", "longest")) == "diagonal"
-            else side.max()
-        )
-        if float(size) == 0:
-            raise refuse("points", "a cloud of some size", "all points in one place")
-        # type: ignore[return-value]
-        return replace(self, points=(self.points - (low + high) / 2) / size)
-
-# %% ../../nbs/shapes/104_points.ipynb #d9588101
-class PointCloud(_CloudMoves):
-    """Points with optional colours and normals; immutable, checked when made.
-
-    points: (n, 3) float32 positions, object frame (float64 tensors keep their precision).
-    colors: (n, 3) RGB in [0, 1], or None.
-    normals: (n, 3) unit vectors, or None.
-    faces: (n,) int64, the face of the mesh that each point was drawn from, or None.
-    name: free text.
-    Raises InputError for NaN or wrong shapes.
-    """
+        return _normalized(self, by)
 
     def to_pytorch3d(self) -> Any:
         """The same cloud as `pytorch3d.structures.Pointclouds` of one; needs pytorch3d."""
-        from pytorch3d.structures import Pointclouds
-
-        normals, features = (
-            [value] if value is not None else None for value in (self.normals, self.colors)
-        )
-        return Pointclouds([self.points], normals=normals, features=features)
+        return cloud_to_pytorch3d(self)
 
     @staticmethod
     def from_pytorch3d(other: Any, index: int = 0, name: str = "") -> PointCloud:
         """The cloud number `index` of a `pytorch3d.structures.Pointclouds`."""
-        colors, normals = (
-            values[index] if values is not None else None
-            for values in (other.features_list(), other.normals_list())
-        )
-        return PointCloud(other.points_list()[index], colors, normals, name=name)
+        return PointCloud(**pytorch3d_cloud_fields(other, index), name=name)
 
 # %% ../../nbs/shapes/104_points.ipynb #a4acb09d
 def draw_indices(total: int, count: int, generator: torch.Generator) -> Int[Tensor, "count"]:
@@ -241,16 +237,14 @@ def sample_surface(mesh: Mesh, count: int, generator: torch.Generator) -> PointC
 
 # %% ../../nbs/shapes/104_points.ipynb #4a90d424
 def _tree_index(x: Tensor, y: Tensor) -> Tensor:
-    """Index of the nearest point with a k-d tree per sample: memory linear in the number of points."""
+    """Index of the nearest point with a k-d tree per sample: memory linear in the points."""
     from scipy.spatial import cKDTree
 
-    pairs = zip(x.detach().double().numpy(), y.detach().double().numpy())
-    return torch.stack(
-        [
-            torch.from_numpy(cKDTree(b, balanced_tree=False, compact_nodes=False).query(a)[1])
-            for a, b in pairs
-        ]
-    )
+    found = []
+    for queries, points in zip(x.detach().double().numpy(), y.detach().double().numpy()):
+        tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
+        found.append(torch.from_numpy(tree.query(queries)[1]))
+    return torch.stack(found)
 
 
 def _dense_index(x: Tensor, y: Tensor, cells: int = 1 << 26) -> Tensor:
@@ -277,9 +271,8 @@ def nearest(
     """
     x, y = check_tensor(x, "x", "b n c"), check_tensor(y, "y", "b m c")
     if x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
-        raise refuse(
-            "y", f"shape ({x.shape[0]}, m, {x.shape[2]}) to go with x", str(tuple(y.shape))
-        )
+        wanted = f"shape ({x.shape[0]}, m, {x.shape[2]}) to go with x"
+        raise refuse("y", wanted, str(tuple(y.shape)))
     index = _tree_index(x, y) if x.device.type == "cpu" else _dense_index(x, y)
     steps = x - torch.gather(y, 1, index[..., None].expand(-1, -1, y.shape[2]))
     return (steps * steps).sum(-1), index

@@ -172,10 +172,16 @@ def wrap_texture(
     uv = torch.stack([(uv[..., 0] * width + 1) / (width + 1 + more), uv[..., 1]], -1)
     return replace(sphere, verts=sphere.verts if verts is None else verts, uvs=uv, texture=wide)
 
-# %% ../../nbs/shapes/107_uv.ipynb #9ceef3da
+# %% ../../nbs/shapes/107_uv.ipynb #96ac91d6
 @dataclass(frozen=True, eq=False)
-class _SphereCounts:
-    """How many vertices and faces lie where."""
+class SymmetricSphere:
+    """An icosphere with its mirror plane and the halves that a network has to predict.
+
+    mesh: unit icosphere ordered as on the plane, one side, mirrored.
+    axis: coordinate that the mirror flips.
+    plane_verts, side_verts: number of vertices on the plane and on one side.
+    own_faces, side_faces: number of faces that are their own mirror image and on one side.
+    """
 
     mesh: Mesh
     axis: int
@@ -194,24 +200,16 @@ class _SphereCounts:
         """Faces whose texels are read: their own mirror images and one side."""
         return self.own_faces + self.side_faces
 
-# %% ../../nbs/shapes/107_uv.ipynb #96ac91d6
-class SymmetricSphere(_SphereCounts):
-    """An icosphere with its mirror plane and the halves that a network has to predict.
-
-    mesh: unit icosphere ordered as on the plane, one side, mirrored.
-    axis: coordinate that the mirror flips.
-    plane_verts, side_verts: number of vertices on the plane and on one side.
-    own_faces, side_faces: number of faces that are their own mirror image and on one side.
-    """
-
     def full_verts(self, half: Float[Tensor, "... u 3"]) -> Float[Tensor, "... v 3"]:
         """All vertices or offsets from the half; on the plane the flipped coordinate becomes 0.
 
         half: (..., half_verts, 3).
         """
         half = check_tensor(half, "half", f"... {self.half_verts} 3")
-        keep, flip = torch.ones(3).to(half), torch.ones(3).to(half)
-        keep[self.axis], flip[self.axis] = 0.0, -1.0
+        keep = torch.ones(3).to(half)
+        flip = torch.ones(3).to(half)
+        keep[self.axis] = 0.0
+        flip[self.axis] = -1.0
         plane, side = half.split([self.plane_verts, self.side_verts], -2)
         return torch.cat([plane * keep, side, side * flip], -2)
 
@@ -222,16 +220,11 @@ class SymmetricSphere(_SphereCounts):
         half: (..., half_faces, side², c).
         """
         if half.dim() < 3 or half.shape[-3] != self.half_faces:
-            raise refuse(
-                "half", f"shape (..., {self.half_faces}, side², c)", str(tuple(half.shape))
-            )
-        t = math.isqrt(half.shape[-2])
-        image = (
-            half[..., self.own_faces :, :, :]
-            .unflatten(-2, (t, t))
-            .transpose(-3, -2)
-            .flatten(-3, -2)
-        )
+            wanted = f"shape (..., {self.half_faces}, side², c)"
+            raise refuse("half", wanted, str(tuple(half.shape)))
+        side = math.isqrt(half.shape[-2])
+        one_side = half[..., self.own_faces :, :, :].unflatten(-2, (side, side))
+        image = one_side.transpose(-3, -2).flatten(-3, -2)
         return torch.cat([half, image], -3)
 
 # %% ../../nbs/shapes/107_uv.ipynb #0070bf20

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -31,32 +32,9 @@ def voxel_centers(size: int, device: torch.device | str | None = None) -> Float[
     """
     return cell_centers(size, device)
 
-
-@dataclass(frozen=True, eq=False)
-class _GridFields:
-    """What a grid holds, checked once when it is made."""
-
-    occupancy: Tensor
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        """Checks and converts the cells."""
-        cells = self.occupancy.float() if isinstance(self.occupancy, Tensor) else self.occupancy
-        object.__setattr__(
-            self, "occupancy", check_tensor(cells, "occupancy", "d d d", low=0.0, high=1.0).float()
-        )
-
-    @property
-    def size(self) -> int:
-        """Cells along one side."""
-        return self.occupancy.shape[0]
-
-    def __repr__(self) -> str:
-        """One line: the size and how many cells are full."""
-        return f"VoxelGrid({self.name!r}, {self.size}³, {int((self.occupancy > 0.5).sum())} full)"
-
 # %% ../../nbs/shapes/106_voxels.ipynb #51266cdf
-class VoxelGrid(_GridFields):
+@dataclass(frozen=True, eq=False)
+class VoxelGrid:
     """A cube of cells, each more or less full; covers [-.5, .5] in the object frame.
 
     occupancy: (d, d, d) float32 in [0, 1], index order (x, y, z); booleans and integers are
@@ -64,6 +42,22 @@ class VoxelGrid(_GridFields):
     name: free text.
     Raises InputError for NaN, values outside [0, 1], or a block that is no cube.
     """
+
+    occupancy: Tensor
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        cells = self.occupancy.float() if isinstance(self.occupancy, Tensor) else self.occupancy
+        checked = check_tensor(cells, "occupancy", "d d d", low=0.0, high=1.0)
+        object.__setattr__(self, "occupancy", checked.float())
+
+    def __repr__(self) -> str:
+        return f"VoxelGrid({self.name!r}, {self.size}³, {int((self.occupancy > 0.5).sum())} full)"
+
+    @property
+    def size(self) -> int:
+        """Cells along one side."""
+        return self.occupancy.shape[0]
 
     def to(self, device: torch.device | str) -> VoxelGrid:
         """The same grid on another device."""
@@ -75,16 +69,14 @@ class VoxelGrid(_GridFields):
 
     def points(self, level: float = 0.5) -> PointCloud:
         """Centres of the cells that are fuller than `level`."""
-        return PointCloud(
-            voxel_centers(self.size, self.occupancy.device)[self.occupancy > level], name=self.name
-        )
+        centers = voxel_centers(self.size, self.occupancy.device)
+        return PointCloud(centers[self.occupancy > level], name=self.name)
 
     def to_mesh(self, level: float = 0.5) -> Mesh:
         """Smooth closed surface at `level`, by marching cubes."""
-        return replace(
-            marching_cubes(self.occupancy, level, inside="above", outside=min(0.0, level - 0.5)),
-            name=self.name,
-        )
+        outside = min(0.0, level - 0.5)
+        surface = marching_cubes(self.occupancy, level, inside="above", outside=outside)
+        return replace(surface, name=self.name)
 
     def to_blocks(self, level: float = 0.5) -> Mesh:
         """The cells fuller than `level` as little cubes, outer faces only: what a voxel picture
@@ -94,20 +86,12 @@ class VoxelGrid(_GridFields):
 
     def resized(self, size: int) -> VoxelGrid:
         """The same shape in more or fewer cells: averaged when coarser, interpolated when finer."""
-        cells, wanted = (
-            self.occupancy[None, None],
-            (int(check_number(size, "size", 1, 1024, integer=True)),) * 3,
-        )
+        wanted = (int(check_number(size, "size", 1, 1024, integer=True)),) * 3
+        cells = self.occupancy[None, None]
         if size <= self.size:
-            return replace(
-                self, occupancy=torch.nn.functional.adaptive_avg_pool3d(cells, wanted)[0, 0]
-            )
-        return replace(
-            self,
-            occupancy=torch.nn.functional.interpolate(
-                cells, wanted, mode="trilinear", align_corners=False
-            )[0, 0],
-        )
+            return replace(self, occupancy=F.adaptive_avg_pool3d(cells, wanted)[0, 0])
+        finer = F.interpolate(cells, wanted, mode="trilinear", align_corners=False)
+        return replace(self, occupancy=finer[0, 0])
 
 # %% ../../nbs/shapes/106_voxels.ipynb #c50f366e
 def _blocks(full: Bool[Tensor, "d d d"]) -> Mesh:

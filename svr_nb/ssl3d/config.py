@@ -11,16 +11,56 @@ from typing import Any
 from ..training.system import ConfigBase
 from ..conventions import check_choice
 from .cycle_consistency import pose_weights, recon_weights
-from .networks import HEADS
-from ..training.stages import Stage
+from ..training.stages import Stage, constant
 
 # %% auto #0
-__all__ = ['SSL3DConfig', 'late', 'flat', 'curriculum']
+__all__ = ['HEADS', 'TINY', 'SSL3DConfig', 'late', 'curriculum']
 
 # %% ../../nbs/ssl3d/520_config.ipynb #10c0669c
+HEADS = ("sincos", "tanh")
+TINY: dict[str, Any] = {
+    "image_size": 32,
+    "points": 256,
+    "widths": (16, 32, 64),
+    "kernels": (3, 3, 3),
+    "color_widths": (16, 32, 64),
+    "azimuth": "sincos",
+    "views": 2,
+    "draws": 96,
+    "cycle_color": 0.1,
+    "hypotheses": 2,
+    "pull": 0.1,
+    "steps": 2000,
+    "neighbor_share": 0.2,
+    "batch": 16,
+    "lr": 5e-4,
+    "neighbor_lr": 1e-4,
+    "decay_conv": 0.0,
+    "decay_linear": 0.0,
+    "late_decay": True,
+}
+
+# %% ../../nbs/ssl3d/520_config.ipynb #03164c94
 @dataclass(frozen=True)
-class _NetworkConfig(ConfigBase):
-    """What the networks look like, and what they look at."""
+class SSL3DConfig(ConfigBase):
+    """Everything that decides how SSL3D is built and trained; the defaults are the paper's.
+
+    image_size, points: pixels along a side, points in a cloud.  widths, kernels, color_widths,
+        code, hidden: of the networks.
+    azimuth: "tanh" (paper) or "sincos".  elevation: range of the drawn poses, degrees.
+    views: k, drawn poses per cloud.  variance: of a silhouette blob, squared pixels.
+    affinity, draws: weight of the affinity in the mask loss, mask pixels it draws (0 for all).
+        cycle_color: colour in the geometric cycle.
+    hypotheses, fold, judge, margin, warmup: turned poses tried per image, mirrored readings too,
+        who judges ("own" or "mean" cloud),
+        by how much, after how many steps of the first stage.
+    alpha, beta, eta, kappa: image, geometric, neighbour and symmetry weights of the shape.  gamma,
+        rho, pull: image, cycle, pull weights of the pose.
+    neighbors, refresh: neighbours per image, epochs between look-ups.  steps, neighbor_share: of
+        the cycle stage; neighbour stage as a share of it.
+    batch, lr, neighbor_lr, decay_conv, decay_linear, late_decay: optimisation; late_decay lowers
+        the rate over the last 40 %.
+    """
 
     image_size: int = 64
     points: int = 1024
@@ -41,12 +81,6 @@ class _NetworkConfig(ConfigBase):
     judge: str = "own"
     margin: float = 0.05
     warmup: int = 0
-
-# %% ../../nbs/ssl3d/520_config.ipynb #58acc4c4
-@dataclass(frozen=True)
-class _TrainingConfig(_NetworkConfig):
-    """How the networks are trained; the letters are those of Eq. 6, 8 and 11."""
-
     alpha: float = 100.0
     beta: float = 1e4
     eta: float = 100.0
@@ -65,28 +99,6 @@ class _TrainingConfig(_NetworkConfig):
     decay_linear: float = 1e-3
     late_decay: bool = False
 
-# %% ../../nbs/ssl3d/520_config.ipynb #03164c94
-@dataclass(frozen=True)
-class SSL3DConfig(_TrainingConfig):
-    """Everything that decides how SSL3D is built and trained; the defaults are the paper's.
-
-    image_size, points: pixels along a side, points in a cloud.  widths, kernels, color_widths,
-        code, hidden: of the networks.
-    azimuth: "tanh" (paper) or "sincos".  elevation: range of the drawn poses, degrees.
-    views: k, drawn poses per cloud.  variance: of a silhouette blob, squared pixels.
-    affinity, draws: weight of the affinity in the mask loss, mask pixels it draws (0 for all).
-        cycle_color: colour in the geometric cycle.
-    hypotheses, fold, judge, margin, warmup: turned poses tried per image, mirrored readings too,
-        who judges ("own" or "mean" cloud),
-        by how much, after how many steps of the first stage.
-    alpha, beta, eta, kappa: image, geometric, neighbour and symmetry weights of the shape.  gamma,
-        rho, pull: image, cycle, pull weights of the pose.
-    neighbors, refresh: neighbours per image, epochs between look-ups.  steps, neighbor_share: of
-        the cycle stage; neighbour stage as a share of it.
-    batch, lr, neighbor_lr, decay_conv, decay_linear, late_decay: optimisation; late_decay lowers
-        the rate over the last 40 %.
-    """
-
     def __post_init__(self) -> None:
         check_choice(self.judge, "config.judge", ("own", "mean"))
         check_choice(self.azimuth, "config.azimuth", HEADS)
@@ -99,37 +111,12 @@ class SSL3DConfig(_TrainingConfig):
     @classmethod
     def tiny(cls) -> SSL3DConfig:
         """For two CPU cores and minutes: 32 pixels, 256 points."""
-        return cls(
-            image_size=32,
-            points=256,
-            widths=(16, 32, 64),
-            kernels=(3, 3, 3),
-            color_widths=(16, 32, 64),
-            azimuth="sincos",
-            views=2,
-            draws=96,
-            cycle_color=0.1,
-            hypotheses=2,
-            pull=0.1,
-            steps=2000,
-            neighbor_share=0.2,
-            batch=16,
-            lr=5e-4,
-            neighbor_lr=1e-4,
-            decay_conv=0.0,
-            decay_linear=0.0,
-            late_decay=True,
-        )
+        return cls(**TINY)
 
 # %% ../../nbs/ssl3d/520_config.ipynb #f47ea50c
 def late(step: int, steps: int) -> float:
     """Learning-rate factor: 1 for the first 60 % of a stage, then evenly down to a tenth."""
     return 1.0 - 0.9 * max(0.0, (step / max(1, steps) - 0.6) / 0.4)
-
-
-def flat(step: int, steps: int) -> float:
-    """Learning-rate factor 1 throughout."""
-    return 1.0
 
 # %% ../../nbs/ssl3d/520_config.ipynb #5340b461
 def curriculum(config: SSL3DConfig) -> list[Stage]:
@@ -144,26 +131,12 @@ def curriculum(config: SSL3DConfig) -> list[Stage]:
     shared: dict[str, Any] = {
         "batch": c.batch,
         "weight_decay": {"conv": c.decay_conv, "linear": c.decay_linear},
-        "schedule": late if c.late_decay else flat,
+        "schedule": late if c.late_decay else constant,
     }
-    stages = [
-        Stage(
-            "cycle",
-            c.steps,
-            {"recon": recon_weights(c.alpha, c.beta, 0.0, c.kappa), "pose": pose},
-            lr=c.lr,
-            **shared,
-        )
-    ]
+    cycle = {"recon": recon_weights(c.alpha, c.beta, 0.0, c.kappa), "pose": pose}
+    stages = [Stage("cycle", c.steps, cycle, lr=c.lr, **shared)]
     more = round(c.steps * c.neighbor_share) if c.eta else 0
     if more:
-        stages.append(
-            Stage(
-                "neighbors",
-                more,
-                {"recon": recon_weights(c.alpha, c.beta, c.eta, c.kappa), "pose": pose},
-                lr=c.neighbor_lr,
-                **shared,
-            )
-        )
+        with_neighbors = {"recon": recon_weights(c.alpha, c.beta, c.eta, c.kappa), "pose": pose}
+        stages.append(Stage("neighbors", more, with_neighbors, lr=c.neighbor_lr, **shared))
     return stages

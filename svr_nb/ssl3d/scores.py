@@ -18,7 +18,7 @@ from ..losses.pictures import image_loss
 from ..scores.metrics import align_rotation, chamfer, emd, mask_iou, pose_error, unit_box
 from ..render.soft_points import splat_features
 from ..shapes.points import draw_indices, fit_rotation, nearest
-from .networks import project
+from .frame import project
 
 # %% auto #0
 __all__ = ['fit_cameras', 'fit_frame', 'color_error', 'item_scores', 'level_scores', 'label_points', 'transfer_score',
@@ -78,6 +78,7 @@ def color_error(
     colors: Float[Tensor, "b n 3"],
     true_points: Float[Tensor, "b m 3"],
     true_colors: Float[Tensor, "b m 3"],
+    *,
     views: int = 10,
     size: int = 32,
     seed: int = 0,

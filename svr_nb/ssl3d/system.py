@@ -5,264 +5,95 @@
 # %% ../../nbs/ssl3d/524_system.ipynb #8328904c
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..training.system import SystemBase
 from ..conventions import check_number, refuse, seeded
 from ..data.framing import as_pictures
-from ..losses.pictures import image_loss, symmetry_loss
 from ..networks.encoders import fresh_weights
 from ..result.reconstruction import Reconstruction
 from ..shapes.points import PointCloud
-from svr_nb.ssl3d.cycle_consistency import (
-    draw_cloud,
-    geometric_cycle,
-    mask_loss,
-    pose_cycle,
-    run_cycle,
-)
 from .config import SSL3DConfig, curriculum
+from .cycle_consistency import draw_cloud, geometric_cycle, run_cycle
+from .frame import camera_of, from_house, to_house
 from .inference_optimization import optimize_inference
-from .neighbor_consistency import neighbor_loss, neighbor_table
+from .losses import batch_losses, choose, wanted
+from .neighbor_consistency import neighbor_table
+from .networks import PoseNet, ReconNet
 from .photo_frame import extents, reframe
-from .networks import PoseNet, ReconNet, camera_of, from_house, random_poses, to_house
-from svr_nb.ssl3d.pose_hypotheses import (
-    Choice,
-    choose_pose,
-    hypothesis_costs,
-    pull_loss,
-    turned_poses,
-    unmoved,
-)
 from .scores import fit_frame, item_scores, level_scores, winning_points
 from ..training.stages import Stage
+from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['align', 'evaluate', 'SSL3D']
+__all__ = ['find_neighbors', 'predict', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
-class _Training:
-    """The losses of SSL3D; needs the networks of `SSL3D`."""
+def find_neighbors(system: SSL3D, data: Any) -> dict[str, Tensor]:
+    """The neighbours of every image, and the images and masks they are compared by.
 
-    config: SSL3DConfig
-    recon: ReconNet
-    pose: PoseNet
-    memory: dict[str, Tensor]
-
-    def choose(
-        self,
-        points: Tensor,
-        colors: Tensor,
-        pose: Tensor,
-        image: Tensor,
-        mask: Tensor,
-        judge: str = "own",
-    ) -> Choice:
-        """The pose with the best explanation of each image among the hypotheses of the
-        configuration.
-        """
-        c = self.config
-        poses = turned_poses(pose, c.hypotheses, c.fold)
-        if len(poses) == 1:
-            return unmoved(pose)
-        if judge == "mean":
-            points, colors = (x.mean(0, keepdim=True).expand_as(x) for x in (points, colors))
-        return choose_pose(
-            poses,
-            hypothesis_costs(points.detach(), colors.detach(), poses, image, mask, c.variance),
-            c.margin,
-        )
-
-# %% ../../nbs/ssl3d/524_system.ipynb #588047cc
-class _Terms(_Training):
-    """The cycle and neighbour terms of one batch."""
-
-    def _mask_loss(self, generator: torch.Generator) -> Any:
-        """Eq. 4 with the weights of the configuration."""
-        c = self.config
-        return partial(mask_loss, affinity=c.affinity, count=c.draws or None, generator=generator)
-
-    def _cycle_losses(
-        self, points: Tensor, colors: Tensor, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Eq. 5 and 7."""
-        c = self.config
-        poses = random_poses(c.views * len(points), generator, c.elevation).to(points)
-        cycle = run_cycle(self.recon, self.pose, points, colors, poses, c.image_size)
-        return {
-            "geometric": geometric_cycle(points, cycle.points, colors, cycle.colors, c.cycle_color),
-            "pose": pose_cycle(cycle.predicted, cycle.poses),
-        }
-
-    def _neighbor_loss(
-        self, points: Tensor, index: Tensor, generator: torch.Generator, fit: Any
-    ) -> Tensor:
-        """Eq. 9 with one of the neighbours, drawn anew in every step."""
-        table = self.memory["neighbors"].to(points.device)
-        pick = torch.randint(table.shape[1], (len(index),), generator=generator).to(table.device)
-        other = table[index, pick]
-        seen, mask = (
-            self.memory[name].to(points.device)[other].to(points) / 255
-            for name in ("images", "masks")
-        )
-        with torch.no_grad():
-            pose = self.pose(seen)[0]
-        return neighbor_loss(points, pose, mask, self.config.image_size, fit)
-
-# %% ../../nbs/ssl3d/524_system.ipynb #5696d0ab
-class _Losing(_Terms):
-    """The losses of one batch."""
-
-    def losses(self, batch: dict[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
-        """Named, unweighted losses of one batch.
-
-        batch: "image", "mask", "generator", and "index" when neighbours are used.
-        stage: only what its weights ask for is computed; None computes all that needs no
-            neighbours.
-        """
-        c, generator, wanted = self.config, batch["generator"], _wanted(stage)
-        mask = batch["mask"]
-        image = batch["image"] * mask
-        points, colors, _ = self.recon(image)
-        pose, direction = self.pose(image)
-        early = batch.get("step", c.warmup) < c.warmup and "neighbors" not in wanted
-        choice = unmoved(pose) if early else self.choose(points, colors, pose, image, mask, c.judge)
-        drawn = draw_cloud(points, colors, choice.pose, c.image_size, c.variance)
-        fit = self._mask_loss(generator)
-        found = {"image": image_loss(drawn.image, image), "mask": fit(drawn, mask)}
-        if "pull" in wanted:
-            found["pull"] = pull_loss(direction, choice)
-        if wanted & {"geometric", "pose"}:
-            found |= self._cycle_losses(points, colors, generator)
-        if "symmetry" in wanted:
-            found["symmetry"] = symmetry_loss(points, axis=1)
-        if "neighbors" in wanted and "neighbors" in self.memory:
-            found["neighbors"] = self._neighbor_loss(points, batch["index"], generator, fit)
-        elif stage is not None and "neighbors" in wanted:
-            found["neighbors"] = points.sum() * 0
-        return found
-
-
-def _wanted(stage: Stage | None) -> set[str]:
-    """Names of the losses that a stage puts a weight on."""
-    return (
-        {"pull", "geometric", "pose", "symmetry"}
-        if stage is None
-        else {name for weights in stage.weights.values() for name in weights}
-    )
-
-# %% ../../nbs/ssl3d/524_system.ipynb #4482d15f
-class _Looking(_Losing):
-    """What SSL3D does with a collection before it learns, and with pictures afterwards."""
-
-    frame: Tensor
-    extent: Tensor
-    device: torch.device
-    category: str
-
-    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
-        """Measures the silhouettes of the collection."""
-        sizes = extents(data.fields["mask"])
-        self.extent.copy_(torch.quantile(sizes, torch.tensor([0.02, 0.98])))
-
-    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
-        """Finds the neighbours of every image anew, every few epochs of the neighbour stage."""
-        if "neighbors" not in _wanted(stage) or epoch % self.config.refresh:
-            return
-        masks = data.fields["mask"]
-        images = data.fields["image"] * masks
-        with torch.no_grad():
-            features = torch.cat([self.recon(part.to(self.device))[2] for part in images.split(64)])
-        self.memory = {
-            "neighbors": neighbor_table(features, min(self.config.neighbors, len(data) - 1)),
-            "images": (images * 255).round().to(torch.uint8),
-            "masks": (masks * 255).round().to(torch.uint8),
-        }
+    system: whose features decide who is near.
+    data: a collection with "image" and "mask".
+    Source: SSL3D, section 3.4.
+    """
+    masks = data.fields["mask"]
+    images = data.fields["image"] * masks
+    with torch.no_grad():
+        features = torch.cat([system.recon(part.to(system.device))[2] for part in images.split(64)])
+    return {
+        "neighbors": neighbor_table(features, min(system.config.neighbors, len(data) - 1)),
+        "images": (images * 255).round().to(torch.uint8),
+        "masks": (masks * 255).round().to(torch.uint8),
+    }
 
 # %% ../../nbs/ssl3d/524_system.ipynb #ff091f7c
-class _Reading(_Looking):
-    """From tensors to clouds and poses."""
+@torch.no_grad()
+def predict(
+    system: SSL3D, image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Points and colours (b, n, 3) in SSL3D's own frame, and poses (b, 2) in radians after the test
+    of hypotheses.
 
-    @torch.no_grad()
-    def predict(
-        self, image: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Points and colours (b, n, 3) in SSL3D's own frame, and poses (b, 2) in radians after the
-        test of hypotheses.
-
-        image, mask: (b, 3, s, s) and (b, 1, s, s) of the configured size.
-        """
-        clouds, paints, poses = [], [], []
-        for part, shape in zip(
-            (image * mask).to(self.device).split(64), mask.to(self.device).split(64)
-        ):
-            points, colors, _ = self.recon(part)
-            clouds.append(points)
-            paints.append(colors)
-            poses.append(self.choose(points, colors, self.pose(part)[0], part, shape).pose)
-        return torch.cat(clouds), torch.cat(paints), torch.cat(poses)
+    system: trained.
+    image, mask: (b, 3, s, s) and (b, 1, s, s) of the configured size.
+    """
+    clouds, paints, poses = [], [], []
+    images, masks = (image * mask).to(system.device), mask.to(system.device)
+    for picture in zip(images.split(64), masks.split(64)):
+        points, colors, _ = system.recon(picture[0])
+        clouds.append(points)
+        paints.append(colors)
+        poses.append(choose(system, (points, colors), system.pose(picture[0])[0], picture).pose)
+    return torch.cat(clouds), torch.cat(paints), torch.cat(poses)
 
 # %% ../../nbs/ssl3d/524_system.ipynb #14541959
-class _Answering(_Reading):
-    """From a prediction to a Reconstruction in the library's frame."""
-
-    def _one(
-        self, image: Tensor, mask: Tensor, steps: int, options: dict[str, Any]
-    ) -> Reconstruction:
-        """One reconstruction in the library's frame."""
-        points, colors, pose = self.predict(image, mask)
-        if steps:
-            points, colors, pose = optimize_inference(
-                self, image, mask, pose, steps=steps, **options
-            )[:3]
-        frame = self.frame.to(points)
-        camera = camera_of(pose)
-        camera = type(camera)(
-            camera.rotation @ frame.T, camera.translation, camera.focal, camera.center
-        )
-        cloud = PointCloud(to_house(points[0]) @ frame.T, colors[0].clamp(0, 1), name=self.category)
-        seen = winning_points(points, pose, image.shape[-1])[0] * (mask[0, 0] > 0.5) - 1 * (
-            mask[0, 0] <= 0.5
-        )
-        return Reconstruction(
-            points=cloud,
-            camera=camera,
-            image=image[0],
-            mask=mask[0],
-            correspondence=seen,
-            system="SSL3D",
-            category=self.category,
-        )
-
-# %% ../../nbs/ssl3d/524_system.ipynb #6b51f608
-class _Predicting(_Answering):
-    """From pictures to shapes."""
-
-    def reconstruct(self, image: Any, mask: Any = None, steps: int = 0, **options: Any) -> Any:
-        """The shape and the pose of one object, or of a batch.
-
-        image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
-        mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the
-            transparency or finds the object.
-        steps: of optimisation on this very image (section 3.5 of the paper); 0 for none.
-        options: of `optimize_inference`.
-        Returns a Reconstruction, or a list of them for a batch.
-        Raises FileError or InputError for pictures that cannot be used.
-        """
-        size = self.config.image_size
-        pictures, silhouettes, single = as_pictures(image, mask, size, float(self.extent[1]))
-        check_number(steps, "steps", 0, integer=True)
-        pictures, silhouettes = reframe(pictures * silhouettes, silhouettes, float(self.extent[1]))
-        found = [
-            self._one(i[None].to(self.device), m[None].to(self.device), steps, options)
-            for i, m in zip(pictures, silhouettes)
-        ]
-        return found[0] if single else found
+def _one(
+    system: SSL3D, image: Tensor, mask: Tensor, steps: int, options: dict[str, Any]
+) -> Reconstruction:
+    """One reconstruction in the library's frame."""
+    points, colors, pose = system.predict(image, mask)
+    if steps:
+        fitted = optimize_inference(system, image, mask, pose, steps=steps, **options)
+        points, colors, pose = fitted[:3]
+    frame = system.frame.to(points)
+    learned = camera_of(pose)
+    rotation = learned.rotation @ frame.T
+    cloud = PointCloud(to_house(points[0]) @ frame.T, colors[0].clamp(0, 1), name=system.category)
+    on_object = mask[0, 0] > 0.5
+    shown = winning_points(points, pose, image.shape[-1])[0]
+    return Reconstruction(
+        points=cloud,
+        camera=replace(learned, rotation=rotation),
+        image=image[0],
+        mask=mask[0],
+        correspondence=torch.where(on_object, shown, -1),
+        system="SSL3D",
+        category=system.category,
+    )
 
 # %% ../../nbs/ssl3d/524_system.ipynb #eab60de3
 def _turns(pose: Tensor) -> Tensor:
@@ -276,12 +107,11 @@ def _true_turns(data: Any) -> Tensor | None:
         return data.fields["camera_rotation"]
     if "azimuth" not in data.fields:
         return None
-    return camera_of(
-        torch.deg2rad(torch.stack([data.fields["azimuth"], data.fields["elevation"]], -1))
-    ).rotation
+    angles = torch.stack([data.fields["azimuth"], data.fields["elevation"]], -1)
+    return camera_of(torch.deg2rad(angles)).rotation
 
 # %% ../../nbs/ssl3d/524_system.ipynb #c3b7db77
-def align(system: _Predicting, data: Any) -> Tensor:
+def align(system: SSL3D, data: Any) -> Tensor:
     """Finds the global rotation of a trained system and keeps it, so that azimuth 0 is the front
     from then on.
 
@@ -293,14 +123,13 @@ def align(system: _Predicting, data: Any) -> Tensor:
     points, _, pose = system.predict(data.fields["image"], data.fields["mask"])
     if "points" not in data.fields:
         raise refuse("data", "a collection with the field 'points'", ", ".join(data.fields))
-    frame = fit_frame(
-        to_house(points).cpu(), data.fields["points"], _turns(pose).cpu(), _true_turns(data)
-    )
+    turns, truth = _turns(pose).cpu(), _true_turns(data)
+    frame = fit_frame(to_house(points).cpu(), data.fields["points"], turns, truth)
     system.frame.copy_(frame)
     return frame
 
 
-def evaluate(system: _Predicting, data: Any) -> dict[str, Tensor]:
+def evaluate(system: SSL3D, data: Any) -> dict[str, Tensor]:
     """The paper's metrics, one value per item.
 
     system: trained; if it was never aligned, the rotation is fitted to these very items, the most
@@ -311,43 +140,35 @@ def evaluate(system: _Predicting, data: Any) -> dict[str, Tensor]:
     points, turns, frame = to_house(points).cpu(), _turns(pose).cpu(), system.frame.cpu()
     if "points" in data.fields and torch.equal(frame, torch.eye(3)):
         frame = fit_frame(points, data.fields["points"], turns, _true_turns(data))
-    drawn = draw_cloud(
-        from_house(points),
-        colors.cpu(),
-        pose.cpu(),
-        data.fields["mask"].shape[-1],
-        system.config.variance,
-    )
-    return item_scores(
-        points @ frame.T, colors.cpu(), turns @ frame.T, _true_turns(data), drawn.mask, data
-    )
+    size = data.fields["mask"].shape[-1]
+    views = (from_house(points), colors.cpu(), pose.cpu(), size, system.config.variance)
+    predicted = (points @ frame.T, colors.cpu(), turns @ frame.T)
+    return item_scores(*predicted, _true_turns(data), draw_cloud(*views).mask, data)
 
 # %% ../../nbs/ssl3d/524_system.ipynb #ebe3cda1
-class SSL3D(_Predicting, SystemBase):
+class SSL3D(SystemBase):
     """Coloured point clouds and poses from single images, learned from images and silhouettes alone
     (SSL3D).
 
-    config: `SSL3D.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting
-        weights.
+    config: `SSL3D.Config.tiny()`, `.paper()` or a changed copy.
+    seed: decides the starting weights.
     """
 
     Config = SSL3DConfig
+    recon: ReconNet
+    pose: PoseNet
+    frame: Tensor
+    extent: Tensor
 
     def __init__(self, config: SSL3DConfig | None = None, seed: int = 0) -> None:
         super().__init__(config or SSL3DConfig.tiny())
         c = self.config
+        size, kernels = c.image_size, list(c.kernels)
+        more = {"code": c.code, "hidden": c.hidden}
         with fresh_weights(seed):
-            self.recon = ReconNet(
-                c.image_size,
-                c.points,
-                seeded(seed, 1),
-                c.widths,
-                list(c.kernels),
-                c.color_widths,
-                c.code,
-                c.hidden,
-            )
-            self.pose = PoseNet(c.image_size, c.widths, list(c.kernels), c.code, c.azimuth)
+            chance = seeded(seed, 1)
+            self.recon = ReconNet(size, c.points, chance, c.widths, kernels, c.color_widths, **more)
+            self.pose = PoseNet(size, c.widths, kernels, c.code, c.azimuth)
         self.register_buffer("frame", torch.eye(3))  # from the learned frame to the true one
         self.register_buffer("extent", torch.tensor([0.0, 1.0]))  # sizes of silhouettes in training
 
@@ -358,6 +179,44 @@ class SSL3D(_Predicting, SystemBase):
     def stages(self) -> list[Stage]:
         """The curriculum of the configuration."""
         return curriculum(self.config)
+
+    def losses(self, batch: dict[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+        """Named, unweighted losses of one batch; see `batch_losses`."""
+        return batch_losses(self, batch, stage)
+
+    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
+        """Measures the silhouettes of the collection."""
+        sizes = extents(data.fields["mask"])
+        self.extent.copy_(torch.quantile(sizes, torch.tensor([0.02, 0.98])))
+
+    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
+        """Finds the neighbours of every image anew, every few epochs of the neighbour stage."""
+        if "neighbors" in wanted(stage) and epoch % self.config.refresh == 0:
+            self.memory = find_neighbors(self, data)
+
+    def predict(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Points, colours and poses in SSL3D's own frame; see `predict`."""
+        return predict(self, image, mask)
+
+    def reconstruct(self, image: Any, mask: Any = None, steps: int = 0, **options: Any) -> Any:
+        """The shape and the pose of one object, or of a batch.
+
+        image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
+        mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the
+            transparency or finds the object.
+        steps: of optimisation on this very image (section 3.5 of the paper); 0 for none.
+        options: of `optimize_inference`.
+        Returns a Reconstruction, or a list of them for a batch.
+        Raises FileError or InputError for pictures that cannot be used.
+        """
+        size, extent = self.config.image_size, float(self.extent[1])
+        images, masks, single = as_pictures(image, mask, size, extent)
+        check_number(steps, "steps", 0, integer=True)
+        images, masks = reframe(images * masks, masks, extent)
+        images, masks = images.to(self.device), masks.to(self.device)
+        pairs = zip(images.split(1), masks.split(1))
+        results = [_one(self, picture, shape, steps, options) for picture, shape in pairs]
+        return results[0] if single else results
 
     def align(self, data: Any) -> Tensor:
         """Finds the global rotation on a validation collection, and keeps it."""

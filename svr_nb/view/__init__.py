@@ -20,3 +20,4 @@ from svr_nb.view.pictures import (
     show_picture,
     turntable,
 )
+from .sheets import ColorBar, sheet

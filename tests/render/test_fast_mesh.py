@@ -309,9 +309,11 @@ def test_large_image_and_its_pieces():
     assert abs(float(large.mean() - small.mean())) < 5e-3
     rows = np.ones((2, 64, 64))
     corners, alive = fast_mesh._gather(uvz, ball.faces, True)
+    one, soft = mesh_loops.Faces(corners[0], alive[0]), mesh_loops.Softness(1e-4, 0.05)
+    loop = mesh_loops.kernels()["_outline_rows"]
     for low, high in ((0, 17), (17, 18), (18, 64)):
-        mesh_loops.kernels()["_outline_rows"](corners[0], alive[0], 1e-4, 0.05, rows[0], low, high)
-    mesh_loops.kernels()["_outline_rows"](corners[0], alive[0], 1e-4, 0.05, rows[1], 0, 64)
+        loop(one, soft, rows[0], (low, high))
+    loop(one, soft, rows[1], (0, 64))
     assert (rows[0] == rows[1]).all()
 
 
@@ -342,7 +344,7 @@ def test_auto_is_compiled_on_a_cpu_and_second_derivatives_are_refused():
 
 def test_without_numba_the_pairs_form_is_taken(monkeypatch):
     made = scene(12, "verts")
-    monkeypatch.setattr(mesh_loops, "compiled_runs", lambda: False)
+    monkeypatch.setattr(fast_mesh, "compiled_runs", lambda: False)
     assert soft_rasterize(made["uvz"], made["faces"], 8).sums is None
     with pytest.raises(InputError, match="backend.*compiled"):
         soft_rasterize(made["uvz"], made["faces"], 8, backend="compiled")
@@ -403,7 +405,8 @@ def test_plain_loops_need_no_compiler():
     """The loops are ordinary Python; compiled or not, the numbers are the same."""
     made = scene(14, "none", batch=1, faces=4)
     corners, alive = fast_mesh._gather(made["uvz"], made["faces"], True)
+    one, soft = mesh_loops.Faces(corners[0], alive[0]), mesh_loops.Softness(3e-3, 0.26)
     pictures = np.ones((2, 12, 12))
-    mesh_loops._outline_rows(corners[0], alive[0], 3e-3, 0.26, pictures[0], 0, 12)
-    mesh_loops.kernels()["_outline_rows"](corners[0], alive[0], 3e-3, 0.26, pictures[1], 0, 12)
+    mesh_loops._outline_rows(one, soft, pictures[0], (0, 12))
+    mesh_loops.kernels()["_outline_rows"](one, soft, pictures[1], (0, 12))
     assert np.abs(pictures[0] - pictures[1]).max() < 1e-13 and pictures.min() < 0.5

@@ -23,7 +23,8 @@ from svr_nb.ssl3d.cycle_consistency import (
     recon_weights,
     run_cycle,
 )
-from svr_nb.ssl3d.networks import PoseNet, ReconNet, random_poses
+from svr_nb.ssl3d.networks import PoseNet, ReconNet
+from svr_nb.ssl3d.frame import random_poses
 
 rand = lambda *shape, seed=1: torch.rand(*shape, generator=seeded(seed))
 
@@ -152,7 +153,7 @@ def test_weights_are_the_equations():
 
 
 def test_each_loss_reaches_its_own_network_only():
-    recon, pose_net = ReconNet(16, 20, seeded(0), (8,), 3, (8,), 16), PoseNet(16, (8,), 3, 16)
+    recon, pose_net = ReconNet(16, 20, seeded(0), (8,), 3, (8,), code=16), PoseNet(16, (8,), 3, 16)
     points, colors, _ = recon(rand(2, 3, 16, 16))
     cycle = run_cycle(recon, pose_net, points, colors, random_poses(4, seeded(1)), 16)
     for loss, mine, other in (

@@ -10,17 +10,8 @@ from hypothesis import given, strategies as st
 
 from svr_nb.cameras.projections import orbit
 from svr_nb.conventions import InputError, seeded
-from svr_nb.ssl3d.networks import (
-    PoseNet,
-    ReconNet,
-    camera_of,
-    from_house,
-    pose_of,
-    project,
-    random_poses,
-    to_house,
-    turn,
-)
+from svr_nb.ssl3d.networks import PoseNet, ReconNet
+from svr_nb.ssl3d.frame import camera_of, from_house, pose_of, project, random_poses, to_house, turn
 
 cloud = lambda b=2, n=20: torch.rand(b, n, 3, generator=seeded(1)) * 0.6 - 0.3
 poses = lambda b=2: torch.rand(b, 2, generator=seeded(2)) * 2 - 1
@@ -92,7 +83,7 @@ def test_random_poses_refuse(bad):
 
 
 def test_recon_starts_as_one_ball():
-    net = ReconNet(32, 50, seeded(0), (8, 16), 3, (8, 16), 32)
+    net = ReconNet(32, 50, seeded(0), (8, 16), 3, (8, 16), code=32)
     points, colors, code = net(torch.rand(5, 3, 32, 32, generator=seeded(1)))
     assert points.shape == (5, 50, 3) and colors.shape == (5, 50, 3) and code.shape == (5, 64)
     assert (

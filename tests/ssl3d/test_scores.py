@@ -9,7 +9,7 @@ from svr_nb.cameras.projections import orbit
 from svr_nb.cameras.rotations import random_rotation
 from svr_nb.conventions import InputError, seeded
 from svr_nb.data.collection import Collection
-from svr_nb.ssl3d.networks import from_house
+from svr_nb.ssl3d.frame import from_house
 from svr_nb.ssl3d.scores import (
     color_error,
     fit_cameras,

@@ -9,7 +9,7 @@ import torch
 
 from svr_nb.conventions import CheckpointError, InputError, seeded
 from svr_nb.data.sample_items import samples
-from svr_nb.ssl3d.config import SSL3DConfig, curriculum, flat, late
+from svr_nb.ssl3d.config import SSL3DConfig, curriculum, late
 from svr_nb.ssl3d.system import SSL3D
 from svr_nb.training.loop import fit
 
@@ -72,7 +72,7 @@ def test_curriculum():
         "neighbors" in curriculum(SMALL)[1].weights["recon"]
         and "neighbors" not in curriculum(SMALL)[1].weights["pose"]
     )
-    assert late(5, 10) == 1 and late(10, 10) == pytest.approx(0.1) and flat(9, 10) == 1
+    assert late(5, 10) == 1 and late(10, 10) == pytest.approx(0.1)
 
 
 def test_only_wanted_losses_are_computed(cars):
