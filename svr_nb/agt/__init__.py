@@ -11,4 +11,3 @@ from .frechet_loss import FeatureBank, FrechetLoss, frechet_loss
 from .config import AGTConfig, TextureWeights
 from .system import AGT
 from .texture_critic import TextureCritic, critic_loss, texture_loss
-from ..experiments.warp_recovery import recover, train_map, warp_task

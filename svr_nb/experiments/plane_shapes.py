@@ -165,11 +165,12 @@ class PlaneTARS(nn.Module):
         self.config = config
         k, code, width = config.features, config.code, config.width
         entries = encoded_size(2, 3) + encoded_size(k, 1, raw=False)
-        start = {"start": 0.05, "feature_start": config.spread}
         with fresh_weights(seed):
             seeing = ConvEncoder((16, 32, 64), 3, 2, (64,), 32, channels=1)
             self.encoder = nn.Sequential(seeing, nn.Linear(64, code))
-            self.deform = DeformNet(code, k, width, 3, (64,), levels=3, dim=2, **start)
+            self.deform = DeformNet(
+                code, k, width, 3, (64,), levels=3, dim=2, start=0.05, feature_start=config.spread
+            )
             self.canonical = Mlp([entries, width, width, width, 1], last="none")
 
     def sdf(

@@ -6,35 +6,43 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from svr_nb.agt.adaptive_sampling import (
-    VarianceMap,
-    bilinear_sample,
-    bounded_map,
-    inner_step,
-    variance_loss,
-)
+from ..agt.adaptive_sampling import VarianceMap, bilinear_sample, bounded_map, inner_step
+from ..agt.adaptive_sampling import variance_loss
 from ..conventions import check_choice, check_number, check_tensor, rand, refuse, seeded
-from ..scores.tables import Table
+from svr_nb.experiments.runner import (
+    Arm,
+    Command,
+    Experiment,
+    Levels,
+    Row,
+    Tell,
+    each_value,
+    main,
+    mean,
+    table,
+)
 from ..networks.encoders import fresh_weights
+from ..scores.tables import Table
 from ..shapes.images import load_image
 
 MAPS = ("off", "random", "joint", "unrolled", "unrolled, no labels")
 OPTIMIZERS = ("SGD", "Adam")
 
 # %% auto #0
-__all__ = ['MAPS', 'OPTIMIZERS', 'WarpConfig', 'WarpTask', 'smooth_warp', 'warp_task', 'recovery_scores', 'splat', 'MapNet',
-           'map_loss', 'train_map', 'recover', 'photographs', 'run_seed', 'recovery_table', 'main']
+__all__ = ['MAPS', 'OPTIMIZERS', 'WAYS', 'ARMS', 'SHARES', 'OPTIONS', 'EXPERIMENT', 'WarpConfig', 'WarpTask', 'smooth_warp',
+           'warp_task', 'recovery_scores', 'splat', 'MapNet', 'map_loss', 'Walkers', 'train_map', 'recover',
+           'photographs', 'Way', 'SeedRuns', 'recovery_table', 'experiment']
 
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #64388da1
 @dataclass(frozen=True)
@@ -95,19 +103,12 @@ def smooth_warp(
     shift: mean length in pixels.
     generator: where chance comes from.
     """
-    field = F.interpolate(
-        torch.randn(count, 2, 4, 4, generator=generator),
-        (size, size),
-        mode="bicubic",
-        align_corners=True,
-    )
-    return (
-        field
-        * check_number(shift, "shift", 0)
-        / field.norm(dim=1).mean((1, 2))[:, None, None, None]
-    )
+    coarse = torch.randn(count, 2, 4, 4, generator=generator)
+    field = F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)
+    length = field.norm(dim=1).mean((1, 2))[:, None, None, None]
+    return field * check_number(shift, "shift", 0) / length
 
-
+# %% ../../nbs/experiments/974_warp_recovery.ipynb #97400003
 def warp_task(
     image: Float[Tensor, "b 3 s s"], config: WarpConfig, generator: torch.Generator
 ) -> WarpTask:
@@ -119,9 +120,8 @@ def warp_task(
     """
     image, size = check_tensor(image, "image", "b 3 s s"), image.shape[-1]
     start = rand(len(image), config.points, 2, generator=generator) * (size - 1)
-    move = bilinear_sample(
-        smooth_warp(len(image), size, config.shift, generator), start
-    ).color.transpose(1, 2)
+    warp = smooth_warp(len(image), size, config.shift, generator)
+    move = bilinear_sample(warp, start).color.transpose(1, 2)
     home = (start + move).clamp(0, size - 1)
     label = home + config.noise * torch.randn(home.shape, generator=generator)
     return WarpTask(image, start, home, label, bilinear_sample(image, home).color)
@@ -156,18 +156,17 @@ def splat(
     place = ((at + 0.5) * cells / size).floor().clamp(0, cells - 1).long()
     index = (place[..., 1] * cells + place[..., 0])[:, None].expand(-1, values.shape[1] + 1, -1)
     full = torch.cat([values, torch.ones_like(values[:, :1])], 1)
-    total = values.new_zeros(len(values), full.shape[1], cells * cells).scatter_add(2, index, full)
+    empty = values.new_zeros(len(values), full.shape[1], cells * cells)
+    total = empty.scatter_add(2, index, full)
     number = total[:, -1:]
-    return torch.cat([total[:, :-1] / number.clamp(min=1), (number > 0).to(values)], 1).unflatten(
-        2, (cells, cells)
-    )
+    means = total[:, :-1] / number.clamp(min=1)
+    return torch.cat([means, (number > 0).to(values)], 1).unflatten(2, (cells, cells))
 
 
 def _block(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
     """A convolution with normalisation."""
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride, 1), nn.GroupNorm(4, outside), nn.LeakyReLU(0.1)
-    )
+    convolution = nn.Conv2d(inside, outside, 3, stride, 1)
+    return nn.Sequential(convolution, nn.GroupNorm(4, outside), nn.LeakyReLU(0.1))
 
 
 def _double(x: Tensor) -> Tensor:
@@ -196,17 +195,15 @@ class MapNet(nn.Module):
     def forward(self, task: WarpTask, at: Float[Tensor, "b p 2"]) -> VarianceMap:
         """The map for points that have come to `at`."""
         known = [task.target - 0.5, 3 * (task.target - bilinear_sample(task.image, at).color)]
-        known += [(task.label - at).transpose(1, 2) / 8] if self.labels else []
+        if self.labels:
+            known += [(task.label - at).transpose(1, 2) / 8]
         size = task.image.shape[-1]
-        x = torch.cat(
-            [F.avg_pool2d(task.image, 2) - 0.5, splat(torch.cat(known, 1), at, size, size // 2)], 1
-        )
-        fine = self.fine(x)
+        cells = splat(torch.cat(known, 1), at, size, size // 2)
+        fine = self.fine(torch.cat([F.avg_pool2d(task.image, 2) - 0.5, cells], 1))
         half = self.middle(fine)
         mixed = self.join_half(torch.cat([_double(self.quarter(half)), half], 1))
-        return bounded_map(
-            _double(self.last(self.join_fine(torch.cat([_double(mixed), fine], 1)))), self.rho
-        )
+        joined = self.join_fine(torch.cat([_double(mixed), fine], 1))
+        return bounded_map(_double(self.last(joined)), self.rho)
 
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #f5752d30
 def map_loss(
@@ -226,27 +223,44 @@ def map_loss(
         goal = (bilinear_sample(changed, at).color - task.target).square().sum(1).mean()
     else:
         unit = (after - at).norm(dim=-1).mean().detach().clamp(min=1e-6)
-        goal = ((after - task.label).norm(dim=-1) - (at - task.label).norm(dim=-1)).mean() / unit
+        nearer = (after - task.label).norm(dim=-1) - (at - task.label).norm(dim=-1)
+        goal = nearer.mean() / unit
     return goal + config.reg * variance_loss(maps), after.detach()
 
 
+class Walkers(NamedTuple):
+    """Tasks, and where their points have come to."""
+
+    task: WarpTask
+    at: Tensor
+
+
 def _renewed(
-    task: WarpTask,
-    at: Tensor,
-    images: Tensor,
-    row: int,
-    config: WarpConfig,
-    generator: torch.Generator,
-) -> tuple[WarpTask, Tensor]:
+    walkers: Walkers, images: Tensor, row: int, config: WarpConfig, generator: torch.Generator
+) -> Walkers:
     """The tasks with one of them replaced by a new one at its start."""
     pick = torch.randint(len(images), (1,), generator=generator)
-    picture = images[pick].flip(-1) if float(rand(1, generator=generator)) < 0.5 else images[pick]
+    mirrored = float(rand(1, generator=generator)) < 0.5
+    picture = images[pick].flip(-1) if mirrored else images[pick]
     new = warp_task(picture, config, generator)
-    swap = lambda old, fresh: torch.cat([old[:row], fresh, old[row + 1 :]])
+
+    def swap(old: Tensor, fresh: Tensor) -> Tensor:
+        return torch.cat([old[:row], fresh, old[row + 1 :]])
+
     names = ("image", "start", "home", "label", "target")
-    return WarpTask(*(swap(getattr(task, n), getattr(new, n)) for n in names)), swap(at, new.start)
+    parts = [swap(getattr(walkers.task, name), getattr(new, name)) for name in names]
+    return Walkers(WarpTask(*parts), swap(walkers.at, new.start))
 
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #ef6e6a3a
+@torch.no_grad()
+def _walk(task: WarpTask, at: Tensor, maps: VarianceMap, config: WarpConfig, steps: int) -> Tensor:
+    """Some steps of plain descent under one map."""
+    changed = maps.apply(task.image)
+    for _ in range(steps):
+        at = inner_step(task.image, at, task.target, config.rate, changed)
+    return at
+
+
 def train_map(
     images: Float[Tensor, "n 3 s s"], config: WarpConfig, kind: str = "unrolled", seed: int = 0
 ) -> MapNet:
@@ -263,53 +277,46 @@ def train_map(
     adam = torch.optim.Adam(net.parameters(), config.lr)
     slope = torch.optim.lr_scheduler.CosineAnnealingLR(adam, config.train_steps)
     generator, life = seeded(seed, 1), max(1, config.steps // config.hold)
-    task = warp_task(
-        images[torch.randint(len(images), (config.batch,), generator=generator)], config, generator
+    first = images[torch.randint(len(images), (config.batch,), generator=generator)]
+    task = warp_task(first, config, generator)
+    walkers, ages = (
+        Walkers(task, task.start),
+        [i * life // config.batch for i in range(config.batch)],
     )
-    at, ages = task.start, [i * life // config.batch for i in range(config.batch)]
     for _ in range(config.train_steps):
-        maps = net(task, at)
-        loss, at = map_loss(task, at, maps, kind, config)
+        maps = net(*walkers)
+        loss, at = map_loss(*walkers, maps, kind, config)
         adam.zero_grad()
         loss.backward()
         adam.step()
         slope.step()
-        at = _walk(task, at, maps, config, config.hold - 1)
+        walkers = Walkers(walkers.task, _walk(walkers.task, at, maps, config, config.hold - 1))
         ages = [age + 1 for age in ages]
         for row in [i for i, age in enumerate(ages) if age >= life]:
-            task, at = _renewed(task, at, images, row, config, generator)
+            walkers = _renewed(walkers, images, row, config, generator)
             ages[row] = 0
     return net.eval()
 
-
-@torch.no_grad()
-def _walk(task: WarpTask, at: Tensor, maps: VarianceMap, config: WarpConfig, steps: int) -> Tensor:
-    """Some steps of plain descent under one map."""
-    changed = maps.apply(task.image)
-    for _ in range(steps):
-        at = inner_step(task.image, at, task.target, config.rate, changed)
-    return at
-
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #78114df6
-def _mover(config: WarpConfig, optimizer: str) -> Any:
-    """A function from gradient to step that keeps its own state."""
-    state: dict[str, Any] = {"n": 0, "first": 0.0, "second": 0.0}
+class _Mover:
+    """From gradient to step, with the state of the optimiser."""
 
-    def adam(gradient: Tensor) -> Tensor:
-        state["n"] += 1
-        state["first"] = 0.9 * state["first"] + 0.1 * gradient
-        state["second"] = 0.999 * state["second"] + 0.001 * gradient.square()
-        first, second = (
-            state["first"] / (1 - 0.9 ** state["n"]),
-            state["second"] / (1 - 0.999 ** state["n"]),
-        )
-        return config.stride * first / (second.sqrt() + 1e-8)
+    def __init__(self, config: WarpConfig, optimizer: str) -> None:
+        self.config = config
+        self.optimizer = check_choice(optimizer, "optimizer", OPTIMIZERS)
+        self.count = 0
+        self.first = self.second = torch.zeros(())
 
-    return (
-        adam
-        if check_choice(optimizer, "optimizer", OPTIMIZERS) == "Adam"
-        else lambda gradient: config.rate * gradient
-    )
+    def __call__(self, gradient: Tensor) -> Tensor:
+        """The step that is to be subtracted."""
+        if self.optimizer == "SGD":
+            return self.config.rate * gradient
+        self.count += 1
+        self.first = 0.9 * self.first + 0.1 * gradient
+        self.second = 0.999 * self.second + 0.001 * gradient.square()
+        first = self.first / (1 - 0.9**self.count)
+        second = self.second / (1 - 0.999**self.count)
+        return self.config.stride * first / (second.sqrt() + 1e-8)
 
 
 def _map_of(
@@ -319,9 +326,8 @@ def _map_of(
     if kind == "off":
         return task.image
     if kind == "random":
-        return bounded_map(
-            torch.randn(task.image[:, :1].shape, generator=seeded(seed)), config.rho
-        ).apply(task.image)
+        noise = torch.randn(task.image[:, :1].shape, generator=seeded(seed))
+        return bounded_map(noise, config.rho).apply(task.image)
     if net is None:
         raise refuse("net", f"a trained MapNet for the arm {kind!r}", "None", "Use train_map")
     return net(task, at).apply(task.image)
@@ -335,6 +341,7 @@ def recover(
     net: MapNet | None = None,
     optimizer: str = "SGD",
     pull: bool = False,
+    *,
     seed: int = 0,
 ) -> list[Float[Tensor, "b p 2"]]:
     """Descends on the colour error and returns where the points were each time a map was predicted,
@@ -347,7 +354,7 @@ def recover(
     seed: of the random map.
     """
     check_choice(kind, "kind", MAPS)
-    at, move, trail = task.start, _mover(config, optimizer), []
+    at, move, trail = task.start, _Mover(config, optimizer), []
     for step in range(config.steps):
         if step % config.hold == 0:
             changed = _map_of(task, at, kind, net, config, seed)
@@ -388,94 +395,141 @@ def _middle(image: Tensor, size: int) -> Tensor:
     ).clamp(0, 1)
 
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #98f724ff
-def run_seed(
-    train: Float[Tensor, "n 3 s s"],
-    test: Float[Tensor, "m 3 s s"],
-    config: WarpConfig,
-    seed: int,
-    maps: Sequence[str] = MAPS,
-) -> list[dict[str, Any]]:
-    """All arms of one seed, one row each, and two rows of levels.
+@dataclass(frozen=True)
+class Way:
+    """How points are brought home.
 
-    train, test: different photographs.
-    config: settings.
-    seed: of networks and warps.
-    maps: which maps to try.
+    map: one of MAPS.  optimizer: one of OPTIMIZERS.  pull: whether the rough label pulls.
     """
-    task = warp_task(test, config, seeded(seed, 3))
-    rows: list[dict[str, Any]] = [
-        {"map": name, "seed": seed, **recovery_scores(task, at)}
-        for name, at in (("level: start", task.start), ("level: rough label", task.label))
-    ]
-    for kind in maps:
-        net = train_map(train, config, kind, seed) if kind in MAPS[2:] else None
-        for optimizer in OPTIMIZERS:
-            for pull in (False, True):
-                ends = recover(task, config, kind, net, optimizer, pull, seed)[-1]
-                rows.append(
-                    {
-                        "map": kind,
-                        "optimizer": optimizer,
-                        "pull": pull,
-                        "seed": seed,
-                        **recovery_scores(task, ends),
-                    }
-                )
-    return rows
+
+    map: str = "off"
+    optimizer: str = "SGD"
+    pull: bool = False
 
 
-def recovery_table(rows: Sequence[dict[str, Any]]) -> Table:
+def _named(kind: str, optimizer: str, pull: bool) -> str:
+    """The name of an arm."""
+    return f"{kind}; {optimizer}{', pull' if pull else ''}"
+
+
+WAYS = {
+    _named(kind, optimizer, pull): {"map": kind, "optimizer": optimizer, "pull": pull}
+    for kind in MAPS
+    for optimizer in OPTIMIZERS
+    for pull in (False, True)
+}
+ARMS = tuple(Arm(name, change) for name, change in WAYS.items())
+
+
+def _known(name: str) -> Row:
+    """What the row of an arm or a level is known by."""
+    return dict(WAYS.get(name, {"map": name}))
+
+
+@dataclass
+class SeedRuns:
+    """What the arms of one seed share.
+
+    seed: of all of it.  images: to learn from.  task: photographs and points to test with.
+    nets: one trained network per map.
+    """
+
+    seed: int
+    images: Tensor
+    task: WarpTask
+    nets: dict[str, MapNet] = field(default_factory=dict)
+
+
+def _ends(config: WarpConfig, arm: Arm, seed: int, shared: SeedRuns) -> Tensor:
+    """Where the points end."""
+    way = arm.of(Way())
+    if way.map in MAPS[2:] and way.map not in shared.nets:
+        shared.nets[way.map] = train_map(shared.images, config, way.map, seed)
+    net = shared.nets.get(way.map)
+    return recover(shared.task, config, way.map, net, way.optimizer, way.pull, seed=seed)[-1]
+
+# %% ../../nbs/experiments/974_warp_recovery.ipynb #97400005
+SHARES = ("home", "home from flat", "right colour")
+
+
+def _mean_of(score: str) -> Tell:
+    """A column: the plain mean."""
+    return lambda mine: mean([row[score] for row in mine])
+
+
+def _way(row: Row) -> Row:
+    """The first cells of a line."""
+    pull = {True: "yes", False: "no", None: ""}[row.get("pull")]
+    return {"map": row["map"], "optimizer": row.get("optimizer", ""), "pull": pull}
+
+
+def recovery_table(rows: Sequence[Row]) -> Table:
     """Means over the seeds, one line per arm.
 
-    rows: from `run_seed`, of any seeds.
+    rows: from `run`, of any seeds.
     """
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["map"], row.get("optimizer", ""), row.get("pull", "")), []).append(
-            row
-        )
-    mean = lambda found, name: sum(r[name] for r in found) / len(found)
-    lines = [
-        {
-            "map": m,
-            "optimizer": o,
-            "pull": {True: "yes", False: "no"}.get(p, ""),
-            **{name: mean(found, name) for name in ("home", "home from flat", "right colour")},
-            "home, each seed": " ".join(f"{r['home']:.3f}" for r in found),
-        }
-        for (m, o, p), found in groups.items()
-    ]
-    return Table(
-        lines,
-        title=f"Share of points, {len({r['seed'] for r in rows})} seeds, photographs that no network saw",
+    columns = {name: _mean_of(name) for name in SHARES} | {"home, each seed": each_value("home")}
+    seeds = len({row["seed"] for row in rows})
+    title = f"Share of points, {seeds} seeds, photographs that no network saw"
+    return table(rows, columns, _way, title=title)
+
+
+def experiment(
+    pictures: Callable[[int], Float[Tensor, "n 3 s s"]], config: WarpConfig
+) -> Experiment[SeedRuns, Tensor]:
+    """All arms on some photographs.
+
+    pictures: config.train + config.test of them, from the seed.  config: settings.
+    """
+
+    def data(seed: int) -> SeedRuns:
+        images = pictures(seed)
+        task = warp_task(images[config.train :], config, seeded(seed, 3))
+        return SeedRuns(seed, images[: config.train], task)
+
+    return Experiment(
+        name="warp_recovery",
+        arms=ARMS,
+        seeds=(11, 12, 13),
+        data=data,
+        train=partial(_ends, config),
+        measure=lambda ends, shared: recovery_scores(shared.task, ends),
+        report=lambda rows: [recovery_table(rows)],
+        levels=Levels(
+            {
+                "level: start": lambda shared: recovery_scores(shared.task, shared.task.start),
+                "level: rough label": lambda shared: recovery_scores(
+                    shared.task, shared.task.label
+                ),
+            }
+        ),
+        known=_known,
     )
 
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #c7fcf3a3
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m svr_nb.experiments.warp_recovery --seeds 11 12 13 --photos FOLDER --out
-    rows.json`.
-    """
-    parser = argparse.ArgumentParser(
-        description="Recovers known warps of photographs with every kind of variance map."
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
-    parser.add_argument(
-        "--photos", required=True, help="a folder of photographs; some teach, others test"
-    )
-    parser.add_argument("--out", default="agt_proxy.json")
-    parser.add_argument("--maps", nargs="+", default=list(MAPS), choices=list(MAPS))
-    parser.add_argument(
-        "--steps", type=int, default=WarpConfig().train_steps, help="training steps of each network"
-    )
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    config, rows = replace(WarpConfig(), train_steps=given.steps), []
-    for seed in given.seeds:
-        images = photographs(given.photos, config.train + config.test, config.size, seed)
-        rows += run_seed(images[: config.train], images[config.train :], config, seed, given.maps)
-        Path(given.out).write_text(json.dumps(rows, indent=1))
-    print(recovery_table(rows))
+def _chosen(base: Experiment[SeedRuns, Tensor], given: argparse.Namespace) -> list[Any]:
+    """The experiment on the photographs and with the maps that the command names."""
+    config = replace(WarpConfig(), train_steps=given.steps)
+    count = config.train + config.test
+    wanted = experiment(lambda seed: photographs(given.photos, count, config.size, seed), config)
+    names = given.arms or [name for name, way in WAYS.items() if way["map"] in given.maps]
+    return [replace(wanted, arms=[arm for arm in ARMS if arm.name in names])]
 
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--photos": {"required": True, "help": "a folder of photographs; some teach, others test"},
+    "--maps": {"nargs": "+", "default": list(MAPS), "choices": list(MAPS)},
+    "--steps": {"type": int, "default": WarpConfig().train_steps, "help": "of each network"},
+}
+EXPERIMENT = replace(
+    experiment(partial(photographs, ".", 56, 64), WarpConfig()),
+    command=Command(
+        about="Recovers known warps of photographs with every kind of variance map.",
+        out="agt_proxy.json",
+        options=OPTIONS,
+        adapt=_chosen,
+    ),
+)
 
 if __name__ == "__main__" and "__file__" in globals():
-    main()
+    main(EXPERIMENT)
