@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -314,11 +314,15 @@ def card_of(row: Row, rows: Sequence[Row]) -> str:
 CEILING = "auto-encoder, photographs' shapes"
 
 # %% ../../nbs/experiments/979_lem.ipynb #8a3cf5f0
+@lru_cache(maxsize=1)
+def _made(folder: str | Path | None) -> SharedRuns:
+    """Data and manifold."""
+    return shared_by_all(splits(folder), LEMConfig.tiny())
+
+
 def _data(seed: int, folder: str | Path | None = None) -> SharedRuns:
-    """Data and manifold, the same for every seed."""
-    if folder not in _MADE:
-        _MADE[folder] = shared_by_all(splits(folder), LEMConfig.tiny())
-    return _MADE[folder]
+    """The same for every seed."""
+    return _made(folder)
 
 
 def _chosen(
@@ -329,7 +333,6 @@ def _chosen(
     return [narrowed(replace(base, data=partial(_data, folder=given.data), ships=ships), given)]
 
 
-_MADE: dict[str | Path | None, SharedRuns] = {}
 SHIPS = Shipping("lem-object", "rec+adv", LEM.from_pretrained, card_of)
 OPTIONS: dict[str, dict[str, Any]] = {
     "--data": {"help": "folder that keeps the collections between runs"},

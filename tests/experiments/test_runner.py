@@ -255,7 +255,11 @@ def test_a_table_as_golden_text():
 def test_paired_differences():
     rows = [
         {"arm": arm, "seed": seed, "IoU": value}
-        for arm, values in (("rec", (0.1, 0.3, 0.2)), ("adv", (0.2, 0.41, 0.3)), ("all", (0.2,) * 3))
+        for arm, values in (
+            ("rec", (0.1, 0.3, 0.2)),
+            ("adv", (0.2, 0.41, 0.3)),
+            ("all", (0.2,) * 3),
+        )
         for seed, value in enumerate(values)
     ]
     found = paired([*rows, {"arm": "rec", "seed": 9, "IoU": 5.0}], "rec", "adv")
