@@ -69,6 +69,8 @@ readme: setup
 
 hooks: setup
 
+# Ablations, each with its table: rows that the file holds already are not run again.
+.PHONY: evidence-plane
 # PHOTOS=folder measures how well the shipped horse covers photographs; without it the ablations are trained on fresh seeds.
 evidence-ssl3d: setup
 	$(BIN)/python -m svr_nb.experiments.ssl3d $(if $(PHOTOS),--photos "$(PHOTOS)",--seeds $(SEEDS))
@@ -84,7 +86,11 @@ evidence-lem: setup
 evidence-agt: setup
 	$(BIN)/python -m $(if $(PHOTOS),svr_nb.experiments.warp_recovery --photos "$(PHOTOS)" --seeds $(SEEDS),svr_nb.experiments.agt --umr svr_nb/checkpoints/umr-bird)
 
-# Chairs from exact distances, with and without point features; rows that OUT_TARS already holds are not run again.
+# Shapes with holes in the plane: three minutes of one core.
+evidence-plane: setup
+	$(BIN)/python -m svr_nb.experiments.plane_shapes
+
+# Chairs from exact distances, with and without point features.
 OUT_TARS ?= tars_direct.json
 evidence-tars-sdf: setup
 	$(BIN)/python -m svr_nb.experiments.direct_sdf --seeds $(SEEDS) --features 0 4 --out $(OUT_TARS)

@@ -1,6 +1,7 @@
 """Chairs with true distances: data, probes, codes for the unseen, scores."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,20 +9,24 @@ import torch
 from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_shapes import sample_shape
 from svr_nb.experiments.direct_sdf import (
-    DIRECT_ARMS,
+    ARMS,
+    EXPERIMENT,
     SIZE,
     TOPOLOGY,
+    DirectConfig,
     DirectTARS,
+    LearnAndTest,
     chairs,
-    direct_row,
     direct_table,
     draw_points,
+    experiment,
     fit_codes,
-    main,
     probes,
     topology_scores,
     train_direct,
 )
+
+from svr_nb.experiments.runner import main, run
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +36,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def net(few):
-    return train_direct(few, 4, seed=1, steps=6)
+    return train_direct(few, DirectConfig(steps=6, fit_steps=5), seed=1)
 
 
 def test_items_depend_on_the_seed_and_their_number(few):
@@ -73,13 +78,13 @@ def test_drawn_points_are_stored_ones(few):
 
 def test_training_lowers_the_error_and_repeats(few):
     error = lambda n: float((n(n.codes, few.x)[0].detach() - few.sdf).abs().mean())
-    a, b = (train_direct(few, 4, seed=2, steps=40) for _ in range(2))
-    assert error(a) == error(b) < error(DirectTARS(6, 4, seed=2))
+    a, b = (train_direct(few, DirectConfig(steps=40), seed=2) for _ in range(2))
+    assert error(a) == error(b) < error(DirectTARS(6, DirectConfig(), seed=2))
 
 
 def test_fitting_moves_codes_only(few, net):
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    codes = fit_codes(net, few, steps=5)
+    codes = fit_codes(net, few)
     assert (
         codes.shape == net.codes.shape
         and float((codes - net.codes.mean(0)).detach().abs().max()) > 0
@@ -90,7 +95,9 @@ def test_fitting_moves_codes_only(few, net):
 
 
 def test_rows_tables_and_the_command(few, tmp_path, capsys):
-    rows = [direct_row(arm, 1, few, few, 2, 2)[2] for arm in DIRECT_ARMS]
+    quick = replace(experiment(steps=(2, 2)), data=lambda seed: LearnAndTest(few, few))
+    rows = run(quick, seeds=[1], progress=False)
+    assert [row["arm"] for row in rows] == [arm.name for arm in ARMS]
     assert all(
         row["excess"] == pytest.approx(row["Chamfer x10"] - row["floor"]) and 0 <= row["folds"] <= 1
         for row in rows
@@ -98,15 +105,15 @@ def test_rows_tables_and_the_command(few, tmp_path, capsys):
     assert len(direct_table(rows).rows) == 3
     out = tmp_path / "rows.json"
     call = ["--seeds", "1", "--out", str(out), "--shapes", "3", "2", "--steps", "2", "2"]
-    main(call)
+    main(EXPERIMENT, call)
     kept = json.loads(out.read_text())
-    main(call)
+    main(EXPERIMENT, call)
     assert (
         json.loads(out.read_text()) == kept
         and [r["arm"] for r in kept] == ["k = 0", "k = 4"]
         and "k = 4" in capsys.readouterr().out
     )
-    main([*call[:-2], "3", "2", "--features", "0"])
+    main(EXPERIMENT, [*call[:-2], "3", "2", "--features", "0"])
     assert [(r["arm"], r["steps"]) for r in json.loads(out.read_text())] == [
         ("k = 0", [2, 2]),
         ("k = 4", [2, 2]),
@@ -116,6 +123,6 @@ def test_rows_tables_and_the_command(few, tmp_path, capsys):
 
 def test_wrong_arguments_are_named(few):
     with pytest.raises(InputError, match="arm"):
-        direct_row("k = 9", 1, few, few)
+        run(EXPERIMENT, ["k = 9"])
     with pytest.raises(InputError, match="count"):
         chairs(0, 1)

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import pytest
 
-import svr_nb.experiments.lem as evidence
 from svr_nb.conventions import InputError
 from svr_nb.experiments.lem import (
     ARMS,
+    EXPERIMENT,
+    NAMES,
     PAIRS,
-    arm_config,
     manifold_row,
+    measure,
     pair_table,
-    paired,
-    run_all,
-    ship,
+    shared_by_all,
     summary,
 )
+from svr_nb.experiments.runner import Levels, run, ship
 from svr_nb.lem.config import LEMConfig, drawings, loose_shapes, photographs
 from svr_nb.lem.system import LEM
 
@@ -40,31 +40,21 @@ SMALL = replace(
 
 
 def test_arms():
-    c = {arm: arm_config(arm) for arm in ARMS}
-    assert (
-        c["rec"].adversaries == ()
-        and c["rec"].csm == 0
-        and not c["rec"].attention
-        and len(c["rec+adv"].adversaries) == 2
-    )
-    assert (
-        c["all"].attention
-        and c["all"].csm > 0
-        and c["labels"].oracle > 0
-        and not c["labels"].adversaries
-    )
-    assert (
-        all(c[a].oracle == 0 for a in ARMS if a != "labels")
-        and len({x.steps for x in c.values()}) == 1
-    )
+    c = {arm.name: arm.of(LEMConfig.tiny()) for arm in ARMS}
+    assert c["rec"].adversaries == () and c["rec"].csm == 0 and not c["rec"].attention
+    assert len(c["rec+adv"].adversaries) == 2 and c["all"].attention and c["all"].csm > 0
+    assert c["labels"].oracle > 0 and not c["labels"].adversaries
+    assert all(c[name].oracle == 0 for name in NAMES if name != "labels")
+    assert len({x.steps for x in c.values()}) == 1
     assert c["rec+adv+ssa"] == replace(c["rec+adv"], attention=True)
     with pytest.raises(InputError, match="arm"):
-        arm_config("everything")
+        run(EXPERIMENT, ["everything"])
 
 
-def test_rows_are_kept_and_not_repeated(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def few():
     same = {"size": 16, "voxels": 16}
-    small = {
+    data = {
         "synthetic": drawings(count=6, views=2, seed=1, **same),
         "natural": photographs(count=6, seed=1, **same),
         "val": photographs("val", 6, 1, **same),
@@ -72,45 +62,36 @@ def test_rows_are_kept_and_not_repeated(tmp_path, monkeypatch):
         "drawn": drawings("test", 6, 1, **same),
         "loose": loose_shapes(8, 1, 16),
     }
-    monkeypatch.setattr(evidence, "splits", lambda folder=None: small)
-    monkeypatch.setattr(LEMConfig, "tiny", classmethod(lambda cls: SMALL))
-    monkeypatch.setattr(evidence, "COUNTS", {**evidence.COUNTS, "loose": 8, "drawn": 3})
-    evidence.manifold.cache_clear()
-    out = tmp_path / "rows.json"
-    rows = run_all([1], ["rec", "rec+adv", "all"], out, tmp_path / "models")
-    assert [r["arm"] for r in rows] == [
-        "levels",
-        "manifold",
-        "rec",
-        "rec+adv",
-        "all",
-    ] and json.loads(out.read_text()) == rows
-    monkeypatch.setattr(evidence, "run_arm", None)
-    assert run_all([1], ["rec", "rec+adv", "all"], out) == rows
-    evidence.manifold.cache_clear()
+    return shared_by_all(data, SMALL)
+
+
+def test_rows_are_kept_and_not_repeated(few, tmp_path):
+    finer = lambda shared: manifold_row(shared, 32, 8, 6)
+    levels = Levels({**EXPERIMENT.levels.measures, "manifold": finer}, EXPERIMENT.levels.seed)
+    quick = replace(EXPERIMENT, data=lambda seed: few, levels=levels)
+    out, names, models = tmp_path / "rows.json", ["rec", "rec+adv", "all"], tmp_path / "models"
+    rows = run(quick, names, [1], out, models=models, progress=False)
+    assert [r["arm"] for r in rows] == ["levels", "manifold", *names]
+    assert json.loads(out.read_text()) == rows
+    assert run(replace(quick, train=None), names, [1], out, progress=False) == rows
+    more = run(quick, ["rec"], [1, 2], out, progress=False)
+    assert [r["arm"] for r in more] == ["levels", "manifold", *names, "rec"]  # levels only once
     table = summary(rows)
     assert len(table.rows) == 3 and "mean shape" in table.note and "32³" in table.note
     assert [r["pair"] for r in pair_table(rows).rows] == ["rec+adv - rec", "all - rec+adv"]
-    folder = ship(rows, tmp_path / "models", tmp_path / "out")
+    folder = ship(quick, rows, models, tmp_path / "out")
     card = (folder / "README.md").read_text()
     assert folder.name == "lem-object" and "Limits" in card and "svr_nb.experiments.lem" in card
-    assert next(LEM.from_pretrained(str(folder)).parameters()).dtype.is_floating_point
+    shipped = LEM.from_pretrained(str(folder))
+    assert shipped.category == "object" and measure(shipped, few)["IoU"] == pytest.approx(
+        rows[3]["IoU"], abs=0.02
+    )
 
 
-def test_paired_differences():
-    rows = [
-        {"arm": a, "seed": s, "IoU": v}
-        for a, values in (("rec", (0.1, 0.3, 0.2)), ("rec+adv", (0.2, 0.41, 0.3)))
-        for s, v in enumerate(values)
-    ]
-    found = paired([*rows, {"arm": "rec", "seed": 9, "IoU": 5.0}], "rec", "rec+adv")
-    assert found["seeds"] == 3 and found["mean"] == pytest.approx(0.31 / 3) and found["clear"]
-    flat = [
-        {"arm": a, "seed": s, "IoU": v}
-        for a, values in (("rec", (0.1, 0.3, 0.2)), ("all", (0.2, 0.2, 0.2)))
-        for s, v in enumerate(values)
-    ]
-    assert not paired(flat, "rec", "all")["clear"]
+def test_arms_share_the_manifold(few):
+    a, b = (EXPERIMENT.train(arm, 1, few).state_dict() for arm in ARMS[:2])
+    for name, value in few.manifold.items():
+        assert bool((a[name] == value).all()) and bool((b[name] == value).all()), name
 
 
 def test_the_table_of_pairs_marks_what_is_clear():
@@ -127,11 +108,13 @@ def test_the_table_of_pairs_marks_what_is_clear():
         and row["IoU"].endswith("*")
         and row["drawn IoU"].startswith("-.1")
     )
-    assert row["least IoU gain"] == "+.099" and {a for pair in PAIRS for a in pair} <= set(ARMS)
+    assert row["least IoU gain"] == "+.099" and {a for pair in PAIRS for a in pair} <= set(NAMES)
 
 
-def test_the_manifold_is_measured_on_other_shapes(monkeypatch):
-    monkeypatch.setattr(LEMConfig, "tiny", classmethod(lambda cls: replace(SMALL, shape_steps=20)))
-    monkeypatch.setattr(evidence, "COUNTS", {**evidence.COUNTS, "drawn": 4})
-    row = manifold_row(16, 16, 40)
+def test_the_manifold_is_measured_on_other_shapes(few, monkeypatch):
+    import svr_nb.experiments.lem as module
+
+    monkeypatch.setattr(module, "COUNTS", {**module.COUNTS, "drawn": 4})
+    longer = replace(few, config=replace(SMALL, shape_steps=20))
+    row = manifold_row(longer, 16, 16, 40)
     assert row["cells"] == 16 and 0.2 < row["IoU"] <= 1

@@ -1,21 +1,27 @@
 """Shapes with holes, their count, and the plane version of the system."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from svr_nb.conventions import InputError, seeded
 from svr_nb.experiments.plane_shapes import (
-    PLANE_ARMS,
+    ARMS,
+    EXPERIMENT,
+    LearnAndTest,
+    PlaneConfig,
     PlaneTARS,
     buttons,
     pieces_and_holes,
     plane_grid,
-    plane_row,
     plane_scores,
     plane_table,
     sample_sdf,
     train_plane,
 )
+
+from svr_nb.experiments.runner import run, stored_rows
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +63,40 @@ def test_sampled_distances_belong_to_their_points(few):
 
 
 def test_training_is_repeatable_and_lowers_the_error(few):
-    a, b = (train_plane(few, steps=12, seed=3) for _ in range(2))
+    a, b = (train_plane(few, PlaneConfig(steps=12), seed=3) for _ in range(2))
     assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters()))
     x, true = sample_sdf(few, torch.arange(6), 500, seeded(1))
     error = lambda net: float((net(few.pictures, x)[0] - true).abs().mean().detach())
-    assert error(train_plane(few, steps=120, seed=3)) < 0.6 * error(PlaneTARS(seed=3))
+    trained = train_plane(few, PlaneConfig(steps=120), seed=3)
+    assert error(trained) < 0.6 * error(PlaneTARS(PlaneConfig(), seed=3))
 
 
 def test_arms_differ_in_what_they_may_do(few):
-    rows = [plane_row(arm, few, few, steps=3)[1] for arm in PLANE_ARMS]
-    still = rows[list(PLANE_ARMS).index("k = 2, no g")]
+    quick = replace(
+        EXPERIMENT,
+        data=lambda seed: LearnAndTest(few, few),
+        train=lambda arm, seed, shared: train_plane(few, arm.of(PlaneConfig(steps=3)), seed),
+    )
+    rows = run(quick, seeds=[0], progress=False)
+    assert [row["arm"] for row in rows] == [arm.name for arm in ARMS]
+    still = next(row for row in rows if row["arm"] == "k = 2, no g")
     assert still["folds"] == 0 and still["labels"] == still["labels without g"]
-    assert all(arm in str(plane_table(rows)) for arm in PLANE_ARMS)
+    assert len({row["IoU"] for row in rows}) == len(ARMS)
+    assert all(arm.name in str(plane_table(rows)) for arm in ARMS)
+
+
+def test_the_stored_rows_carry_the_claim():
+    rows = stored_rows("plane_shapes")
+    right = {arm: [r["holes right"] for r in rows if r["arm"] == arm] for arm in ("k = 0", "k = 2")}
+    assert max(right["k = 0"]) == 0 and min(right["k = 2"]) > 0.95 and len(right["k = 2"]) == 8
+
+
+def test_a_deaf_start_shows_other_features(few):
+    nets = [train_plane(few, PlaneConfig(steps=0, deaf=deaf), seed=1) for deaf in (False, True)]
+    first = [net.canonical.state_dict() for net in nets]
+    assert any(not torch.equal(value, first[1][name]) for name, value in first[0].items())
+    own = [net.encoder.state_dict() for net in nets]
+    assert all(torch.equal(value, own[1][name]) for name, value in own[0].items())
 
 
 def test_features_differ_between_pictures_from_the_start(few):
@@ -79,8 +107,8 @@ def test_features_differ_between_pictures_from_the_start(few):
             .mean()
         )
 
-    assert spread(PlaneTARS(2)) > 5 * spread(PlaneTARS(2, spread=1.0))
-    assert set(plane_scores(PlaneTARS(0), few)) == {
+    assert spread(PlaneTARS(PlaneConfig())) > 5 * spread(PlaneTARS(PlaneConfig(spread=1.0)))
+    assert set(plane_scores(PlaneTARS(PlaneConfig(features=0)), few)) == {
         "IoU",
         "holes right",
         "folds",
@@ -93,4 +121,4 @@ def test_wrong_arguments_are_named(few):
     with pytest.raises(InputError, match="single"):
         buttons(2, 0, single=-1)
     with pytest.raises(InputError, match="arm"):
-        plane_row("k = 9", few, few)
+        run(EXPERIMENT, ["k = 9"])

@@ -16,17 +16,20 @@ from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_items import samples
 from svr_nb.tars.config import TARSConfig
 from svr_nb.experiments.tars import (
+    EXPERIMENT,
     FORMS,
-    card,
+    LEVELS,
+    ChairRuns,
+    Trainer,
+    card_of,
+    k_arms,
     learning_pictures,
-    level_scores,
-    main,
-    silhouette_arms,
     silhouette_table,
     training_shape,
     unseen_chairs,
     widened,
 )
+from svr_nb.experiments.runner import main, stored_rows
 from svr_nb.scores.metrics import voxel_iou
 from svr_nb.shapes.fields import cell_centers
 from svr_nb.tars.scores import mean_shape, surface_scores
@@ -50,6 +53,12 @@ SMALL = replace(
     identity_steps=2,
     deform_steps=2,
 )
+
+
+def arms_of(learn, seed, features, config, folder=None, device=None):
+    """Arm, system and what its training took, for stage 1 and every k."""
+    chairs, train = ChairRuns(learn, learn, None, seed), Trainer(config, folder, device)
+    return [(arm.name, train(arm, seed, chairs), chairs.about) for arm in k_arms(features)]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +88,8 @@ def test_pictures_are_kept(pictures, tmp_path):
 
 def test_levels_know_their_own_pictures(pictures):
     own = samples("chair", count=6, size=64, seed=3, points=256, voxels=16, elevation=(0.0, 40.0))
-    rows = {row["arm"]: row for row in level_scores(pictures, own, 3, shapes=6)}
+    chairs = ChairRuns(pictures, own, None, 3)
+    rows = {name: level(chairs) for name, level in LEVELS.items()}
     assert rows["most similar picture"]["IoU"] == 1 and 0 < rows["mean shape"]["IoU"] < 1
     assert rows["truth sampled again"]["overall x10"] < rows["mean shape"]["overall x10"]
 
@@ -99,8 +109,8 @@ def test_a_widened_system_answers_alike(features):
 
 
 def test_arms_share_stage_one(pictures):
-    arms = {arm: system for arm, system, _ in silhouette_arms(pictures, 1, (0, 4), SMALL)}
-    again = {arm: system for arm, system, _ in silhouette_arms(pictures, 1, (4,), SMALL)}
+    arms = {arm: system for arm, system, _ in arms_of(pictures, 1, (0, 4), SMALL)}
+    again = {arm: system for arm, system, _ in arms_of(pictures, 1, (4,), SMALL)}
     assert list(arms) == ["stage 1", "k = 0", "k = 4"] and arms["k = 4"].config.features == 4
     assert torch.equal(arms["stage 1"].encoder[1].weight, again["stage 1"].encoder[1].weight)
     assert all(
@@ -131,14 +141,14 @@ def test_the_command(tmp_path, capsys, monkeypatch):
         "--ship",
         str(tmp_path),
     ]
-    main([*call, "--train-only"])
+    main(EXPERIMENT, [*call, "--train-only"])
     assert (
         not (tmp_path / "rows.json").exists()
         and (tmp_path / "models" / "both" / "k=4-4" / "training.json").exists()
     )
-    main(call)
+    main(EXPERIMENT, call)
     rows = json.loads((tmp_path / "rows.json").read_text())
-    main(call)
+    main(EXPERIMENT, call)
     assert (
         json.loads((tmp_path / "rows.json").read_text()) == rows
         and len(rows) == 6
@@ -152,10 +162,10 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     )
     assert {row["pictures"] for row in rows} == {5} and len(silhouette_table(rows).rows) == 6
     assert (
-        "80 unseen" not in card(rows[-1], rows[:3])
+        "80 unseen" not in card_of(rows[-1], rows)
         and Path(tmp_path / "models" / "both" / "k=0-4").is_dir()
     )
-    main([*call[:-2], "--form", "paper", "--features", "2"])
+    main(EXPERIMENT, [*call[:-2], "--form", "paper", "--features", "2"])
     more = json.loads((tmp_path / "rows.json").read_text())
     assert more[:6] == rows and [(r["form"], r["arm"]) for r in more[6:]] == [
         ("paper", "stage 1"),
@@ -201,9 +211,7 @@ def test_the_shipped_network_sees_different_chairs():
 
 
 def test_stored_rows_are_of_the_preset():
-    rows = json.loads(
-        (Path(__file__).parents[2] / "data_samples/evidence/tars_silhouettes.json").read_text()
-    )
+    rows = stored_rows("tars_silhouettes")
     small, ours = TARSConfig.small(), [row for row in rows if row.get("form") == "both"]
     assert {tuple(row["steps"]) for row in ours} == {(small.image_steps, small.deform_steps)} and {
         row["level"] for row in ours
@@ -216,7 +224,7 @@ def test_stored_rows_are_of_the_preset():
 def test_every_form_learns_in_every_stage(pictures, form):
     arms = {
         arm: system
-        for arm, system, _ in silhouette_arms(
+        for arm, system, _ in arms_of(
             pictures, 1, (2,), replace(SMALL, **FORMS[form]), device="cpu"
         )
     }
@@ -232,9 +240,7 @@ def test_every_form_learns_in_every_stage(pictures, form):
 def test_kept_systems_are_read_at_the_level_asked_for(pictures, tmp_path):
     arms = lambda level: [
         (s, a)
-        for _, s, a in silhouette_arms(
-            pictures, 1, (2,), replace(SMALL, level=level), tmp_path, "cpu"
-        )
+        for _, s, a in arms_of(pictures, 1, (2,), replace(SMALL, level=level), tmp_path, "cpu")
     ]
     (first, took), (second, again) = arms(0.0)[1], arms(-0.25)[1]
     assert (

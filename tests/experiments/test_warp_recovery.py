@@ -9,17 +9,19 @@ import pytest
 import torch
 
 from svr_nb.agt.adaptive_sampling import bilinear_sample
+from svr_nb.experiments.runner import main, run
 from svr_nb.experiments.warp_recovery import (
+    EXPERIMENT,
     MAPS,
+    WAYS,
     MapNet,
     WarpConfig,
-    main,
+    experiment,
     map_loss,
     photographs,
     recover,
     recovery_scores,
     recovery_table,
-    run_seed,
     smooth_warp,
     splat,
     train_map,
@@ -133,6 +135,7 @@ def test_command_writes_rows_and_prints_the_table(tmp_path, capsys, monkeypatch)
         save_image(picture, tmp_path / f"{i}.png")
     monkeypatch.setattr(module, "WarpConfig", lambda: SMALL)
     main(
+        EXPERIMENT,
         [
             "--seeds",
             "1",
@@ -142,7 +145,7 @@ def test_command_writes_rows_and_prints_the_table(tmp_path, capsys, monkeypatch)
             str(tmp_path / "rows.json"),
             "--steps",
             "2",
-        ]
+        ],
     )
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert len(rows) == 2 + 4 * len(MAPS) and "home" in capsys.readouterr().out
@@ -174,9 +177,27 @@ def test_bad_input_is_named(call, name):
         call()
 
 
-def test_seed_rows_hold_every_arm():
-    rows = run_seed(pictures(4), pictures(2, seed=5), SMALL, 1, ("off", "joint"))
+def test_rows_of_a_seed_share_one_network_per_map(monkeypatch):
+    import svr_nb.experiments.warp_recovery as module
+
+    taught = []
+    real = module.train_map
+    monkeypatch.setattr(module, "train_map", lambda *given: taught.append(given[2]) or real(*given))
+    photos = torch.cat([pictures(4), pictures(2, seed=5)])
+    names = [name for name, way in WAYS.items() if way["map"] in ("off", "joint")]
+    rows = run(experiment(lambda seed: photos, SMALL), names, seeds=[1], progress=False)
+    assert taught == ["joint"] and len(rows) == 2 + 8
     assert [(r["map"], r.get("optimizer"), r.get("pull")) for r in rows[2:4]] == [
         ("off", "SGD", False),
         ("off", "SGD", True),
-    ] and len(rows) == 10
+    ]
+
+
+def test_a_run_that_was_cut_off_goes_on(tmp_path):
+    photos = torch.cat([pictures(4), pictures(2, seed=5)])
+    quick, out = experiment(lambda seed: photos, SMALL), tmp_path / "rows.json"
+    first = run(quick, list(WAYS)[:9], seeds=[1], out=out, progress=False)
+    again = run(quick, list(WAYS)[:10], seeds=[1], out=out, progress=False)
+    whole = run(quick, list(WAYS)[:10], seeds=[1], progress=False)
+    strip = lambda rows: [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+    assert again[:-1] == first and strip(again) == strip(whole)

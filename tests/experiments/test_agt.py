@@ -1,0 +1,99 @@
+"""AGT's arms differ in what they say, start from one UMR, and leave rows and a card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import lru_cache
+
+import pytest
+
+from svr_nb.agt.system import AGT, continued
+from svr_nb.data.sample_items import samples
+from svr_nb.experiments.agt import (
+    ARMS,
+    EXPERIMENT,
+    SCORES,
+    SeedRuns,
+    measure_start,
+    summary,
+    umr_goes_on,
+)
+from svr_nb.experiments.runner import arm_named, main, run
+from svr_nb.experiments.umr import BIRDS
+from svr_nb.training.system import load
+
+
+@lru_cache(maxsize=1)
+def shared():
+    """The shipped bird, a handful of birds, two steps."""
+    umr = load("umr", "bird")
+    few = {
+        name: samples("bird", name, 8, seed=6, progress=False, **BIRDS)
+        for name in ("train", "test")
+    }
+    return SeedRuns(1, few, umr, continued(umr, texture_steps=2, batch=4))
+
+
+def test_every_arm_differs_in_what_it_says():
+    full = shared().full
+    made = {arm.name: arm.of(full) for arm in ARMS}
+    assert made["umr"] == made["umr, same weights"] == made["full"] == full
+    assert made["-D_var"].variance == "off" and made["-shape"] == replace(full, shape_too=False)
+    for arm, name in (("-FID", "fid"), ("-align", "align"), ("-adv", "adv")):
+        assert made[arm] == replace(full, texture=replace(full.texture, **{name: 0.0}))
+
+
+def test_umr_goes_on_as_long_and_with_the_weights_that_are_asked_for():
+    system = AGT.from_umr(shared().umr, shared().full, 1)
+    texture, second = system.stages()[-1], system.stages()[1]
+    own, same = umr_goes_on(system, True), umr_goes_on(system, False)
+    assert own.steps == same.steps == texture.steps and own.weights == second.weights
+    new, old = same.weights["networks"], own.weights["networks"]
+    assert set(new) == set(old) and new["mask"] == texture.weights["networks"]["mask"]
+    assert {name for name in old if new[name] != old[name]} <= set(texture.weights["networks"])
+
+
+def test_the_command_runs_every_arm_and_ships(tmp_path, capsys):
+    quick = replace(
+        EXPERIMENT,
+        data=lambda seed: shared(),
+        command=replace(EXPERIMENT.command, adapt=None),
+    )
+    spoken = [arm.name.replace("-", "no-", 1) for arm in ARMS]
+    call = ["--seeds", "1", "--out", str(tmp_path / "rows.json"), "--arms", *spoken]
+    rows = main(quick, [*call, "--models", str(tmp_path / "m"), "--ship", str(tmp_path / "s")])
+    assert [row["arm"] for row in rows] == ["start", *(arm.name for arm in ARMS)]
+    assert "SSIM" in capsys.readouterr().out and len({row["SSIM"] for row in rows}) > 4
+    assert all(row["mask IoU"] != rows[0]["mask IoU"] for row in rows[1:])
+    shipped = AGT.from_pretrained(tmp_path / "s" / "agt-bird")
+    assert f"{rows[3]['SSIM']:.3f} ({rows[1]['SSIM']:.3f})" in shipped.notes
+    assert rows[0]["SSIM"] == measure_start(shared())["SSIM"]
+
+
+def test_the_command_goes_on_where_it_stopped(tmp_path):
+    done = [
+        {"arm": arm, "seed": 1, **dict.fromkeys(SCORES, 0.5)} for arm in ("start", "umr", "full")
+    ]
+    out, asked = tmp_path / "rows.json", []
+    out.write_text(json.dumps(done))
+    quick = replace(
+        EXPERIMENT,
+        data=lambda seed: None,
+        train=lambda arm, seed, given: asked.append(arm.name),
+        measure=lambda system, given: {},
+    )
+    rows = run(quick, ["umr", "-adv"], [1], out, progress=False)
+    assert asked == ["-adv"] and [r["arm"] for r in rows] == ["start", "umr", "full", "-adv"]
+    assert arm_named(ARMS, "-adv").name == "-adv"
+
+
+def test_summary_compares_with_umr():
+    rows = [
+        {"arm": arm, "seed": seed, **{name: value + seed for name in SCORES}}
+        for seed in (1, 2)
+        for arm, value in (("umr", 0.5), ("full", 0.6))
+    ]
+    table = summary(rows)
+    assert table["arm"] == ["umr", "full"] and table["SSIM"][1] == pytest.approx(2.1)
+    assert table["SSIM, over umr"][1] == table["mask IoU, over umr"][1] == "+0.100 +0.100"

@@ -1,0 +1,94 @@
+"""UMR's arms differ in what they say, share their first round, and leave rows and cards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from svr_nb.conventions import InputError
+from svr_nb.data.sample_items import samples
+from svr_nb.experiments.runner import arm_named, run, ship
+from svr_nb.experiments.umr import (
+    ARMS,
+    BIRDS,
+    EXPERIMENT,
+    NAMES,
+    SeedRuns,
+    card_notes,
+    cars,
+    photographs,
+    summary,
+    train_arm,
+    without,
+)
+from svr_nb.umr.config import UMRConfig
+from svr_nb.umr.system import UMR
+
+SMALL = replace(UMRConfig.tiny(), first_steps=2, second_steps=2, batch=4)
+
+
+@pytest.fixture(scope="module")
+def birds():
+    counts = {"train": 8, "val": 4, "test": 4}
+    split = lambda name: samples(
+        "bird", name, counts[name], seed=5, meshes=name != "train", progress=False, **BIRDS
+    )
+    return {name: split(name) for name in counts}
+
+
+def test_arms():
+    full = UMRConfig.tiny()
+    of = {arm.name: arm.of(full) for arm in ARMS}
+    assert of["full"] == full and NAMES == ("full", "no parts", "no cycle", "expected")
+    assert of["no parts"].second == without(full.second, "sp", "sv")
+    assert of["no parts"].first == full.first and of["no parts"].template_from == "all"
+    assert of["no cycle"].second.cyc == 0 == of["no cycle"].first.cyc
+    assert of["expected"].choice == "expected" and of["expected"].first_cameras == 1
+    assert of["expected"].second.ent == 0.05 and of["expected"].second.pick == 0
+    with pytest.raises(InputError, match="arm"):
+        run(EXPERIMENT, ["everything"])
+
+
+def test_arms_share_their_first_round_and_rows_are_kept(birds, tmp_path):
+    quick = replace(
+        EXPERIMENT,
+        data=lambda seed: SeedRuns(birds),
+        train=lambda arm, seed, shared: train_arm(arm, seed, shared, SMALL),
+    )
+    out, models = tmp_path / "rows.json", tmp_path / "models"
+    rows = run(quick, ["full", "no parts"], [1], out, models=models, progress=False)
+    assert [row["arm"] for row in rows] == ["levels", "full", "no parts"]
+    assert rows[1]["confidence"] == rows[1]["confidence"]  # a first round of its own
+    assert rows[2]["confidence"] != rows[2]["confidence"]  # none: it goes on from there
+    kept = json.loads(out.read_text())
+    assert str(run(replace(quick, train=None), ["full"], [1], out, progress=False)) == str(kept)
+    folder = ship(quick, rows, models, tmp_path)
+    assert folder.name == "umr-bird" and UMR.from_pretrained(folder).category == "bird"
+    assert f"{rows[1]['mask IoU']:.3f}" in (folder / "README.md").read_text()
+
+
+def test_a_first_round_belongs_to_its_configuration(birds):
+    shared = SeedRuns(birds)
+    train_arm(arm_named(ARMS, "expected"), 1, shared, SMALL)
+    assert shared.first is None  # one camera: nobody else may go on from it
+
+
+def test_other_data_are_other_arms():
+    assert [arm.name for arm in cars(20).arms] == ["cars"] and cars().kept("cars", 4) == "car-4"
+    horses = photographs("weizmann", 5, "horse")
+    assert horses.kept("photographs", 0) == "horse-0" and not horses.levels.measures
+    assert "--photos weizmann --seeds 0" in horses.ships.card({"seed": 0}, [])
+
+
+def test_the_summary_has_a_line_per_arm_and_the_levels():
+    rows = [
+        {"arm": arm, "seed": seed, "mask IoU": 0.5, "PCK by camera": 0.25}
+        for arm in NAMES[:2]
+        for seed in (1, 2)
+    ]
+    table = summary([*rows, {"arm": "levels", "seed": 1, "oracle camera": 0.6}], ("IoU",))
+    assert table.rows == [{"arm": arm, "IoU": ".500 (.500 .500)"} for arm in NAMES[:2]]
+    assert "oracle camera 0.600" in table.note
+    assert "mask IoU 0.500" in card_notes(rows[0], "Made.") and "Limits" in card_notes(rows[0], "")
