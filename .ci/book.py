@@ -96,7 +96,7 @@ class Book:
         return "".join(pieces)
 
     def _mend(self, text: str, here: Path, problems: list[str]) -> str:
-        """Links to notebooks, pointed to where the notebook is; other relative links are checked."""
+        """Links to notebooks, pointed to where each stands; other relative links are checked."""
 
         def mended(match: re.Match[str]) -> str:
             picture, label, link = match.groups()

@@ -1,6 +1,6 @@
 """Keeps the notebooks and what is made from them in step.
 
-check    the committed library equals a fresh export, the notebooks are clean, README.md is up to date
+check    the library equals a fresh export, the notebooks are clean, README.md is up to date
 clean    removes what does not belong into version control (widget state, counters, error output)
 outputs  runs notebooks with a kernel and stores their pictures (all, or the ones named)
 readme   writes README.md from nbs/index.ipynb
@@ -97,7 +97,7 @@ def outputs(paths: list[Path]) -> None:
 
 
 def readme_text() -> str:
-    """README.md as it follows from the tour: hidden cells and footer dropped, links from the root."""
+    """README.md as it follows from the tour: no hidden cells, no footer, links from the root."""
     from nbconvert import MarkdownExporter
 
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)

@@ -205,6 +205,7 @@ def photo_table(folder: str | Path, category: str = "horse", last: int = 50) -> 
     last: how many, from the end of the order of names.
     """
     system = load("ssl3d", category)
+    assert isinstance(system, SSL3D)
     pictures = photos(folder, size=2 * system.config.image_size)
     found = photo_scores(system, pictures, last, steps=60, refine_pose=True)
     lines = [

@@ -456,8 +456,8 @@ def _pull_pixel(
     row = scene.features.table[f]
     dots = _pull_table(row, share, given.slopes[r, c], taps, slots, pulls.table[f])
     gain = taps[0] * dots[0] + taps[1] * dots[1] + taps[2] * dots[2] - given.means[r, c]
-    moment = given.moments[f, 0] * x + given.moments[f, 1] * y + given.moments[f, 2]
-    gain = share * (gain + moment)
+    a, b, c0 = given.moments[f, 0], given.moments[f, 1], given.moments[f, 2]
+    gain = share * (gain + a * x + b * y + c0)
     _pull_sides(slope + gain * (1 - cover) * sign, k, place, right, below, pulls.corners[f])
     pulled = _to_weights(dots, share, scene.features.side, upper)
     spot = Spot(raw, weights, corner, face.area)

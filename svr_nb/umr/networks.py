@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from ..conventions import pixel_centers
 from ..networks.adversaries import Discriminator
 from ..networks.encoders import Mlp, standardize
-from ..shapes.uv import SymmetricSphere
 from .camera_hypotheses import NUMBERS, decode_cameras
 from .config import UMRConfig
-from .expectation import Prediction, View
+from .expectation import Prediction, SurfaceModel, View
 
 # %% auto #0
 __all__ = ['SmallTrunk', 'ResidualTrunk', 'make_trunk', 'ShapeHead', 'CameraHeads', 'FlowHead', 'MeshSystem', 'predict',
@@ -246,17 +245,13 @@ class FlowHead(nn.Module):
         return torch.tanh(self.last(x))
 
 # %% ../../nbs/umr/621_networks.ipynb #5c238632
-class MeshSystem(Protocol):
-    """What the functions of this part ask of a UMR."""
+class MeshSystem(SurfaceModel, Protocol):
+    """What the functions of this part ask of a UMR: a surface, and the networks that bend it."""
 
     trunk: SmallTrunk | ResidualTrunk
     shape: ShapeHead
     camera: CameraHeads
     flow: FlowHead
-    sphere: SymmetricSphere
-    template: Tensor
-    face_labels: Tensor
-    faces: Tensor
     active: Tensor
     frame: Tensor
 
@@ -265,8 +260,6 @@ class MeshSystem(Protocol):
 
     @property
     def device(self) -> torch.device: ...
-
-    def face_flow(self, flow: Tensor) -> Tensor: ...
 
 
 def predict(model: MeshSystem, view: View, cameras: int) -> Prediction:

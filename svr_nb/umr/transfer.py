@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..cameras.projections import Pinhole
+from ..cameras.projections import Orthographic, Pinhole, WeakPerspective
 from ..conventions import check_choice, check_tensor, describe, refuse
 from ..result.reconstruction import Reconstruction
 from ..render.hard_mesh import hard_rasterize
@@ -32,8 +32,8 @@ from .texture_cycle import texture_from_flow
 WAYS = ("flow", "camera")
 
 # %% auto #0
-__all__ = ['WAYS', 'SurfaceMap', 'surface_map', 'surface_reconstruction', 'part_view', 'canonical_places', 'transfer_texture',
-           'transfer_keypoints']
+__all__ = ['WAYS', 'SurfaceMap', 'surface_map', 'camera_of', 'surface_reconstruction', 'part_view', 'canonical_places',
+           'transfer_texture', 'transfer_keypoints']
 
 # %% ../../nbs/umr/610_transfer.ipynb #4027b061
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,13 @@ def surface_map(result: Reconstruction, name: str = "result") -> SurfaceMap:
             "Take one made by UMR",
         )
     return found
+
+
+def camera_of(result: Reconstruction) -> Pinhole | Orthographic | WeakPerspective:
+    """The camera of a reconstruction that has a surface map, and so has one."""
+    camera = result.camera
+    assert camera is not None
+    return camera
 
 # %% ../../nbs/umr/610_transfer.ipynb #b6fed0f8
 def surface_reconstruction(
@@ -179,7 +186,7 @@ def canonical_places(
     Returns chart coordinates (0 beside the object), and faces (-1 beside the object).
     """
     sphere = surface_map(result).sphere
-    uvz = result.camera.project(result.mesh.verts[None])
+    uvz = camera_of(result).project(result.mesh.verts[None])
     perspective = isinstance(result.camera, Pinhole)
     faces, bary, _ = hard_rasterize(uvz, result.mesh.faces, size, perspective)
     face, weights = faces[0], bary[0]
@@ -242,10 +249,10 @@ def transfer_keypoints(
     faces = here.sphere.faces
     if check_choice(way, "way", WAYS) == "camera":
         allowed = faces if seen else None
-        pair = (source.camera, target.camera)
-        return transfer_by_camera(here.template, *pair, start, faces=allowed)
+        first, second = camera_of(source), camera_of(target)
+        return transfer_by_camera(here.template, first, second, start, faces=allowed)
     visible = None
     if seen:
-        uvz = source.camera.project(source.mesh.verts[None])
+        uvz = camera_of(source).project(source.mesh.verts[None])
         visible = visible_faces_of(uvz, faces, perspective=isinstance(source.camera, Pinhole))
     return transfer_by_flow(here.face_flow[None], there.face_flow[None], start, visible=visible)

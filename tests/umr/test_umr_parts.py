@@ -16,7 +16,6 @@ from svr_nb.conventions import InputError, seeded
 from svr_nb.networks.encoders import fresh_weights
 from svr_nb.cameras.rotations import geodesic_angle, random_rotation, rotation_x_rad
 from svr_nb.umr.camera_hypotheses import Hypotheses
-from svr_nb.experiments.umr import ARMS, arm_config, summary, without
 from svr_nb.umr.expectation import (
     batch_losses,
     crop_view,
@@ -478,33 +477,6 @@ def test_second_rounds_share_a_start():
         all(torch.equal(v, other.state_dict()[k]) for k, v in system.state_dict().items())
         and report["restarts"] == 0
     )
-
-
-def test_arms_differ_in_what_they_say():
-    full = UMRConfig.tiny()
-    assert arm_config("full") == full
-    assert (
-        arm_config("no parts").second == without(full.second, "sp", "sv")
-        and arm_config("no parts").first == full.first
-    )
-    assert (
-        arm_config("no cycle").second.cyc == 0
-        and arm_config("expected").choice == "expected"
-        and arm_config("expected").first_cameras == 1
-    )
-    with pytest.raises(InputError):
-        arm_config("everything")
-
-
-def test_the_summary_has_a_row_per_arm():
-    rows = [
-        {"arm": arm, "seed": s, "mask IoU": 0.8, "PCK by camera": 0.4}
-        for arm in ARMS[:2]
-        for s in (1, 2)
-    ]
-    rows += [{"arm": "levels", "seed": 1, "oracle camera": 0.6}]
-    table = summary(rows)
-    assert [r["arm"] for r in table.rows] == list(ARMS[:2]) and "0.600" in table.note
 
 
 # --- the result
