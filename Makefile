@@ -32,7 +32,8 @@ lab: setup
 demo: setup
 	$(BIN)/svr_nb demo --out $(OUT) --system $(SYSTEM) --category $(CATEGORY) $(if $(PHOTO),--photo "$(PHOTO)") $(if $(MASK),--mask "$(MASK)")
 
-test: check-export check-links lint notebooks pytest
+# pytest runs every notebook too (tests/test_every_notebook.py); `make notebooks` does so with nbdev.
+test: check-export check-links lint pytest
 
 check-links: setup
 	$(BIN)/python .ci/book.py write

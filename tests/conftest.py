@@ -40,7 +40,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return nodeid if "test_every_widget" in nodeid else super()._split_scope(nodeid)
+            return nodeid if "test_every_notebook" in nodeid else super()._split_scope(nodeid)
 
     return ByFile(config, log)
 
