@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from torch import Tensor
 
 from ..conventions import check_choice, check_number, check_tensor, refuse
 from ..shapes.images import load_image
-
-if TYPE_CHECKING:
-    from svr_nb.shapes.images import ImageSource
 
 # %% auto #0
 __all__ = ['border_model', 'plain_background', 'without_fringe', 'read_mask', 'one_object']
@@ -123,12 +120,7 @@ def without_fringe(
 
 # %% ../../nbs/data/309_cut_out.ipynb #858fdbd5
 def read_mask(
-    source: ImageSource,
-    height: int,
-    width: int,
-    turn: int = 1,
-    tolerance: float = 0.03,
-    name: str = "mask",
+    source: Any, height: int, width: int, turn: int = 1, tolerance: float = 0.03, name: str = "mask"
 ) -> tuple[Bool[Tensor, "1 h w"], list[str]]:
     """A mask that fits a picture.
 

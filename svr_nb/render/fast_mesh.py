@@ -47,25 +47,6 @@ from ..shapes.mesh import icosphere
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
 
-    class Drawn(FunctionCtx):
-        """What a drawing remembers for its way back."""
-
-        saved_tensors: tuple[Tensor, ...]
-        soft: Softness
-        images: np.ndarray
-
-    class Outlined(Drawn):
-        """The same, of a silhouette."""
-
-        clear: np.ndarray
-
-    class Blended(Drawn):
-        """The same, of blended features."""
-
-        colors: np.ndarray
-        empty: np.ndarray
-        side: int
-
 # %% auto #0
 __all__ = ['REACH', 'draw_compiled', 'nearest_compiled', 'nearest_faces', 'list_pytorch3d', 'time_backends', 'print_ratios']
 
@@ -122,6 +103,20 @@ def _scatter(pulls: np.ndarray, faces: Tensor, like: Tensor) -> Tensor:
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #d24ddb87
 REACH = math.log(1e10 - 1)  # in units of sigma: beyond it the coverage is below 1e-10
+
+if TYPE_CHECKING:
+
+    class Drawn(FunctionCtx):
+        """What a drawing remembers for its way back."""
+
+        saved_tensors: tuple[Tensor, ...]
+        soft: Softness
+        images: np.ndarray
+
+    class Outlined(Drawn):
+        """The same, of a silhouette."""
+
+        clear: np.ndarray
 
 
 class _Outline(torch.autograd.Function):
@@ -191,6 +186,16 @@ def _walk_back(
     return pulls, pulled
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #eeca9768
+if TYPE_CHECKING:
+
+    class Blended(Drawn):
+        """The same, of blended features."""
+
+        colors: np.ndarray
+        empty: np.ndarray
+        side: int
+
+
 class _Blend(torch.autograd.Function):
     """Soft silhouette and blended features in one walk."""
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from svr_nb.view.pictures import Picture
 
+    Draw = Callable[..., object]  # from the controls' values to a picture
+
     class Holder(Protocol):
         """Anything with one value that can be watched."""
 
@@ -276,7 +278,7 @@ def _open_figures() -> list[int]:
     return list(pyplot.get_fignums()) if pyplot else []
 
 
-def draw_once(draw: Callable[..., object], values: Mapping[str, object], least_side: int) -> Drawn:
+def draw_once(draw: Draw, values: Mapping[str, object], least_side: int) -> Drawn:
     """Draws once; figures that were opened on the way are closed, and the last of them stands for a
     missing result.
     """
@@ -383,9 +385,7 @@ class Explorer:
     state of the controls.
     """
 
-    def __init__(
-        self, draw: Callable[..., object], controls: Mapping[str, object], least: int
-    ) -> None:
+    def __init__(self, draw: Draw, controls: Mapping[str, object], least: int) -> None:
         """Makes the controls, draws once (what `draw` raises is raised) and starts listening."""
         made = {name: _control(name, spec) for name, spec in controls.items()}
         self.draw, self.least_side = draw, least
@@ -474,7 +474,7 @@ class Explorer:
         return {**live, "text/plain": repr(self), **self.drawn.bundle()}
 
 # %% ../../nbs/view/256_explore.ipynb #5ce8e702
-def explore(draw: Callable[..., object], *, least_side: int = 192, **controls: object) -> Explorer:
+def explore(draw: Draw, *, least_side: int = 192, **controls: object) -> Explorer:
     """A live picture: calls `draw` with the values of the controls whenever one of them is moved.
 
     draw: function of the controls' values that returns a picture (tensor, array, Matplotlib figure,
@@ -490,7 +490,7 @@ def explore(draw: Callable[..., object], *, least_side: int = 192, **controls: o
 
 # %% ../../nbs/view/256_explore.ipynb #180135a3
 def side_by_side(
-    draw: Callable[..., object],
+    draw: Draw,
     variants: Mapping[str, Mapping[str, object]],
     *,
     least_side: int = 160,
