@@ -78,7 +78,9 @@ class AGT(UMR):
         if stage.name != TEXTURE:
             super().before_stage(data, stage, generator)
 
-    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
+    def before_epoch(
+        self, data: Collection, stage: Stage, epoch: int, generator: torch.Generator
+    ) -> None:
         """UMR's M-steps inside its rounds; a fresh bank of real features in each epoch of the
         texture stage.
         """

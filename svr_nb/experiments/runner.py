@@ -43,7 +43,7 @@ class Arm:
     """
 
     name: str
-    change: Mapping[str, Any] | Callable[[Any], Any] = field(default_factory=dict)
+    change: Mapping[str, object] | Callable[..., object] = field(default_factory=dict)
 
     def of(self, full: Config) -> Config:
         """The arm's configuration.
@@ -51,8 +51,7 @@ class Arm:
         full: of the whole method, a frozen dataclass.
         """
         if callable(self.change):
-            changed: Config = self.change(full)
-            return changed
+            return cast(Config, self.change(full))
         return replace(full, **self.change)  # type: ignore[type-var]
 
 
@@ -106,7 +105,7 @@ def stored_rows(name: str) -> list[Row]:
     raise refuse(name, f"rows in {inside}", "none", "Work inside the repository", FileError)
 
 
-def held(rows: Sequence[Row], known: Mapping[str, Any]) -> bool:
+def held(rows: Sequence[Row], known: Mapping[str, object]) -> bool:
     """Whether a row with these values is there.
 
     rows: of a file.  known: names and values that the row must have.
@@ -142,7 +141,7 @@ class Levels(Generic[Shared]):
     settings: names of the settings that they depend on; None for all.
     """
 
-    measures: Mapping[str, Callable[[Shared], Mapping[str, Any]]] = field(default_factory=dict)
+    measures: Mapping[str, Callable[[Shared], Mapping[str, object]]] = field(default_factory=dict)
     seed: int | str | None = EACH
     settings: Sequence[str] | None = None
 
@@ -179,7 +178,7 @@ class Shipping:
     card: Callable[[Row, Sequence[Row]], str]
     best: Callable[[Sequence[Row]], Row] = lambda rows: rows[0]
     half: bool = True
-    finish: Callable[[Any, Row], None] = lambda system, row: None
+    finish: Callable[..., None] = lambda system, row: None
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ class Command:
     arms: Sequence[str] | None = None
     out: str = "rows.json"
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    adapt: Callable[[Any, argparse.Namespace], Sequence[Any]] | None = None
+    adapt: Callable[..., Sequence[Experiment[Any, Any]]] | None = None
     instead: Callable[[argparse.Namespace], Table | None] = lambda given: None
 
 # %% ../../nbs/experiments/971_runner.ipynb #97100018
@@ -225,10 +224,10 @@ class Experiment(Generic[Shared, Trained]):
     seeds: Sequence[int]
     data: Callable[[int], Shared]
     train: Callable[[Arm, int, Shared], Trained]
-    measure: Callable[[Trained, Shared], Mapping[str, Any]] | None
+    measure: Callable[[Trained, Shared], Mapping[str, object]] | None
     report: Callable[[Sequence[Row]], Sequence[Table]]
     levels: Levels[Shared] = field(default_factory=Levels)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     known: Callable[[str], Row] = by_name
     kept: Callable[[str, int], str | None] = nowhere
     keeps: bool = True
@@ -309,7 +308,7 @@ def _seed_rows(
             yield row
 
 # %% ../../nbs/experiments/971_runner.ipynb #97100023
-def rounded(row: Mapping[str, Any], digits: int = 3) -> Row:
+def rounded(row: Mapping[str, object], digits: int = 3) -> Row:
     """A row with short numbers, to print.
 
     row: with any values.  digits: behind the point.
@@ -377,7 +376,7 @@ def short(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".removeprefix("0")
 
 # %% ../../nbs/experiments/971_runner.ipynb #97100031
-Tell = Callable[[Sequence[Row]], Any]
+Tell = Callable[[Sequence[Row]], object]
 
 
 def mean_and_error(score: str, digits: int = 3) -> Tell:
@@ -446,7 +445,7 @@ def table(
     by: the first cells of a line, which say what its rows have in common.
     title, note: above and below.
     """
-    groups: dict[tuple[tuple[str, Any], ...], list[Row]] = {}
+    groups: dict[tuple[tuple[str, object], ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(by(row).items()), []).append(row)
     lines = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,9 @@ from svr_nb.conventions import (
     seeded,
 )
 from .encoders import conv_block, fresh_weights, standardize
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 LOSS_BACKENDS = ("pyramid", "lpips-alex", "vgg")
 FEATURE_BACKENDS = ("tiny", "vgg19", "resnet18", "inception")
@@ -130,7 +133,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from problem
 
 # %% ../../nbs/networks/404_features.ipynb #ce373a86
-def need(package: str, backend: str) -> Any:
+def need(package: str, backend: str) -> ModuleType:
     """An optional package, or an error that says how to install it.
 
     package: its import name.

@@ -5,7 +5,7 @@
 # %% ../../nbs/ssl3d/522_losses.ipynb #27d2fe2f
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -75,7 +75,7 @@ def choose(
     return choose_pose(poses, costs, c.margin)
 
 # %% ../../nbs/ssl3d/522_losses.ipynb #37d7e5be
-def _silhouette_fit(model: Model, generator: torch.Generator) -> Any:
+def _silhouette_fit(model: Model, generator: torch.Generator) -> Callable[..., Tensor]:
     """Eq. 4 with the weights of the configuration, as a function of a drawing and a mask."""
     c = model.config
     return partial(mask_loss, affinity=c.affinity, count=c.draws or None, generator=generator)
@@ -92,7 +92,9 @@ def _cycle_losses(
     return {"geometric": gap, "pose": pose_cycle(cycle.predicted, cycle.poses)}
 
 
-def _neighbor_loss(model: Model, points: Tensor, batch: Mapping[str, Any], fit: Any) -> Tensor:
+def _neighbor_loss(
+    model: Model, points: Tensor, batch: Mapping[str, Any], fit: Callable[..., Tensor]
+) -> Tensor:
     """Eq. 9 with one of the neighbours, drawn anew in every step."""
     index, generator = batch["index"], batch["generator"]
     table = model.memory["neighbors"].to(points.device)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -29,11 +29,14 @@ from .scores import fit_frame, item_scores, level_scores, winning_points
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
+if TYPE_CHECKING:
+    from svr_nb.data.collection import Collection
+
 # %% auto #0
 __all__ = ['find_neighbors', 'predict', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
-def find_neighbors(system: SSL3D, data: Any) -> dict[str, Tensor]:
+def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
     """The neighbours of every image, and the images and masks they are compared by.
 
     system: whose features decide who is near.
@@ -101,7 +104,7 @@ def _turns(pose: Tensor) -> Tensor:
     return camera_of(pose).rotation
 
 
-def _true_turns(data: Any) -> Tensor | None:
+def _true_turns(data: Collection) -> Tensor | None:
     """True camera rotations of a collection, if it knows them."""
     if "camera_rotation" in data.fields:
         return data.fields["camera_rotation"]
@@ -111,7 +114,7 @@ def _true_turns(data: Any) -> Tensor | None:
     return camera_of(torch.deg2rad(angles)).rotation
 
 # %% ../../nbs/ssl3d/524_system.ipynb #c3b7db77
-def align(system: SSL3D, data: Any) -> Tensor:
+def align(system: SSL3D, data: Collection) -> Tensor:
     """Finds the global rotation of a trained system and keeps it, so that azimuth 0 is the front
     from then on.
 
@@ -129,7 +132,7 @@ def align(system: SSL3D, data: Any) -> Tensor:
     return frame
 
 
-def evaluate(system: SSL3D, data: Any) -> dict[str, Tensor]:
+def evaluate(system: SSL3D, data: Collection) -> dict[str, Tensor]:
     """The paper's metrics, one value per item.
 
     system: trained; if it was never aligned, the rotation is fitted to these very items, the most
@@ -155,6 +158,7 @@ class SSL3D(SystemBase):
     """
 
     Config = SSL3DConfig
+    config: SSL3DConfig
     recon: ReconNet
     pose: PoseNet
     frame: Tensor
@@ -184,12 +188,14 @@ class SSL3D(SystemBase):
         """Named, unweighted losses of one batch; see `batch_losses`."""
         return batch_losses(self, batch, stage)
 
-    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
+    def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
         """Measures the silhouettes of the collection."""
         sizes = extents(data.fields["mask"])
         self.extent.copy_(torch.quantile(sizes, torch.tensor([0.02, 0.98])))
 
-    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
+    def before_epoch(
+        self, data: Collection, stage: Stage, epoch: int, generator: torch.Generator
+    ) -> None:
         """Finds the neighbours of every image anew, every few epochs of the neighbour stage."""
         if "neighbors" in wanted(stage) and epoch % self.config.refresh == 0:
             self.memory = find_neighbors(self, data)
@@ -198,7 +204,9 @@ class SSL3D(SystemBase):
         """Points, colours and poses in SSL3D's own frame; see `predict`."""
         return predict(self, image, mask)
 
-    def reconstruct(self, image: Any, mask: Any = None, steps: int = 0, **options: Any) -> Any:
+    def reconstruct(
+        self, image: object, mask: object = None, steps: int = 0, **options: Any
+    ) -> Any:
         """The shape and the pose of one object, or of a batch.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
@@ -218,14 +226,14 @@ class SSL3D(SystemBase):
         results = [_one(self, picture, shape, steps, options) for picture, shape in pairs]
         return results[0] if single else results
 
-    def align(self, data: Any) -> Tensor:
+    def align(self, data: Collection) -> Tensor:
         """Finds the global rotation on a validation collection, and keeps it."""
         return align(self, data)
 
-    def evaluate(self, data: Any) -> dict[str, Tensor]:
+    def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics, one value per item; see `evaluate`."""
         return evaluate(self, data)
 
-    def reference_levels(self, data: Any) -> dict[str, Tensor]:
+    def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """Chamfer distances of answers that need no learning."""
         return level_scores(data, self.config.points)

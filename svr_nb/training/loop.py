@@ -111,7 +111,7 @@ def make_batch(
 
 def _drawn(
     collection: Collection, stage: Stage, moment: Moment, number: int, device: torch.device
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What one of the collections gives in a step."""
     seeds = (moment.seed, moment.stage, number)
     index = batch_indices(len(collection), stage.batch, moment.step, *seeds)
@@ -166,7 +166,7 @@ def interrupt_between_steps() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 # %% ../../nbs/training/457_loop.ipynb #6cbf3020
-OnStep = Callable[[int, dict[str, float]], Any]
+OnStep = Callable[[int, dict[str, float]], object]
 
 
 @dataclass(frozen=True)
@@ -322,12 +322,12 @@ def _one_step(run: _Run, probe_every: int) -> dict[str, float]:
     return values
 
 # %% ../../nbs/training/457_loop.ipynb #3043ee2f
-def _progress_bar(run: _Run, show: bool) -> tqdm[Any]:
+def _progress_bar(run: _Run, show: bool) -> tqdm[None]:
     """A bar over all steps, with the time left."""
     from tqdm.auto import tqdm
 
     steps = sum(stage.steps for stage in run.stages)
-    options: dict[str, Any] = {"disable": not show, "unit": "step", "mininterval": 0.5}
+    options: dict[str, object] = {"disable": not show, "unit": "step", "mininterval": 0.5}
     return tqdm(total=steps, initial=run.total(), **options)
 
 
@@ -337,7 +337,7 @@ def _advance(run: _Run) -> None:
         run.stage, run.step, run.optimizers = run.stage + 1, 0, None
 
 
-def _loop(run: _Run, wishes: _Wishes, asked: list[bool], bar: tqdm[Any], deadline: float) -> str:
+def _loop(run: _Run, wishes: _Wishes, asked: list[bool], bar: tqdm[None], deadline: float) -> str:
     """Steps until the run is finished or somebody wants it to stop; says why it stopped."""
     _advance(run)
     while run.stage < len(run.stages):

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..conventions import CheckpointError, SvrError, describe, refuse
-from .config import config_from_dict, config_to_dict
+from .config import ConfigBase, config_from_dict, config_to_dict
 from .gradients import Grouped
 from .run_files import PICKLES, read_tensors, write_bytes, write_tensors
 from .stages import Stage
 
 if TYPE_CHECKING:
+    from svr_nb.data.collection import Collection as Pictures
     from typing_extensions import Self
 
 # %% auto #0
@@ -35,7 +36,7 @@ __all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'Tra
 class Stateful(Protocol):
     """Anything with named tensors, such as an `nn.Module`."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Name to tensor."""
 
 
@@ -50,7 +51,7 @@ class Trainable(Grouped, Stateful, Protocol):
     def losses(self, batch: dict[str, Any], stage: Stage, /) -> Mapping[str, Tensor]:
         """Named, unweighted, differentiable scalars."""
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object:
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], /) -> object:
         """Takes over named tensors."""
 
     def to(self, device: torch.device, /) -> Self:
@@ -73,7 +74,7 @@ class SystemConfig(Protocol):
     def image_size(self) -> int:
         """Side of the square pictures that the system works on, in pixels."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
 
 
@@ -92,10 +93,10 @@ class System(Trainable, Protocol):
     def config(self) -> SystemConfig:
         """Its frozen configuration."""
 
-    def reconstruct(self, image: Any, mask: Any = None) -> Any:
+    def reconstruct(self, image: object, mask: object = None) -> Any:
         """A photograph to a `Reconstruction`, a batch to a list of them."""
 
-    def evaluate(self, data: Any, /) -> Mapping[str, Tensor | float]:
+    def evaluate(self, data: Pictures, /) -> Mapping[str, Tensor | float]:
         """Every metric of its paper, one value per item."""
 
     def save_pretrained(self, save_directory: str | Path) -> str | None:
@@ -108,7 +109,7 @@ class Collection(Protocol):
     def __len__(self) -> int:
         """How many items there are."""
 
-    def batch(self, indices: Tensor, /) -> Mapping[str, Any]:
+    def batch(self, indices: Tensor, /) -> Mapping[str, object]:
         """Some of the items, their fields put together along a first axis."""
 
 # %% ../../nbs/training/456_system.ipynb #c0f20005
@@ -116,7 +117,13 @@ class Collection(Protocol):
 class BeforeStage(Protocol):
     """A system that prepares something at the start of each stage."""
 
-    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator, /) -> None:
+    def before_stage(
+        self,
+        data: Collection | Mapping[str, Collection],
+        stage: Stage,
+        generator: torch.Generator,
+        /,
+    ) -> None:
         """Called once, before the stage's first step."""
 
 
@@ -125,7 +132,12 @@ class BeforeEpoch(Protocol):
     """A system that works something out anew in every epoch."""
 
     def before_epoch(
-        self, data: Any, stage: Stage, epoch: int, generator: torch.Generator, /
+        self,
+        data: Collection | Mapping[str, Collection],
+        stage: Stage,
+        epoch: int,
+        generator: torch.Generator,
+        /,
     ) -> None:
         """Called before the first step of every epoch of a stage."""
 
@@ -186,8 +198,8 @@ class Portable(nn.Module, PyTorchModelHubMixin):
     back.
     """
 
-    Config: ClassVar[type]
-    config: Any
+    Config: ClassVar[type[ConfigBase]]
+    config: ConfigBase
     category: str
     notes: str
 
@@ -208,7 +220,7 @@ class Portable(nn.Module, PyTorchModelHubMixin):
         return None
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: object) -> Self:
         """Loads a system.
 
         pretrained_model_name_or_path: a folder written by `save_pretrained`, or "owner/name" on the
@@ -220,7 +232,7 @@ class Portable(nn.Module, PyTorchModelHubMixin):
         return cast("Self", _load_system(cls, config, weights))
 
 
-def _record(system: Portable) -> dict[str, Any]:
+def _record(system: Portable) -> dict[str, object]:
     """What config.json holds."""
     return {
         "system": type(system).__name__,
@@ -287,7 +299,7 @@ class SystemBase(Portable):
     saved with the run.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: object) -> None:
         super().__init__()
         kind = type(self).Config
         if not isinstance(config, kind):
@@ -328,7 +340,7 @@ def _unusable(source: str, wanted: str, got: str, do: str = "") -> SvrError:
     return refuse(source, wanted, got, do, CheckpointError)
 
 
-def _find_files(name: str, options: dict[str, Any]) -> tuple[Path, Path]:
+def _find_files(name: str, options: Mapping[str, object]) -> tuple[Path, Path]:
     """Where config and weights are: in a local folder, else on the Hub."""
     folder = Path(name)
     if not name or not folder.is_dir():
@@ -339,7 +351,7 @@ def _find_files(name: str, options: dict[str, Any]) -> tuple[Path, Path]:
     return folder / CONFIG, folder / WEIGHTS
 
 
-def _on_the_hub(name: str, options: dict[str, Any]) -> tuple[Path, Path]:
+def _on_the_hub(name: str, options: Mapping[str, Any]) -> tuple[Path, Path]:
     """Both files of a model on the Hub, downloaded."""
     looks_right = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith((".", "/"))
     if not looks_right or Path(name).exists():

@@ -162,6 +162,7 @@ class PartSegmenter(Portable):
     """
 
     Config = SegmenterConfig
+    config: SegmenterConfig
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()

@@ -114,7 +114,9 @@ class UMR(SystemBase):
         """The M-step between the rounds; see `between_rounds`."""
         between_rounds(self, data, stage, generator)
 
-    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
+    def before_epoch(
+        self, data: Collection, stage: Stage, epoch: int, generator: torch.Generator
+    ) -> None:
         """The M-steps inside a round; see `inside_round`."""
         inside_round(self, data, stage, epoch)
 
@@ -142,7 +144,7 @@ class UMR(SystemBase):
         """The pictures that textures are read from: the photographs themselves."""
         return image
 
-    def reconstruct(self, image: Any, mask: Any = None, texels: int = 8) -> Any:
+    def reconstruct(self, image: object, mask: object = None, texels: int = 8) -> Any:
         """The textured mesh and the camera of one object, or of a batch; see `reconstruct_all`.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
@@ -330,7 +332,7 @@ def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, texels: int) -> Rec
 
 
 def reconstruct_all(
-    model: UMR, image: Any, mask: Any, texels: int
+    model: UMR, image: Any, mask: object, texels: int
 ) -> Reconstruction | list[Reconstruction]:
     """Reconstructions of whatever can be a picture; see `UMR.reconstruct`.
 
