@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -45,6 +45,9 @@ from ..tars.system import TARS
 from ..training.loop import fit
 from ..training.run_files import write_bytes
 
+if TYPE_CHECKING:
+    from svr_nb.tars.hypernetwork import HyperLayer
+
 # %% auto #0
 __all__ = ['ELEVATION', 'LEVELS', 'WALK', 'FORMS', 'LATE', 'SCORES', 'SHIPS', 'DRAWN', 'COUNT', 'OPTIONS', 'USUAL', 'EXPERIMENT',
            'learning_pictures', 'unseen_chairs', 'training_shape', 'ChairRuns', 'level_mean_shape',
@@ -64,9 +67,8 @@ def learning_pictures(count: int, seed: int, folder: str | Path | None = None) -
     path = Path(folder) / f"chairs{count}_{seed}.safetensors" if folder else None
     if path and path.exists():
         return Collection.load(path)
-    found = samples(
-        "chair", count=count, seed=seed, progress=False, size=64, points=0, elevation=ELEVATION
-    )
+    usual: dict[str, Any] = {"size": 64, "points": 0, "elevation": ELEVATION, "progress": False}
+    found = samples("chair", count=count, seed=seed, **usual)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         found.save(path)
@@ -172,8 +174,8 @@ def widened(system: TARS, features: int, seed: int = 0) -> TARS:
     wide = TARS(replace(system.config, features=features), seed=seed)
     own, old = wide.state_dict(), system.state_dict()
     own |= {name: value for name, value in old.items() if own[name].shape == value.shape}
-    first: Any = wide.shape.net.layers[0]
-    before: Any = system.shape.net.layers[0]
+    first = cast("HyperLayer", wide.shape.net.layers[0])
+    before = cast("HyperLayer", system.shape.net.layers[0])
     for part in ("weight", "bias"):
         name = f"shape.net.layers.0.last.{part}"
         known = old[name].unflatten(0, (before.inside + 1, before.outside))

@@ -245,7 +245,7 @@ class TARS(SystemBase):
         colors: str = "canonical",
         topology: float = 1.0,
         **unknown: object,
-    ) -> Any:
+    ) -> Reconstruction | list[Reconstruction]:
         """The shape of one object, or of a batch, in the frame of the training cameras.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).

@@ -95,7 +95,7 @@ def make_batch(
     Returns the collection's fields (nested under its name if there are several), "index",
     "generator", "step", "progress", "groups".
     """
-    batch: dict[str, Any] = {}
+    batch: dict[str, object] = {}
     if isinstance(data, Mapping):
         for number, (name, collection) in enumerate(data.items()):
             batch[name] = _drawn(collection, stage, moment, number, device)

@@ -144,7 +144,9 @@ class UMR(SystemBase):
         """The pictures that textures are read from: the photographs themselves."""
         return image
 
-    def reconstruct(self, image: object, mask: object = None, texels: int = 8) -> Any:
+    def reconstruct(
+        self, image: object, mask: object = None, texels: int = 8
+    ) -> Reconstruction | list[Reconstruction]:
         """The textured mesh and the camera of one object, or of a batch; see `reconstruct_all`.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
