@@ -209,7 +209,7 @@ def carried(values: Tensor, places: Tensor) -> Tensor:
     return F.grid_sample(values, places, padding_mode="zeros", align_corners=False)
 
 # %% ../../nbs/agt/724_system.ipynb #817f0006
-def continued(umr: UMR, **changes: Any) -> AGTConfig:
+def continued(umr: UMR, **changes: object) -> AGTConfig:
     """The small texture stage on top of a UMR's own configuration.
 
     umr: the UMR.

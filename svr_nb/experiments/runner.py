@@ -195,7 +195,7 @@ class Command:
     arms: Sequence[str] | None = None
     out: str = "rows.json"
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    adapt: Callable[..., Sequence[Experiment[Any, Any]]] | None = None
+    adapt: Callable[..., Sequence[Experiment]] | None = None
     instead: Callable[[argparse.Namespace], Table | None] = lambda given: None
 
 # %% ../../nbs/experiments/971_runner.ipynb #97100018

@@ -173,7 +173,7 @@ def summary(rows: Sequence[Row], headings: Sequence[str] | None = None) -> Table
 
 # %% ../../nbs/experiments/972_ssl3d.ipynb #d005d844
 def photo_scores(
-    system: SSL3D, photographs: Collection, last: int = 50, **options: Any
+    system: SSL3D, photographs: Collection, last: int = 50, **options: object
 ) -> dict[str, list[float]]:
     """Overlap of cloud and silhouette on photographs, without and with optimisation at inference.
 

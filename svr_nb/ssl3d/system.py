@@ -5,6 +5,7 @@
 # %% ../../nbs/ssl3d/524_system.ipynb #8328904c
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def predict(
 
 # %% ../../nbs/ssl3d/524_system.ipynb #14541959
 def _one(
-    system: SSL3D, image: Tensor, mask: Tensor, steps: int, options: dict[str, Any]
+    system: SSL3D, image: Tensor, mask: Tensor, steps: int, options: Mapping[str, Any]
 ) -> Reconstruction:
     """One reconstruction in the library's frame."""
     points, colors, pose = system.predict(image, mask)
@@ -205,7 +206,7 @@ class SSL3D(SystemBase):
         return predict(self, image, mask)
 
     def reconstruct(
-        self, image: object, mask: object = None, steps: int = 0, **options: Any
+        self, image: object, mask: object = None, steps: int = 0, **options: object
     ) -> Any:
         """The shape and the pose of one object, or of a batch.
 
