@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import torch
 
@@ -20,10 +20,13 @@ from ..conventions import CheckpointError, FileError, check_choice, refuse
 from ..scores.tables import Table
 from ..training.run_files import write_bytes
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Row = dict[str, Any]
 Shared = TypeVar("Shared")
 Trained = TypeVar("Trained")
-Config = TypeVar("Config")
+Config = TypeVar("Config", bound="DataclassInstance")
 
 # %% auto #0
 __all__ = ['Row', 'Shared', 'Trained', 'Config', 'EACH', 'Tell', 'Arm', 'arm_named', 'read_rows', 'write_rows', 'stored_rows',
@@ -52,7 +55,7 @@ class Arm:
         """
         if callable(self.change):
             return cast(Config, self.change(full))
-        return replace(full, **self.change)  # type: ignore[type-var]
+        return replace(full, **self.change)
 
 
 def arm_named(arms: Sequence[Arm], name: str) -> Arm:

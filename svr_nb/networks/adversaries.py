@@ -48,7 +48,7 @@ def reverse_gradient(x: Float[Tensor, "..."], strength: float = 1.0) -> Float[Te
     strength: factor beta on the reversed gradient, at least 0; 0 stops the gradient.
     Raises InputError for a strength that is negative or not finite.
     """
-    return _Reverse.apply(x, check_number(strength, "strength", 0))  # type: ignore[no-untyped-call]
+    return _Reverse.apply(x, check_number(strength, "strength", 0))
 
 
 class GradientReversal(nn.Module):

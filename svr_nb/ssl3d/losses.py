@@ -5,9 +5,9 @@
 # %% ../../nbs/ssl3d/522_losses.ipynb #27d2fe2f
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -34,6 +34,9 @@ from svr_nb.ssl3d.pose_hypotheses import (
     unmoved,
 )
 from ..training.stages import Stage
+
+if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
 
 
 class Model(Protocol):
@@ -93,7 +96,7 @@ def _cycle_losses(
 
 
 def _neighbor_loss(
-    model: Model, points: Tensor, batch: Mapping[str, Any], fit: Callable[..., Tensor]
+    model: Model, points: Tensor, batch: TrainingBatch, fit: Callable[..., Tensor]
 ) -> Tensor:
     """Eq. 9 with one of the neighbours, drawn anew in every step."""
     index, generator = batch["index"], batch["generator"]
@@ -118,7 +121,7 @@ def wanted(stage: Stage | None) -> set[str]:
 
 
 def batch_losses(
-    model: Model, batch: Mapping[str, Any], stage: Stage | None = None
+    model: Model, batch: TrainingBatch, stage: Stage | None = None
 ) -> dict[str, Tensor]:
     """Named, unweighted losses of one batch.
 

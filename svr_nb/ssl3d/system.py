@@ -31,6 +31,7 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 
 if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
     from svr_nb.data.collection import Collection
 
 # %% auto #0
@@ -185,7 +186,7 @@ class SSL3D(SystemBase):
         """The curriculum of the configuration."""
         return curriculum(self.config)
 
-    def losses(self, batch: dict[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+    def losses(self, batch: TrainingBatch, stage: Stage | None = None) -> dict[str, Tensor]:
         """Named, unweighted losses of one batch; see `batch_losses`."""
         return batch_losses(self, batch, stage)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ from svr_nb.training.system import (
 )
 
 if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
     from tqdm import tqdm
 
 # %% auto #0
@@ -84,7 +85,7 @@ def make_batch(
     stage: Stage,
     moment: Moment,
     device: torch.device,
-) -> dict[str, Any]:
+) -> TrainingBatch:
     """Everything a system's `losses` may look at in one step; the same for the same numbers,
     whatever came before.
 
@@ -101,12 +102,13 @@ def make_batch(
             batch[name] = _drawn(collection, stage, moment, number, device)
     else:
         batch |= _drawn(data, stage, moment, 0, device)
-    return batch | {
+    place: TrainingBatch = {
         "generator": seeded(moment.seed, moment.total),
         "step": moment.step,
         "progress": moment.step / max(1, stage.steps),
         "groups": stage.active(moment.step),
     }
+    return cast("TrainingBatch", batch | place)
 
 
 def _drawn(

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, cast, runtime_checkable
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 # %% auto #0
-__all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'Trainable', 'SystemConfig', 'System', 'Collection',
-           'BeforeStage', 'BeforeEpoch', 'Remembering', 'check_weights', 'Portable', 'model_card', 'SystemBase',
-           'system_class', 'shipped', 'load']
+__all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'TrainingBatch', 'Trainable', 'SystemConfig',
+           'System', 'Collection', 'BeforeStage', 'BeforeEpoch', 'Remembering', 'check_weights', 'Portable',
+           'model_card', 'SystemBase', 'system_class', 'shipped', 'load']
 
 # %% ../../nbs/training/456_system.ipynb #c0f20002
 class Stateful(Protocol):
@@ -38,6 +38,23 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Name to tensor."""
+
+
+class TrainingBatch(TypedDict, total=False):
+    """What `losses` may look at in one step: usual fields of a collection, and where the run is.
+
+    A collection may have other fields too, and of several collections each is nested under its
+    name; systems that read such a batch take a plain `Mapping`.
+    """
+
+    image: Tensor
+    mask: Tensor
+    part_map: Tensor
+    index: Tensor
+    generator: torch.Generator
+    step: int
+    progress: float
+    groups: tuple[str, ...]
 
 
 class Trainable(Grouped, Stateful, Protocol):
@@ -48,7 +65,7 @@ class Trainable(Grouped, Stateful, Protocol):
     def stages(self) -> list[Stage]:
         """The curriculum in order: what trains, for how long, with which weights."""
 
-    def losses(self, batch: dict[str, Any], stage: Stage, /) -> Mapping[str, Tensor]:
+    def losses(self, batch: TrainingBatch, stage: Stage, /) -> Mapping[str, Tensor]:
         """Named, unweighted, differentiable scalars."""
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], /) -> object:

@@ -33,6 +33,7 @@ from .semantic_uv import part_map_loss, part_pixels, part_vertex_loss
 from .texture_cycle import barrier_loss, cycle_gap, silhouette_barrier, texture_from_flow
 
 if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
     from svr_nb.umr.config import UMRConfig
 
 # %% auto #0
@@ -425,7 +426,7 @@ def _training_view(model: SurfaceModel, batch: Mapping[str, Any]) -> View:
 
 def batch_losses(
     model: SurfaceModel,
-    batch: Mapping[str, Any],
+    batch: TrainingBatch,
     wanted: Mapping[str, float],
     cameras: int,
     textured: bool = True,

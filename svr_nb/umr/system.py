@@ -5,9 +5,8 @@
 # %% ../../nbs/umr/624_system.ipynb #3e0a5cd2
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -34,6 +33,9 @@ from .networks import make_critics, make_trunk, predict
 from .scores import fit_camera_frame, survey_scores
 from .texture_cycle import flow_on_faces
 from .transfer import surface_reconstruction
+
+if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
 __all__ = ['fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'move_template', 'relabel', 'between_rounds',
@@ -102,7 +104,7 @@ class UMR(SystemBase):
         """The networks together, and the critics if there are any."""
         return learning_groups(self)
 
-    def losses(self, batch: Mapping[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+    def losses(self, batch: TrainingBatch, stage: Stage | None = None) -> dict[str, Tensor]:
         """Named, unweighted losses of one batch; see `stage_losses`.
 
         batch: "image", "mask", "generator", and "part_map" for the part constraints.
