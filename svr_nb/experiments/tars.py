@@ -292,7 +292,8 @@ class Trainer:
         if k:
             system = widened(system, k, seed)
         stages = [stage for stage in system.stages() if stage.name in LATE]
-        fit(system, chairs.learn, seed=seed, progress=False, device=self.device, stages=stages)
+        usual: dict[str, Any] = {"seed": seed, "progress": False, "device": self.device}
+        fit(system, chairs.learn, stages=stages, **usual)
         return system
 
 
