@@ -35,10 +35,7 @@ demo: setup
 # pytest runs every notebook too (tests/test_every_notebook.py); `make notebooks` does so with nbdev.
 test: check-export check-links lint pytest
 
-check-links: setup
-	$(BIN)/python .ci/book.py write
-
-export: setup
+check-export: setup
 	$(BIN)/python .ci/notebooks.py check
 
 check-links: setup

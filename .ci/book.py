@@ -111,7 +111,8 @@ class Book:
             if page is None:
                 problems.append(f"no notebook, or more than one, is meant by {link}")
                 return match[0]
-            label = f"`{page.key}`" if re.fullmatch(r"(?:[Nn]otebook )?\d+", label) else label
+            if re.fullmatch(r"(?:[Nn]otebook )?\d+", label) or label == f"`{page.key}`":
+                label = page.key  # not as code: JupyterLab paints a link in backticks black
             where = Path(os.path.relpath(page.path, here)).as_posix()
             return f"{picture}[{label}]({where}{'#' + anchor if anchor else ''})"
 
@@ -124,7 +125,7 @@ class Book:
             page = self.by_key.get(match[1])
             if page is None or "." not in match[1] or match[1] == own:
                 return match[0]
-            return f"[`{page.key}`]({Path(os.path.relpath(page.path, here)).as_posix()})"
+            return f"[{page.key}]({Path(os.path.relpath(page.path, here)).as_posix()})"
 
         pieces, last = [], 0
         for link in LINK.finditer(text):
