@@ -13,35 +13,50 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LIVE = re.compile(r"\b(explore|side_by_side|image_click)\(")
+# Both run in the notebook's own namespace, whose names they must not touch.
 RECORD = """
-import importlib as _importlib
-_widgets = _importlib.import_module("svr_nb.view.explore")  # the part holds a function of that name
-_made, _first = [], _widgets.Explorer.__init__
-def _recording(self, *given, **named):
-    _first(self, *given, **named); _made.append(self)
-_widgets.Explorer.__init__ = _recording
+_panels_of_this_test = []
+def _record_panels(made):
+    import importlib
+    widgets = importlib.import_module("svr_nb.view.explore")  # the part has a function of that name
+    first = widgets.Explorer.__init__
+    def recording(self, *given, **named):
+        first(self, *given, **named)
+        made.append(self)
+    widgets.Explorer.__init__ = recording
+_record_panels(_panels_of_this_test)
 """
 DRIVE = """
-import json as _json
-def _others(holder):
-    if hasattr(holder, "_options_values"): return [o for o in holder._options_values if o is not None and o != holder.value][:2]
-    if isinstance(holder.value, bool): return [not holder.value]
-    if hasattr(holder, "min"): return [v for v in (holder.max, holder.min) if v != holder.value]
-    if isinstance(holder.value, tuple) and len(holder.value) == 2 and all(isinstance(v, float) for v in holder.value): return [(0.3, -0.2), (-0.4, 0.1)]
-    if isinstance(holder.value, tuple) and holder.value and all(isinstance(v, str) for v in holder.value): return [holder.value[1:], holder.value[:1]]   # switches
-    if isinstance(holder.value, dict): return [{name: not on for name, on in holder.value.items()}]
-    return [holder.value + 1] if isinstance(holder.value, int) else []
-_report = []
-for _panel in list(_made):
-    _line = dict(controls=len(_panel.holders), changed=0, errors=[], milliseconds=[])
-    for _name, _holder in _panel.holders.items():
-        for _value in _others(_holder):
-            _before, _holder.value = _panel.picture, _value
-            _line["milliseconds"].append(_panel.milliseconds)
-            if _panel.error is not None: _line["errors"].append(f"{_name}={_value!r}: {type(_panel.error).__name__}: {_panel.error}")
-            _line["changed"] += _panel.picture != _before
-    _report.append(_line)
-print("REPORT" + _json.dumps(_report))
+def _drive_panels(made):
+    import json
+    def other_values(holder):
+        value = holder.value
+        if hasattr(holder, "_options_values"):
+            return [o for o in holder._options_values if o is not None and o != value][:2]
+        if isinstance(value, bool):
+            return [not value]
+        if hasattr(holder, "min"):
+            return [v for v in (holder.max, holder.min) if v != value]
+        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], float):
+            return [(0.3, -0.2), (-0.4, 0.1)]  # a place that is clicked
+        if isinstance(value, tuple) and value:
+            return [value[1:], value[:1]]  # switches
+        if isinstance(value, dict):
+            return [{name: not on for name, on in value.items()}]
+        return [value + 1] if isinstance(value, int) else []
+    report = []
+    for panel in list(made):
+        line = dict(controls=len(panel.holders), changed=0, errors=[])
+        for name, holder in panel.holders.items():
+            for value in other_values(holder):
+                before, holder.value = panel.picture, value
+                if panel.error is not None:
+                    what = type(panel.error).__name__
+                    line["errors"].append(f"{name}={value!r}: {what}: {panel.error}")
+                line["changed"] += panel.picture != before
+        report.append(line)
+    print("REPORT" + json.dumps(report))
+_drive_panels(_panels_of_this_test)
 """
 
 
@@ -86,8 +101,9 @@ def printed(book: nbformat.NotebookNode, name: str) -> str:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_runs_without_a_warning_and_panels_follow(path: Path):
     book = run(path)
-    warned = WARNING.search(printed(book, "stderr"))
-    assert not warned, f"a warning in the notebook: {warned[0]}"
+    said = printed(book, "stderr")
+    warned = WARNING.search(said)
+    assert not warned, f"a warning in the notebook: {said[warned.start() :][:500]}"
     if path.stem in UNRECORDED:
         return
     panels = json.loads(printed(book, "stdout").rsplit("REPORT", 1)[1].splitlines()[0])

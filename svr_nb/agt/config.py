@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from .adaptive_sampling import VAR_FORWARDS, VAR_MODES
 from .frechet_loss import FID_FORMS
@@ -74,7 +73,7 @@ def check_texture(config: AGTConfig) -> None:
         check_number(getattr(config, name), f"config.{name}", 1, 2, integer=True)
 
 # %% ../../nbs/agt/720_config.ipynb #7c743dc0
-def small_texture() -> dict[str, Any]:
+def small_texture() -> dict[str, object]:
     """What the small preset sets in the texture stage, by name of the field."""
     return {
         "texture": TextureWeights(dt=1.0, fid=0.05, mask=10.0, deform=0.5),
@@ -143,7 +142,7 @@ class AGTConfig(UMRConfig):
         check_texture(self)
 
     @classmethod
-    def of(cls, config: UMRConfig, **changes: Any) -> AGTConfig:
+    def of(cls, config: UMRConfig, **changes: object) -> AGTConfig:
         """The configuration that continues a UMR.
 
         config: of the UMR.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from jaxtyping import Float
@@ -28,6 +28,9 @@ from ..umr.config import cameras_of, current_weights
 from ..umr.expectation import Prediction, View, batch_losses, crop_view, draw_texture
 from ..umr.networks import MeshSystem, predict
 from ..umr.texture_cycle import CycleGap, barrier_loss, cycle_gap, silhouette_barrier
+
+if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
 __all__ = ['SHAPE_LOSSES', 'align_loss', 'random_view', 'step_loss', 'TextureSystem', 'draw_for', 'frozen_map', 'seen_losses',
@@ -226,7 +229,7 @@ def bank_of(model: TextureSystem, view: View) -> FeatureBank | None:
 
 
 def texture_losses(
-    model: TextureSystem, batch: Mapping[str, Any], wanted: Mapping[str, float]
+    model: TextureSystem, batch: TrainingBatch, wanted: Mapping[str, float]
 ) -> dict[str, Tensor]:
     """Losses of the texture alone.
 
@@ -252,7 +255,7 @@ def texture_losses(
 
 # %% ../../nbs/agt/722_losses.ipynb #b0d90ad8
 def texture_stage_losses(
-    model: TextureSystem, batch: Mapping[str, Any], stage: Stage
+    model: TextureSystem, batch: TrainingBatch, stage: Stage
 ) -> dict[str, Tensor]:
     """Named, unweighted losses of one batch of the texture stage.
 

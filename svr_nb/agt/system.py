@@ -5,8 +5,7 @@
 # %% ../../nbs/agt/724_system.ipynb #e30001ba
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -26,6 +25,9 @@ from ..networks.features import FeatureNet, TinyNet
 from ..training.stages import Stage
 from ..umr.expectation import Prediction, View
 from ..umr.system import UMR, read_pictures
+
+if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
 __all__ = ['AGT', 'make_var_head', 'make_critic', 'with_texture_groups', 'frechet_of', 'judge_of', 'make_judge',
@@ -78,7 +80,9 @@ class AGT(UMR):
         if stage.name != TEXTURE:
             super().before_stage(data, stage, generator)
 
-    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
+    def before_epoch(
+        self, data: Collection, stage: Stage, epoch: int, generator: torch.Generator
+    ) -> None:
         """UMR's M-steps inside its rounds; a fresh bank of real features in each epoch of the
         texture stage.
         """
@@ -87,7 +91,7 @@ class AGT(UMR):
         elif self.config.texture.fid:
             self.memory["bank"] = real_features(self, data, generator)
 
-    def losses(self, batch: Mapping[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+    def losses(self, batch: TrainingBatch, stage: Stage | None = None) -> dict[str, Tensor]:
         """Named, unweighted losses of one batch; see `texture_stage_losses`.
 
         batch: "image", "mask", "generator", and "part_map" for the part constraints.
@@ -207,7 +211,7 @@ def carried(values: Tensor, places: Tensor) -> Tensor:
     return F.grid_sample(values, places, padding_mode="zeros", align_corners=False)
 
 # %% ../../nbs/agt/724_system.ipynb #817f0006
-def continued(umr: UMR, **changes: Any) -> AGTConfig:
+def continued(umr: UMR, **changes: object) -> AGTConfig:
     """The small texture stage on top of a UMR's own configuration.
 
     umr: the UMR.

@@ -9,9 +9,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..conventions import SvrError
+
+if TYPE_CHECKING:
+    from svr_nb.data.collection import Collection
+    from svr_nb.result.reconstruction import Reconstruction
+    from svr_nb.shapes.images import ImageSource
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 # %% auto #0
 __all__ = ['INTRO', 'demo', 'main']
@@ -53,7 +60,7 @@ def _system(name: str) -> Any:
     return system_class(name)
 
 
-def _data(a: argparse.Namespace, split: str, size: int) -> Any:
+def _data(a: argparse.Namespace, split: str, size: int) -> Collection:
     """The collection that a command works on."""
     if a.photos:
         from svr_nb.data.photo_folder import photos
@@ -142,7 +149,13 @@ def demo(
     return page
 
 # %% ../../nbs/app/953_command_line.ipynb #15552c44
-def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps: int) -> Any:
+def _one_result(
+    system: str,
+    category: str,
+    picture: ImageSource | None,
+    silhouette: ImageSource | None,
+    steps: int,
+) -> Reconstruction:
     """A reconstruction with its metrics."""
     import inspect
     from functools import partial
@@ -158,7 +171,7 @@ def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps
     fits = (
         "steps" in inspect.signature(kind.reconstruct).parameters
     )  # does it fit to the very photograph?
-    run: Any = partial(reconstruct, picture, silhouette, system=system, category=category)
+    run = partial(reconstruct, picture, silhouette, system=system, category=category)
     before: Any = run(steps=0) if fits else run()
     after: Any = run(steps=steps, refine_pose=True) if fits else before
     for name, result in (
@@ -172,14 +185,14 @@ def _one_result(system: str, category: str, picture: Any, silhouette: Any, steps
     return after if truth is None else _compared(after, truth)
 
 # %% ../../nbs/app/953_command_line.ipynb #5e1d20ab
-def _sample(category: str) -> Any:
+def _sample(category: str) -> Collection:
     """A collection of one unseen procedural photograph."""
     from svr_nb.data.sample_items import samples
 
     return samples(category, split="test", count=1, size=128, seed=9)
 
 
-def _compared(result: Any, truth: Any) -> Any:
+def _compared(result: Any, truth: Collection) -> Reconstruction:
     """Adds the distance to the true shape and the error of the pose."""
     from svr_nb.scores.metrics import chamfer, unit_box
     from svr_nb.cameras.rotations import geodesic_angle
@@ -225,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_one_photo(commands: Any, shared: argparse.ArgumentParser) -> None:
+def _add_one_photo(commands: Commands, shared: argparse.ArgumentParser) -> None:
     """The commands that take one photograph."""
     one = commands.add_parser("reconstruct", parents=[shared], help="one photograph to a 3D file")
     one.add_argument("image")
@@ -244,7 +257,7 @@ def _add_one_photo(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 # %% ../../nbs/app/953_command_line.ipynb #9cf47db2
 def _add_collections(
-    commands: Any, shared: argparse.ArgumentParser, data: argparse.ArgumentParser
+    commands: Commands, shared: argparse.ArgumentParser, data: argparse.ArgumentParser
 ) -> None:
     """The commands that take a collection."""
     train = commands.add_parser("train", parents=[data], help="train a system, or continue")

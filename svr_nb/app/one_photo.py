@@ -5,7 +5,7 @@
 # %% ../../nbs/app/951_one_photo.ipynb #32c75524
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,6 +13,9 @@ from ..training.system import load, shipped
 from ..conventions import pick_device
 from ..data.photo_folder import photo
 from ..result.reconstruction import Reconstruction
+
+if TYPE_CHECKING:
+    from svr_nb.shapes.images import ImageSource
 
 # %% auto #0
 __all__ = ['reconstruct']
@@ -29,13 +32,13 @@ def _first_category(system: str) -> str:
 
 
 def reconstruct(
-    image: Any,
-    mask: Any = None,
+    image: ImageSource,
+    mask: ImageSource | None = None,
     *,
     system: str = "ssl3d",
     category: str | None = None,
     device: str | torch.device | None = None,
-    **options: Any,
+    **options: object,
 ) -> Reconstruction:
     """The shape seen in one photograph, by a network that ships with this library.
 

@@ -44,7 +44,7 @@ def _checked(name: str, value: object) -> Tensor:
     return value
 
 # %% ../../nbs/data/307_collection.ipynb #2220b0b5
-def _check_lengths(fields: Mapping[str, Tensor], lists: Mapping[str, Sequence[Any]]) -> None:
+def _check_lengths(fields: Mapping[str, Tensor], lists: Mapping[str, Sequence[object]]) -> None:
     """Refuses fields of unequal length, and lists that do not go with them."""
     lengths = {name: len(value) for name, value in fields.items()}
     count = next(iter(lengths.values()), 0)
@@ -106,7 +106,7 @@ class Collection(Dataset):
     def __contains__(self, name: object) -> bool:
         return name in self.fields
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | str) -> Any:
         """One row as a dictionary, or all rows of the field of that name."""
         return _item(self, index)
 
@@ -168,7 +168,7 @@ class Collection(Dataset):
         return _load(Path(path))
 
 # %% ../../nbs/data/307_collection.ipynb #8856f38c
-def _item(collection: Collection, index: Any) -> Any:
+def _item(collection: Collection, index: int | str) -> Tensor | dict[str, Tensor]:
     """One row as a dictionary, or all rows of one field."""
     if isinstance(index, str):
         if index not in collection.fields:

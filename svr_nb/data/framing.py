@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from ..cameras.projections import Orthographic, WeakPerspective
 from ..conventions import check_number, check_tensor, describe, refuse
 from .photo_folder import photo
 from ..cameras.rotations import matrix_to_quaternion
+
+if TYPE_CHECKING:
+    from svr_nb.shapes.images import ImageSource
 
 # %% auto #0
 __all__ = ['Windows', 'object_windows', 'cut_window', 'enter_camera', 'leave_camera', 'as_pictures']
@@ -146,7 +149,7 @@ def leave_camera(camera: WeakPerspective, windows: Windows) -> WeakPerspective:
 
 # %% ../../nbs/data/311_framing.ipynb #58e94ea2
 def as_pictures(
-    image: Any, mask: Any, size: int, fill: float = 0.8
+    image: ImageSource | None, mask: ImageSource | None, size: int, fill: float = 0.8
 ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"], bool]:
     """Images and masks of the wanted size from anything that can be one, and whether it was a
     single picture.

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,6 +29,22 @@ from svr_nb.conventions import (
 from .collection import Collection
 from .cut_out import one_object, plain_background, read_mask, without_fringe
 from ..shapes.images import image_turn, load_image, to_pil
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from svr_nb.shapes.images import ImageSource
+
+    class PhotoOptions(TypedDict, total=False):
+        """What `prepare_photo` may be told by name."""
+
+        fill: float
+        keep: str
+        invert: bool
+        cut: str
+        background: str | Sequence[float]
+        tolerance: float
+        name: str
 
 # %% auto #0
 __all__ = ['ENDINGS', 'MASK_SUFFIXES', 'MASK_FOLDERS', 'PHOTO_FOLDERS', 'square_crop', 'Photo', 'prepare_photo', 'photo',
@@ -143,8 +159,8 @@ def _by_rembg(image: Tensor, name: str) -> Tensor:
 
 # %% ../../nbs/data/310_photo_folder.ipynb #39ed8bba
 def prepare_photo(
-    image: Any,
-    mask: Any = None,
+    image: ImageSource,
+    mask: ImageSource | None = None,
     size: int = 64,
     *,
     fill: float = 0.8,
@@ -208,7 +224,10 @@ def _reduced(image: Tensor, scale: float) -> Tensor:
 
 
 def photo(
-    image: Any, mask: Any = None, size: int = 64, **options: Any
+    image: ImageSource,
+    mask: ImageSource | None = None,
+    size: int = 64,
+    **options: Unpack[PhotoOptions],
 ) -> tuple[Float[Tensor, "3 s s"], Float[Tensor, "1 s s"]]:
     """One photograph as the networks like it: image and mask, square, the object centred.
 
@@ -325,7 +344,7 @@ def photos(
     category: str = "object",
     mask_suffixes: Sequence[str] = MASK_SUFFIXES,
     mask_folders: Sequence[str] = MASK_FOLDERS,
-    **options: Any,
+    **options: Unpack[PhotoOptions],
 ) -> Photographs:
     """A collection made of a folder of photographs.
 

@@ -34,7 +34,7 @@ from ..render.hard_mesh import hard_rasterize
 __all__ = ['SPLITS', 'COUNTS', 'Recipe', 'draw_camera', 'Light', 'draw_item', 'noisy_parts', 'samples']
 
 # %% ../../nbs/data/308_sample_items.ipynb #7e383af3
-def _range(value: Any, name: str, low: float, high: float) -> tuple[float, float]:
+def _range(value: object, name: str, low: float, high: float) -> tuple[float, float]:
     """A pair (low, high) within limits."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise refuse(name, "a pair (low, high)", describe(value))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -363,12 +363,12 @@ class Draw:
         self,
         generator: torch.Generator,
         span: tuple[float, float] = (0.0, 1.0),
-        fixed: dict[str, object] | None = None,
+        fixed: Mapping[str, float | str] | None = None,
     ) -> None:
         self.generator, self.span, self.fixed = generator, span, dict(fixed or {})
         self.values: dict[str, object] = {}
 
-    def _take(self, name: str, drawn: object) -> object:
+    def _take(self, name: str, drawn: float | str) -> float | str:
         """Records the drawn value or the fixed one in its place."""
         self.values[name] = value = self.fixed.get(name, drawn)
         return value
@@ -380,7 +380,7 @@ class Draw:
     def __call__(self, name: str, low: float, high: float) -> float:
         """A number in [low, high]."""
         share = self.span[0] + (self.span[1] - self.span[0]) * self._unit()
-        return float(self._take(name, low + (high - low) * share))  # type: ignore[arg-type]
+        return float(self._take(name, low + (high - low) * share))
 
     def chance(self, name: str, probability: float) -> bool:
         """True with the given probability."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
 from typing import Any
 
 import numpy as np
@@ -325,7 +324,7 @@ def sample_shape(
     generator: torch.Generator,
     paint: str = "bands",
     span: tuple[float, float] = (0.0, 1.0),
-    **fixed: object,
+    **fixed: float | str,
 ) -> SampleShape:
     """Draws one shape of a category.
 

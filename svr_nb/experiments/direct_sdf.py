@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -519,7 +519,9 @@ def experiment(
     )
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #97700006
-def _chosen(base: Experiment[LearnAndTest, Fitted], given: argparse.Namespace) -> list[Any]:
+def _chosen(
+    base: Experiment[LearnAndTest, Fitted], given: argparse.Namespace
+) -> list[Experiment[LearnAndTest, Fitted]]:
     """The experiment at the size and with the arms that the command names."""
     sized = experiment(given.shapes, given.data_seed, given.steps)
     if given.arms is not None:
@@ -527,8 +529,8 @@ def _chosen(base: Experiment[LearnAndTest, Fitted], given: argparse.Namespace) -
     return [replace(sized, arms=[arm_named(ARMS, f"k = {k}") for k in given.features])]
 
 
-TWO: dict[str, Any] = {"type": int, "nargs": 2}
-OPTIONS: dict[str, dict[str, Any]] = {
+TWO: dict[str, object] = {"type": int, "nargs": 2}
+OPTIONS: dict[str, dict[str, object]] = {
     "--features": {"type": int, "nargs": "+", "default": [0, 4], "choices": [0, 4]},
     "--shapes": TWO | {"default": [250, 60], "metavar": ("TRAIN", "UNSEEN")},
     "--data-seed": {"type": int, "default": 2},

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -334,7 +333,7 @@ def _chosen(
 
 
 SHIPS = Shipping("lem-object", "rec+adv", LEM.from_pretrained, card_of)
-OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, object]] = {
     "--data": {"help": "folder that keeps the collections between runs"},
     "--ship-arm": {"default": "rec+adv", "choices": list(NAMES), "help": "which model ships"},
 }

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import torch
 
@@ -20,10 +20,13 @@ from ..conventions import CheckpointError, FileError, check_choice, refuse
 from ..scores.tables import Table
 from ..training.run_files import write_bytes
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Row = dict[str, Any]
 Shared = TypeVar("Shared")
 Trained = TypeVar("Trained")
-Config = TypeVar("Config")
+Config = TypeVar("Config", bound="DataclassInstance")
 
 # %% auto #0
 __all__ = ['Row', 'Shared', 'Trained', 'Config', 'EACH', 'Tell', 'Arm', 'arm_named', 'read_rows', 'write_rows', 'stored_rows',
@@ -43,7 +46,7 @@ class Arm:
     """
 
     name: str
-    change: Mapping[str, Any] | Callable[[Any], Any] = field(default_factory=dict)
+    change: Mapping[str, object] | Callable[..., object] = field(default_factory=dict)
 
     def of(self, full: Config) -> Config:
         """The arm's configuration.
@@ -51,9 +54,8 @@ class Arm:
         full: of the whole method, a frozen dataclass.
         """
         if callable(self.change):
-            changed: Config = self.change(full)
-            return changed
-        return replace(full, **self.change)  # type: ignore[type-var]
+            return cast(Config, self.change(full))
+        return replace(full, **self.change)
 
 
 def arm_named(arms: Sequence[Arm], name: str) -> Arm:
@@ -106,7 +108,7 @@ def stored_rows(name: str) -> list[Row]:
     raise refuse(name, f"rows in {inside}", "none", "Work inside the repository", FileError)
 
 
-def held(rows: Sequence[Row], known: Mapping[str, Any]) -> bool:
+def held(rows: Sequence[Row], known: Mapping[str, object]) -> bool:
     """Whether a row with these values is there.
 
     rows: of a file.  known: names and values that the row must have.
@@ -142,7 +144,7 @@ class Levels(Generic[Shared]):
     settings: names of the settings that they depend on; None for all.
     """
 
-    measures: Mapping[str, Callable[[Shared], Mapping[str, Any]]] = field(default_factory=dict)
+    measures: Mapping[str, Callable[[Shared], Mapping[str, object]]] = field(default_factory=dict)
     seed: int | str | None = EACH
     settings: Sequence[str] | None = None
 
@@ -179,7 +181,7 @@ class Shipping:
     card: Callable[[Row, Sequence[Row]], str]
     best: Callable[[Sequence[Row]], Row] = lambda rows: rows[0]
     half: bool = True
-    finish: Callable[[Any, Row], None] = lambda system, row: None
+    finish: Callable[..., None] = lambda system, row: None
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ class Command:
     arms: Sequence[str] | None = None
     out: str = "rows.json"
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    adapt: Callable[[Any, argparse.Namespace], Sequence[Any]] | None = None
+    adapt: Callable[..., Sequence[Experiment]] | None = None
     instead: Callable[[argparse.Namespace], Table | None] = lambda given: None
 
 # %% ../../nbs/experiments/971_runner.ipynb #97100018
@@ -225,10 +227,10 @@ class Experiment(Generic[Shared, Trained]):
     seeds: Sequence[int]
     data: Callable[[int], Shared]
     train: Callable[[Arm, int, Shared], Trained]
-    measure: Callable[[Trained, Shared], Mapping[str, Any]] | None
+    measure: Callable[[Trained, Shared], Mapping[str, object]] | None
     report: Callable[[Sequence[Row]], Sequence[Table]]
     levels: Levels[Shared] = field(default_factory=Levels)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     known: Callable[[str], Row] = by_name
     kept: Callable[[str, int], str | None] = nowhere
     keeps: bool = True
@@ -309,7 +311,7 @@ def _seed_rows(
             yield row
 
 # %% ../../nbs/experiments/971_runner.ipynb #97100023
-def rounded(row: Mapping[str, Any], digits: int = 3) -> Row:
+def rounded(row: Mapping[str, object], digits: int = 3) -> Row:
     """A row with short numbers, to print.
 
     row: with any values.  digits: behind the point.
@@ -377,7 +379,7 @@ def short(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".removeprefix("0")
 
 # %% ../../nbs/experiments/971_runner.ipynb #97100031
-Tell = Callable[[Sequence[Row]], Any]
+Tell = Callable[[Sequence[Row]], object]
 
 
 def mean_and_error(score: str, digits: int = 3) -> Tell:
@@ -446,7 +448,7 @@ def table(
     by: the first cells of a line, which say what its rows have in common.
     title, note: above and below.
     """
-    groups: dict[tuple[tuple[str, Any], ...], list[Row]] = {}
+    groups: dict[tuple[tuple[str, object], ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(by(row).items()), []).append(row)
     lines = []

@@ -173,7 +173,7 @@ def summary(rows: Sequence[Row], headings: Sequence[str] | None = None) -> Table
 
 # %% ../../nbs/experiments/972_ssl3d.ipynb #d005d844
 def photo_scores(
-    system: SSL3D, photographs: Collection, last: int = 50, **options: Any
+    system: SSL3D, photographs: Collection, last: int = 50, **options: object
 ) -> dict[str, list[float]]:
     """Overlap of cloud and silhouette on photographs, without and with optimisation at inference.
 
@@ -274,7 +274,9 @@ def experiment(collection: str, steps: int | None = None) -> Experiment[SeedRuns
     )
 
 # %% ../../nbs/experiments/972_ssl3d.ipynb #d49c06a5
-def _chosen(base: Experiment[SeedRuns, SSL3D], given: argparse.Namespace) -> list[Any]:
+def _chosen(
+    base: Experiment[SeedRuns, SSL3D], given: argparse.Namespace
+) -> list[Experiment[SeedRuns, SSL3D]]:
     """One experiment for every collection that the command named."""
     return [narrowed(experiment(collection), given) for collection in given.collections]
 

@@ -9,11 +9,11 @@ import argparse
 import json
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -45,6 +45,9 @@ from ..tars.system import TARS
 from ..training.loop import fit
 from ..training.run_files import write_bytes
 
+if TYPE_CHECKING:
+    from svr_nb.tars.hypernetwork import HyperLayer
+
 # %% auto #0
 __all__ = ['ELEVATION', 'LEVELS', 'WALK', 'FORMS', 'LATE', 'SCORES', 'SHIPS', 'DRAWN', 'COUNT', 'OPTIONS', 'USUAL', 'EXPERIMENT',
            'learning_pictures', 'unseen_chairs', 'training_shape', 'ChairRuns', 'level_mean_shape',
@@ -72,7 +75,7 @@ def learning_pictures(count: int, seed: int, folder: str | Path | None = None) -
     return found
 
 
-def unseen_chairs(count: int, seed: int, split: str = "test", **options: Any) -> Collection:
+def unseen_chairs(count: int, seed: int, split: str = "test", **options: object) -> Collection:
     """Chairs of another split with surfaces and voxels, to measure with.
 
     count: of chairs.  seed: of the chairs.  split: "test", or "val" for choosing.  options: of
@@ -105,8 +108,8 @@ class ChairRuns:
     test: Collection
     val: Collection | None
     data_seed: int
-    stage_one: dict[int, tuple[TARS, Mapping[str, Any]]] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)
+    stage_one: dict[int, tuple[TARS, Row]] = field(default_factory=dict)
+    about: Row = field(default_factory=dict)
 
 
 def _answers(chairs: ChairRuns, answer: Callable[[int], tuple[Tensor, Tensor]]) -> Row:
@@ -171,8 +174,8 @@ def widened(system: TARS, features: int, seed: int = 0) -> TARS:
     wide = TARS(replace(system.config, features=features), seed=seed)
     own, old = wide.state_dict(), system.state_dict()
     own |= {name: value for name, value in old.items() if own[name].shape == value.shape}
-    first: Any = wide.shape.net.layers[0]
-    before: Any = system.shape.net.layers[0]
+    first = cast("HyperLayer", wide.shape.net.layers[0])
+    before = cast("HyperLayer", system.shape.net.layers[0])
     for part in ("weight", "bias"):
         name = f"shape.net.layers.0.last.{part}"
         known = old[name].unflatten(0, (before.inside + 1, before.outside))
@@ -183,7 +186,7 @@ def widened(system: TARS, features: int, seed: int = 0) -> TARS:
     return wide
 
 # %% ../../nbs/experiments/978_tars.ipynb #a07169f5
-WALK: dict[str, Any] = {"marching": "lstm", "rgb": (0.1, 0.1), "free": (0.1, 0.1)}
+WALK: dict[str, object] = {"marching": "lstm", "rgb": (0.1, 0.1), "free": (0.1, 0.1)}
 FORMS: dict[str, dict[str, Any]] = {
     "both": {},
     "chord": {"marching": "least", "rgb": (0.0, 0.0), "free": (0.0, 0.0)},
@@ -214,7 +217,7 @@ def k_arms(features: Sequence[int]) -> tuple[Arm, ...]:
 # %% ../../nbs/experiments/978_tars.ipynb #0d6ab3a9
 def kept_or_trained(
     path: Path | None, config: TARSConfig, make: Callable[[], TARS]
-) -> tuple[TARS, Mapping[str, Any]]:
+) -> tuple[TARS, Row]:
     """A trained system from its folder, or else a new one, which is then kept there; and what its
     training took.
 
@@ -270,9 +273,7 @@ class Trainer:
         chairs.about = {**more, "seconds": chairs.about["seconds"] + more["seconds"]}
         return system
 
-    def _kept(
-        self, arm: str, seed: int, make: Callable[[], TARS]
-    ) -> tuple[TARS, Mapping[str, Any]]:
+    def _kept(self, arm: str, seed: int, make: Callable[[], TARS]) -> tuple[TARS, Row]:
         """From its folder, or trained."""
         path = self.models / folder_of(arm, seed) if self.models else None
         return kept_or_trained(path, self.config, make)
@@ -386,7 +387,7 @@ def _chairs(
 
 def experiment(
     config: TARSConfig,
-    settings: Mapping[str, Any],
+    settings: Row,
     *,
     models: str | Path | None = None,
     data: str | None = None,
@@ -418,7 +419,9 @@ def experiment(
     )
 
 # %% ../../nbs/experiments/978_tars.ipynb #0703e8c4
-def _chosen(base: Experiment[ChairRuns, TARS], given: argparse.Namespace) -> list[Any]:
+def _chosen(
+    base: Experiment[ChairRuns, TARS], given: argparse.Namespace
+) -> list[Experiment[ChairRuns, TARS]]:
     """The experiment that the command describes."""
     config: TARSConfig = getattr(TARSConfig, given.preset)()
     config = replace(config, **FORMS[given.form])
@@ -443,8 +446,8 @@ def _chosen(base: Experiment[ChairRuns, TARS], given: argparse.Namespace) -> lis
     return [narrowed(wanted, given)]
 
 
-COUNT: dict[str, Any] = {"type": int}
-OPTIONS: dict[str, dict[str, Any]] = {
+COUNT: dict[str, object] = {"type": int}
+OPTIONS: dict[str, dict[str, object]] = {
     "--features": COUNT | {"nargs": "*", "default": [0, 4], "help": "k; none: stage 1 alone"},
     "--preset": {"choices": ("small", "tiny"), "default": "small"},
     "--form": {"choices": tuple(FORMS), "default": "both"},

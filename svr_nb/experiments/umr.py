@@ -366,7 +366,9 @@ def cars(count: int = 800) -> Experiment[SeedRuns, UMR]:
     )
 
 # %% ../../nbs/experiments/973_umr.ipynb #868afc19
-def _chosen(base: Experiment[SeedRuns, UMR], given: argparse.Namespace) -> list[Any]:
+def _chosen(
+    base: Experiment[SeedRuns, UMR], given: argparse.Namespace
+) -> list[Experiment[SeedRuns, UMR]]:
     """The experiment that the command asks for."""
     if given.cars:
         return [cars()]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -507,7 +507,9 @@ def experiment(
     )
 
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #c7fcf3a3
-def _chosen(base: Experiment[SeedRuns, Tensor], given: argparse.Namespace) -> list[Any]:
+def _chosen(
+    base: Experiment[SeedRuns, Tensor], given: argparse.Namespace
+) -> list[Experiment[SeedRuns, Tensor]]:
     """The experiment on the photographs and with the maps that the command names."""
     config = replace(WarpConfig(), train_steps=given.steps)
     count = config.train + config.test
@@ -516,7 +518,7 @@ def _chosen(base: Experiment[SeedRuns, Tensor], given: argparse.Namespace) -> li
     return [replace(wanted, arms=[arm for arm in ARMS if arm.name in names])]
 
 
-OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, object]] = {
     "--photos": {"required": True, "help": "a folder of photographs; some teach, others test"},
     "--maps": {"nargs": "+", "default": list(MAPS), "choices": list(MAPS)},
     "--steps": {"type": int, "default": WarpConfig().train_steps, "help": "of each network"},

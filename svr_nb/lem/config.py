@@ -206,7 +206,7 @@ def _main_weights(c: LEMConfig) -> dict[str, dict[str, Weight]]:
 KINDS = ("chair", "table", "aeroplane", "car")
 SHARES = (0.3, 0.2, 0.3, 0.2)
 REACH = 0.4  # a leg thinner than a cell still fills it
-_PLAIN: dict[str, Any] = {"points": 0, "reach": REACH, "progress": False}
+_PLAIN: dict[str, object] = {"points": 0, "reach": REACH, "progress": False}
 
 
 def drawings(
@@ -238,7 +238,7 @@ def photographs(
     gap: float = 0.6,
     *,
     shares: Sequence[float] | None = SHARES,
-    **options: Any,
+    **options: object,
 ) -> Collection:
     """Photograph-like pictures of other shapes, in other proportions: the domain without labels.
     The voxels serve evaluation only.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -22,16 +22,22 @@ __all__ = ['reverse_gradient', 'GradientReversal', 'beta_ramp', 'DomainHead', 'd
            'adversarial_loss', 'gradient_penalty']
 
 # %% ../../nbs/networks/403_adversaries.ipynb #ecb1c985
+class _WithStrength(Protocol):
+    """What the backward pass is told by the forward pass."""
+
+    strength: float
+
+
 class _Reverse(torch.autograd.Function):
     """Identity forward, minus strength times the gradient backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
+    def forward(ctx: _WithStrength, x: Tensor, strength: float) -> Tensor:
         ctx.strength = strength
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: _WithStrength, *gradients: Tensor) -> tuple[Tensor, None]:
         return -ctx.strength * gradients[0], None
 
 
@@ -42,7 +48,7 @@ def reverse_gradient(x: Float[Tensor, "..."], strength: float = 1.0) -> Float[Te
     strength: factor beta on the reversed gradient, at least 0; 0 stops the gradient.
     Raises InputError for a strength that is negative or not finite.
     """
-    return _Reverse.apply(x, check_number(strength, "strength", 0))  # type: ignore[no-untyped-call]
+    return _Reverse.apply(x, check_number(strength, "strength", 0))
 
 
 class GradientReversal(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,9 @@ from svr_nb.conventions import (
     seeded,
 )
 from .encoders import conv_block, fresh_weights, standardize
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 LOSS_BACKENDS = ("pyramid", "lpips-alex", "vgg")
 FEATURE_BACKENDS = ("tiny", "vgg19", "resnet18", "inception")
@@ -130,7 +133,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from problem
 
 # %% ../../nbs/networks/404_features.ipynb #ce373a86
-def need(package: str, backend: str) -> Any:
+def need(package: str, backend: str) -> ModuleType:
     """An optional package, or an error that says how to install it.
 
     package: its import name.
@@ -240,7 +243,7 @@ class PerceptualLoss(nn.Module):
             "lpips-alex": lambda: lpips_net(weights),
             "pyramid": nn.Identity,
         }
-        self.net: Any = makers[self.backend]()
+        self.net: nn.Module = makers[self.backend]()
 
     def train(self, mode: bool = True) -> PerceptualLoss:
         """Does nothing: a measure must not change while it measures."""
@@ -255,7 +258,8 @@ class PerceptualLoss(nn.Module):
         a, b = _pair(check_tensor(a, "a", "b 3 h w"), b, 32)
         if self.backend == "lpips-alex":
             return self.net(a, b, normalize=True).flatten()
-        pairs = zip(self.net.maps(a), self.net.maps(b))
+        net = cast("Vgg", self.net)
+        pairs = zip(net.maps(a), net.maps(b))
         return torch.stack([_unit_gap(x, y) for x, y in pairs]).sum(0)
 
 
@@ -421,7 +425,7 @@ class FeatureNet(nn.Module):
         super().__init__()
         self.backend = check_choice(backend, "backend", FEATURE_BACKENDS)
         if backend in ("tiny", "vgg19"):
-            self.net: Any = tiny_net() if backend == "tiny" else Vgg(19, weights)
+            self.net: nn.Module = tiny_net() if backend == "tiny" else Vgg(19, weights)
         else:
             models = need("torchvision", backend).models
             path = find_weights(backend, weights)
@@ -450,7 +454,7 @@ class FeatureNet(nn.Module):
                 "Use larger pictures",
             )
         return (
-            self.net.maps(image)
+            cast("TinyNet | Vgg", self.net).maps(image)
             if self.backend in ("tiny", "vgg19")
             else _stage_maps(self.net, self.backend, image)
         )

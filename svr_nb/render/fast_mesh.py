@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -43,6 +43,9 @@ from svr_nb.render.soft_mesh import (
     soft_rasterize,
 )
 from ..shapes.mesh import icosphere
+
+if TYPE_CHECKING:
+    from torch.autograd.function import FunctionCtx
 
 # %% auto #0
 __all__ = ['REACH', 'draw_compiled', 'nearest_compiled', 'nearest_faces', 'list_pytorch3d', 'time_backends', 'print_ratios']
@@ -101,12 +104,26 @@ def _scatter(pulls: np.ndarray, faces: Tensor, like: Tensor) -> Tensor:
 # %% ../../nbs/render/205_fast_mesh.ipynb #d24ddb87
 REACH = math.log(1e10 - 1)  # in units of sigma: beyond it the coverage is below 1e-10
 
+if TYPE_CHECKING:
+
+    class Drawn(FunctionCtx):
+        """What a drawing remembers for its way back."""
+
+        saved_tensors: tuple[Tensor, ...]
+        soft: Softness
+        images: np.ndarray
+
+    class Outlined(Drawn):
+        """The same, of a silhouette."""
+
+        clear: np.ndarray
+
 
 class _Outline(torch.autograd.Function):
     """Soft silhouette; remembers the transparency and nothing else."""
 
     @staticmethod
-    def forward(ctx: Any, uvz: Tensor, faces: Tensor, size: int, soft: Softness) -> Tensor:
+    def forward(ctx: Outlined, uvz: Tensor, faces: Tensor, size: int, soft: Softness) -> Tensor:
         """uvz (b, v, 3), faces (f, 3) -> transparency (b, h, h)."""
         corners, alive = _gather(uvz, faces, soft.perspective)
         clear = np.ones((len(uvz), size, size))
@@ -122,7 +139,7 @@ class _Outline(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Outlined, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """One more walk over the same boxes, this time face by face."""
         uvz, faces = ctx.saved_tensors
         corners, alive = _gather(uvz, faces, ctx.soft.perspective)
@@ -169,12 +186,28 @@ def _walk_back(
     return pulls, pulled
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #eeca9768
+if TYPE_CHECKING:
+
+    class Blended(Drawn):
+        """The same, of blended features."""
+
+        colors: np.ndarray
+        empty: np.ndarray
+        side: int
+
+
 class _Blend(torch.autograd.Function):
     """Soft silhouette and blended features in one walk."""
 
     @staticmethod
     def forward(
-        ctx: Any, uvz: Tensor, table: Tensor, faces: Tensor, size: int, side: int, soft: Softness
+        ctx: Blended,
+        uvz: Tensor,
+        table: Tensor,
+        faces: Tensor,
+        size: int,
+        side: int,
+        soft: Softness,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """table (b, v, c) for side 0, else (b, f, side * side, c) -> mean feature (b, h, h, c),
         transparency, background's share, state.
@@ -200,7 +233,7 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Blended, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Needs the share-weighted mean of the gradient in every pixel, which is a product of two
         pictures; then one walk.
         """
@@ -222,7 +255,7 @@ class _FaceSums(torch.autograd.Function):
     """Per face, the sum over pixels of its share times (u, v, 1)."""
 
     @staticmethod
-    def forward(ctx: Any, uvz: Tensor, faces: Tensor, state: Tensor, soft: Softness) -> Tensor:
+    def forward(ctx: Drawn, uvz: Tensor, faces: Tensor, state: Tensor, soft: Softness) -> Tensor:
         """uvz (b, v, 3), faces (f, 3), the state of `_Blend` -> (b, f, 3)."""
         corners, alive = _gather(uvz, faces, soft.perspective)
         images, sums = state.numpy(), np.zeros((len(uvz), len(faces), 3))
@@ -238,7 +271,7 @@ class _FaceSums(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Drawn, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """The mean gradient in a pixel is itself a drawing: that of the gradients, one flat colour
         per face.
         """

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -24,7 +24,7 @@ __all__ = ['Three', 'NEAR', 'FLAT', 'PIECE', 'hard_rasterize', 'render_mesh']
 Three = tuple[Tensor, Tensor, Tensor]
 
 
-def _area(x: Three, y: Three) -> Tensor:
+def _area(x: Sequence[Tensor], y: Sequence[Tensor]) -> Tensor:
     """Twice the signed area of triangles given by the coordinates of their corners."""
     return (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
 
@@ -57,7 +57,7 @@ def _drawable(corners: Tensor, perspective: bool) -> Tensor:
     in front of the camera.
     """
     x, y, z = corners.unbind(-1)
-    fine = _area(x.unbind(-1), y.unbind(-1)).abs() > FLAT  # type: ignore[arg-type]
+    fine = _area(x.unbind(-1), y.unbind(-1)).abs() > FLAT
     return fine & (z > NEAR).all(-1) if perspective else fine
 
 

@@ -481,7 +481,7 @@ def _blend_faces(scene: Scene, given: Incoming, pulls: Outgoing, span: Span) -> 
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #b657e1b4
 @lru_cache(maxsize=1)
-def kernels() -> dict[str, Callable[..., Any]]:
+def kernels() -> dict[str, Callable[..., object]]:
     """All loops above, compiled; each is translated at its first call and kept on disk where that
     is possible.
     """

@@ -75,7 +75,6 @@ class _Product(torch.autograd.Function):
         )
 
     @staticmethod
-    # type: ignore[override,no-untyped-def]
     def forward(ctx, blobs: Tensor, slots: Tensor, size: int) -> Tensor:
         """blobs, slots (b, n, 2, k) -> (b, size, size)."""
         sums = blobs.new_empty(len(blobs), size, size)
@@ -87,7 +86,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):  # type: ignore[override,no-untyped-def]
+    def backward(ctx, grad: Tensor):
         """Two matrix products, read only where the blobs are."""
         blobs, slots = ctx.saved_tensors
         pulled = torch.empty_like(blobs)
@@ -169,7 +168,6 @@ class _Blend(torch.autograd.Function):
     """
 
     @staticmethod
-    # type: ignore[override,no-untyped-def]
     def forward(ctx, logits: Tensor, features: Tensor, pixel: Tensor, count: int) -> Tensor:
         """logits (b, n), features (b, n, c), pixel (b, n, k) -> (count, c)."""
         flat, channels = pixel.flatten(), features.shape[-1]
@@ -192,7 +190,7 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):  # type: ignore[override,no-untyped-def]
+    def backward(ctx, grad: Tensor):
         """Every point looks up the gradient and the colour of its few pixels."""
         weight, features, pixel, image = ctx.saved_tensors
         grad = F.pad(grad, (0, 0, 0, 1))

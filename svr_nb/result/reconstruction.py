@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from svr_nb.cameras.projections import Orthographic, Pinhole, WeakPerspective
 
     Camera = Pinhole | Orthographic | WeakPerspective
+    Form = Mesh | PointCloud | VoxelGrid
 
 Angle = float | None  # degrees; None for the photograph's
 
@@ -147,10 +148,10 @@ def write_form(item: Reconstruction, path: Path, form: str = "") -> Path:
 # %% ../../nbs/result/481_reconstruction.ipynb #f765f85c
 def given_forms(
     points: PointCloud | Tensor | None, mesh: Mesh | None, voxels: VoxelGrid | None
-) -> dict[str, Any]:
+) -> dict[str, Form]:
     """The forms that were predicted, by name; at least one."""
     cloud = PointCloud(points) if isinstance(points, Tensor) else points
-    given = {"mesh": mesh, "points": cloud, "voxels": voxels}
+    given: dict[str, Form | None] = {"mesh": mesh, "points": cloud, "voxels": voxels}
     forms = {name: form for name, form in given.items() if form is not None}
     if not forms:
         raise refuse("Reconstruction", "points, a mesh or voxels", "none of them")
@@ -210,7 +211,7 @@ class Reconstruction:
         camera: Camera | None = None,
         image: Tensor | None = None,
         mask: Tensor | None = None,
-        correspondence: Any = None,
+        correspondence: object = None,
         metrics: dict[str, float] | None = None,
         system: str = "",
         category: str = "",

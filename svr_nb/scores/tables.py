@@ -31,7 +31,7 @@ class Table:
     note: a line below it, for example what the reference levels are.
     """
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: Sequence[Mapping[str, object]] = field(default_factory=list)
     title: str = ""
     note: str = ""
 
@@ -173,6 +173,6 @@ def evaluate(
     return Table(rows, title=f"{type(system).__name__} on {len(data)} items")
 
 
-def _rows(values: Values) -> list[dict[str, Any]]:
+def _rows(values: Values) -> list[dict[str, object]]:
     """A line per metric."""
     return [{"metric": name, **summarise(torch.as_tensor(v))} for name, v in values.items()]

@@ -33,7 +33,7 @@ def _length(vectors: Tensor) -> Tensor:
     )
 
 
-def _centered(points: Tensor, center: Sequence[float] | Tensor) -> Tensor:
+def _centered(points: Tensor, center: object) -> Tensor:
     """Points relative to a centre."""
     return check_tensor(points, "points", "... 3") - torch.as_tensor(
         center, dtype=points.dtype, device=points.device
@@ -193,7 +193,7 @@ def transform(
     `sdf(transform(points, R, t))` is the field of the solid after x -> R @ x + t.
     """
     matrix = torch.eye(3) if rotation is None else check_tensor(rotation, "rotation", "3 3")
-    return _centered(points, translation) @ matrix.to(points)  # type: ignore[arg-type]
+    return _centered(points, translation) @ matrix.to(points)
 
 # %% ../../nbs/shapes/105_fields.ipynb #c6459bef
 def cell_centers(size: int, device: torch.device | str | None = None) -> Float[Tensor, "d d d 3"]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -69,8 +69,8 @@ class _Block:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
+        self.views: list[dict[str, int]] = []
+        self.accessors: list[Mapping[str, object]] = []
 
     def view(self, raw: bytes, target: int | None = None) -> int:
         """Appends bytes and returns the number of their buffer view."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from .disk import check_ending, quietly, read_file, write_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | np.ndarray | Tensor | Image
 
 # %% auto #0
 __all__ = ['IMAGE_FORMATS', 'image_turn', 'load_image', 'to_pil', 'save_image']
@@ -207,7 +209,7 @@ def save_image(
     layers, _ = load_image(image)
     if alpha is not None and kind != "JPEG":
         layers = torch.cat([layers, load_image(alpha, name="alpha")[0][:1]])
-    options: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
+    options: dict[str, dict[str, int]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
     buffer = io.BytesIO()
     to_pil(layers).save(buffer, kind, **options.get(kind, {}))
     return write_file(path, buffer.getvalue())

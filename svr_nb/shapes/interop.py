@@ -5,7 +5,7 @@
 # %% ../../nbs/shapes/102_interop.ipynb #c19ad343
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +14,10 @@ from torch import Tensor
 from ..conventions import describe, refuse
 
 if TYPE_CHECKING:
+    import trimesh
+    from pytorch3d.structures import Meshes, Pointclouds
+    from trimesh.visual import TextureVisuals
+
     from svr_nb.shapes.mesh import Mesh
     from svr_nb.shapes.points import PointCloud
 
@@ -26,7 +30,7 @@ def _bytes(values: Tensor) -> np.ndarray:
     return (values.detach().cpu().numpy() * 255).round().astype(np.uint8)
 
 
-def to_trimesh(mesh: Mesh) -> Any:
+def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
     """A mesh as a `trimesh.Trimesh`; with a texture, every face corner becomes its own vertex.
 
     mesh: any mesh.
@@ -48,7 +52,7 @@ def to_trimesh(mesh: Mesh) -> Any:
     return trimesh.Trimesh(corners, triangles, visual=visual, process=False)
 
 # %% ../../nbs/shapes/102_interop.ipynb #46841a51
-def trimesh_fields(other: Any) -> dict[str, Tensor]:
+def trimesh_fields(other: trimesh.Trimesh | trimesh.Scene) -> dict[str, Tensor]:
     """The fields of a mesh, from a `trimesh.Trimesh` or `trimesh.Scene`: verts, faces, and vertex
     colours or a texture where there are any.
 
@@ -70,7 +74,7 @@ def trimesh_fields(other: Any) -> dict[str, Tensor]:
     return fields
 
 
-def _trimesh_texture(visual: Any, faces: Tensor) -> dict[str, Tensor]:
+def _trimesh_texture(visual: TextureVisuals, faces: Tensor) -> dict[str, Tensor]:
     """Per-corner coordinates and picture of a trimesh texture, if it has a picture."""
     material = visual.material
     picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
@@ -81,7 +85,7 @@ def _trimesh_texture(visual: Any, faces: Tensor) -> dict[str, Tensor]:
     return {"uvs": uv[faces], "texture": pixels.permute(2, 0, 1)}
 
 # %% ../../nbs/shapes/102_interop.ipynb #9a6af7bc
-def to_pytorch3d(mesh: Mesh) -> Any:
+def to_pytorch3d(mesh: Mesh) -> Meshes:
     """A mesh as a `pytorch3d.structures.Meshes` of one, with vertex colours or texture.
 
     mesh: any mesh.
@@ -101,7 +105,7 @@ def to_pytorch3d(mesh: Mesh) -> Any:
     return Meshes([mesh.verts], [mesh.faces], textures=textures)
 
 
-def pytorch3d_fields(other: Any, index: int = 0) -> dict[str, Tensor]:
+def pytorch3d_fields(other: Meshes, index: int = 0) -> dict[str, Tensor]:
     """The fields of one mesh of a `pytorch3d.structures.Meshes`, vertex colours where it has them.
 
     other: the batch.
@@ -112,7 +116,7 @@ def pytorch3d_fields(other: Any, index: int = 0) -> dict[str, Tensor]:
     return fields if listed is None else fields | {"vert_colors": listed()[index]}
 
 # %% ../../nbs/shapes/102_interop.ipynb #038c4239
-def cloud_to_pytorch3d(cloud: PointCloud) -> Any:
+def cloud_to_pytorch3d(cloud: PointCloud) -> Pointclouds:
     """A cloud as a `pytorch3d.structures.Pointclouds` of one, with its normals and colours.
 
     cloud: any cloud.
@@ -124,7 +128,7 @@ def cloud_to_pytorch3d(cloud: PointCloud) -> Any:
     return Pointclouds([cloud.points], normals=normals, features=features)
 
 
-def pytorch3d_cloud_fields(other: Any, index: int = 0) -> dict[str, Tensor]:
+def pytorch3d_cloud_fields(other: Pointclouds, index: int = 0) -> dict[str, Tensor]:
     """The fields of one cloud of a `pytorch3d.structures.Pointclouds`.
 
     other: the batch.

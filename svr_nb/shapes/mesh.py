@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,10 @@ from svr_nb.shapes.triangles import (
     unique_edges,
     unit,
 )
+
+if TYPE_CHECKING:
+    import trimesh
+    from pytorch3d.structures import Meshes
 
 # %% auto #0
 __all__ = ['OPTIONAL', 'Mesh', 'box', 'cylinder', 'torus', 'icosphere', 'ellipsoid']
@@ -228,24 +232,24 @@ class Mesh:
         """
         return _joined(meshes, name)
 
-    def to_trimesh(self) -> Any:
+    def to_trimesh(self) -> trimesh.Trimesh:
         """The same mesh as a `trimesh.Trimesh`, with its colours or texture."""
         return to_trimesh(self)
 
     @staticmethod
-    def from_trimesh(other: Any, name: str = "") -> Mesh:
+    def from_trimesh(other: trimesh.Trimesh | trimesh.Scene, name: str = "") -> Mesh:
         """A mesh from a `trimesh.Trimesh` or a whole `trimesh.Scene`, with its colours or texture.
 
         Raises InputError for anything without triangles.
         """
         return Mesh(**trimesh_fields(other), name=name)
 
-    def to_pytorch3d(self) -> Any:
+    def to_pytorch3d(self) -> Meshes:
         """The same mesh as `pytorch3d.structures.Meshes` of one; needs pytorch3d."""
         return to_pytorch3d(self)
 
     @staticmethod
-    def from_pytorch3d(other: Any, index: int = 0, name: str = "") -> Mesh:
+    def from_pytorch3d(other: Meshes, index: int = 0, name: str = "") -> Mesh:
         """The mesh number `index` of a `pytorch3d.structures.Meshes`."""
         return Mesh(**pytorch3d_fields(other, index), name=name)
 

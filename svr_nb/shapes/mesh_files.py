@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +22,12 @@ from .disk import check_ending, quietly, read_file, write_file
 from .glb import GlbPart, decode_glb, encode_glb
 from .images import load_image, to_pil
 from .mesh import Mesh
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from trimesh import Trimesh
+    from trimesh.resolvers import Resolver
+    from trimesh.visual.material import Material
 
 # %% auto #0
 __all__ = ['MESH_KINDS', 'check_promises', 'baked_colors', 'damaged', 'load_mesh', 'save_mesh']
@@ -85,7 +91,7 @@ def check_promises(data: bytes, kind: str, max_faces: int) -> None:
 _SIDE_FILES = {".mtl", ".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 
 
-def _neighbors(path: Path) -> Any:
+def _neighbors(path: Path) -> Resolver:
     """A trimesh resolver that reads materials and pictures beside or below the mesh, and nothing
     else.
     """
@@ -107,7 +113,7 @@ def _neighbors(path: Path) -> Any:
         def keys(self) -> list[str]:
             return [p.name for p in home.iterdir()]
 
-        def namespaced(self, namespace: str) -> Any:
+        def namespaced(self, namespace: str) -> Resolver:
             return self
 
         def write(self, name: str, data: bytes) -> None:
@@ -191,7 +197,7 @@ def _assemble(parts: list[GlbPart], name: str) -> Mesh:
     return Mesh(verts, torch.as_tensor(faces), vert_colors=colors, name=name)
 
 # %% ../../nbs/shapes/112_mesh_files.ipynb #f6d10e6f
-def _picture(material: Any) -> Any:
+def _picture(material: Material) -> Image | None:
     """A material's picture; None if it has none. trimesh stands in 2 x 2 pixels of one colour for a
     picture that is not there.
     """
@@ -201,7 +207,7 @@ def _picture(material: Any) -> Any:
     return image
 
 
-def _piece(mesh: Any) -> GlbPart | None:
+def _piece(mesh: Trimesh) -> GlbPart | None:
     """A trimesh geometry as a piece; None for clouds and curves."""
     if not hasattr(mesh, "faces") or not len(mesh.faces):
         return None
@@ -226,7 +232,7 @@ def _piece(mesh: Any) -> GlbPart | None:
     return GlbPart(verts, faces, np.tile(diffuse, (len(verts), 1)))
 
 
-def _png(image: Any) -> bytes:
+def _png(image: Image) -> bytes:
     """A picture as the bytes of a PNG file."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "PNG")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +16,9 @@ from torch import Tensor
 from ..conventions import check_choice, check_number, check_tensor, refuse
 from .interop import cloud_to_pytorch3d, pytorch3d_cloud_fields
 from .mesh import Mesh
+
+if TYPE_CHECKING:
+    from pytorch3d.structures import Pointclouds
 
 # %% auto #0
 __all__ = ['PointCloud', 'draw_indices', 'surface_colors', 'sample_surface', 'nearest', 'farthest_points', 'Alignment',
@@ -116,7 +119,7 @@ class PointCloud:
         """The points with the given indices (a tensor, a list, a slice or a boolean mask), in that
         order.
         """
-        picked: Any = index if isinstance(index, (slice, Tensor)) else torch.as_tensor(index)
+        picked = index if isinstance(index, (slice, Tensor)) else torch.as_tensor(index)
         return self._each(lambda value: value[picked])
 
     def drawn(self, count: int, generator: torch.Generator) -> PointCloud:
@@ -145,12 +148,12 @@ class PointCloud:
         """
         return _normalized(self, by)
 
-    def to_pytorch3d(self) -> Any:
+    def to_pytorch3d(self) -> Pointclouds:
         """The same cloud as `pytorch3d.structures.Pointclouds` of one; needs pytorch3d."""
         return cloud_to_pytorch3d(self)
 
     @staticmethod
-    def from_pytorch3d(other: Any, index: int = 0, name: str = "") -> PointCloud:
+    def from_pytorch3d(other: Pointclouds, index: int = 0, name: str = "") -> PointCloud:
         """The cloud number `index` of a `pytorch3d.structures.Pointclouds`."""
         return PointCloud(**pytorch3d_cloud_fields(other, index), name=name)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -94,7 +94,7 @@ def _both_dense(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return table.argmin(2), (table + x.square().sum(-1)[:, :, None]).argmin(1)
 
 
-def _scan(x: Any, y: Any, forth: Any, back: Any) -> None:
+def _scan(x: np.ndarray, y: np.ndarray, forth: np.ndarray, back: np.ndarray) -> None:
     """The same table one row at a time; x, y are (b, c, n), compiled when numba is there."""
     row, best = np.empty(y.shape[2], np.float32), np.empty(y.shape[2], np.float32)
     for b in range(x.shape[0]):
@@ -125,7 +125,8 @@ def _compiled() -> Callable[..., None] | None:
         import numba
     except ImportError:
         return None
-    return numba.njit(fastmath=True)(_scan)  # type: ignore[no-any-return]
+    compiled: Callable[..., None] = numba.njit(fastmath=True)(_scan)
+    return compiled
 
 # %% ../../nbs/ssl3d/502_cycle_consistency.ipynb #17f6d98a
 def mutual_nearest(
@@ -275,8 +276,8 @@ class Cycle(NamedTuple):
 
 
 def run_cycle(
-    recon: Any,
-    pose_net: Any,
+    recon: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]],
+    pose_net: Callable[[Tensor], tuple[Tensor, Tensor]],
     points: Float[Tensor, "b n 3"],
     colors: Float[Tensor, "b n 3"],
     poses: Float[Tensor, "k 2"],

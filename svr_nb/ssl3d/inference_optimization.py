@@ -5,7 +5,7 @@
 # %% ../../nbs/ssl3d/505_inference_optimization.ipynb #9898fe95
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,10 @@ from ..conventions import check_number, refuse
 from ..losses.clouds import chamfer_loss, symmetry_loss
 from ..losses.silhouettes import image_loss
 from .cycle_consistency import draw_cloud, mask_loss
+
+if TYPE_CHECKING:
+    from svr_nb.ssl3d.config import SSL3DConfig
+    from svr_nb.ssl3d.system import SSL3D
 
 # %% auto #0
 __all__ = ['leash', 'Optimized', 'optimize_inference', 'Descent']
@@ -45,7 +49,7 @@ class Optimized(NamedTuple):
 
 
 def optimize_inference(
-    system: Any,
+    system: SSL3D,
     image: Float[Tensor, "1 3 h w"],
     mask: Float[Tensor, "1 1 h w"],
     pose: Float[Tensor, "1 2"] | None = None,
@@ -99,7 +103,7 @@ class Descent(NamedTuple):
 
 
 def _descend(
-    system: Any, image: Tensor, mask: Tensor, pose: Tensor | None, how: Descent
+    system: SSL3D, image: Tensor, mask: Tensor, pose: Tensor | None, how: Descent
 ) -> Optimized:
     """The steps of Eq. 13."""
     with torch.no_grad():
@@ -124,7 +128,7 @@ def _descend(
 
 
 def _terms(
-    config: Any,
+    config: SSL3DConfig,
     answer: tuple[Tensor, Tensor, Tensor],
     picture: tuple[Tensor, Tensor],
     first: Tensor,

@@ -5,9 +5,9 @@
 # %% ../../nbs/ssl3d/522_losses.ipynb #27d2fe2f
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -34,6 +34,9 @@ from svr_nb.ssl3d.pose_hypotheses import (
     unmoved,
 )
 from ..training.stages import Stage
+
+if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
 
 
 class Model(Protocol):
@@ -75,7 +78,7 @@ def choose(
     return choose_pose(poses, costs, c.margin)
 
 # %% ../../nbs/ssl3d/522_losses.ipynb #37d7e5be
-def _silhouette_fit(model: Model, generator: torch.Generator) -> Any:
+def _silhouette_fit(model: Model, generator: torch.Generator) -> Callable[..., Tensor]:
     """Eq. 4 with the weights of the configuration, as a function of a drawing and a mask."""
     c = model.config
     return partial(mask_loss, affinity=c.affinity, count=c.draws or None, generator=generator)
@@ -92,7 +95,9 @@ def _cycle_losses(
     return {"geometric": gap, "pose": pose_cycle(cycle.predicted, cycle.poses)}
 
 
-def _neighbor_loss(model: Model, points: Tensor, batch: Mapping[str, Any], fit: Any) -> Tensor:
+def _neighbor_loss(
+    model: Model, points: Tensor, batch: TrainingBatch, fit: Callable[..., Tensor]
+) -> Tensor:
     """Eq. 9 with one of the neighbours, drawn anew in every step."""
     index, generator = batch["index"], batch["generator"]
     table = model.memory["neighbors"].to(points.device)
@@ -116,7 +121,7 @@ def wanted(stage: Stage | None) -> set[str]:
 
 
 def batch_losses(
-    model: Model, batch: Mapping[str, Any], stage: Stage | None = None
+    model: Model, batch: TrainingBatch, stage: Stage | None = None
 ) -> dict[str, Tensor]:
     """Named, unweighted losses of one batch.
 

@@ -5,7 +5,7 @@
 # %% ../../nbs/ssl3d/523_scores.ipynb #07f83f9d
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +19,9 @@ from ..scores.metrics import align_rotation, chamfer, emd, mask_iou, pose_error,
 from ..render.soft_points import splat_features
 from ..shapes.points import draw_indices, fit_rotation, nearest
 from .frame import project
+
+if TYPE_CHECKING:
+    from svr_nb.data.collection import Collection
 
 # %% auto #0
 __all__ = ['fit_cameras', 'fit_frame', 'color_error', 'item_scores', 'level_scores', 'label_points', 'transfer_score',
@@ -119,7 +122,7 @@ def item_scores(
     turns: Float[Tensor, "b 3 3"],
     true_turns: Float[Tensor, "b 3 3"] | None,
     silhouette: Float[Tensor, "b 1 h w"],
-    data: Any,
+    data: Collection,
 ) -> dict[str, Tensor]:
     """One value per item for each of the paper's metrics.
 
@@ -153,7 +156,7 @@ def item_scores(
     return scores
 
 # %% ../../nbs/ssl3d/523_scores.ipynb #8d215d23
-def level_scores(data: Any, count: int = 256) -> dict[str, Tensor]:
+def level_scores(data: Collection, count: int = 256) -> dict[str, Tensor]:
     """Chamfer distance x100 of answers that need no learning, one value per item.
 
     data: a collection with the field "points".

@@ -5,8 +5,9 @@
 # %% ../../nbs/ssl3d/524_system.ipynb #8328904c
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -29,11 +30,15 @@ from .scores import fit_frame, item_scores, level_scores, winning_points
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
+if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
+    from svr_nb.data.collection import Collection
+
 # %% auto #0
 __all__ = ['find_neighbors', 'predict', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
-def find_neighbors(system: SSL3D, data: Any) -> dict[str, Tensor]:
+def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
     """The neighbours of every image, and the images and masks they are compared by.
 
     system: whose features decide who is near.
@@ -72,7 +77,7 @@ def predict(
 
 # %% ../../nbs/ssl3d/524_system.ipynb #14541959
 def _one(
-    system: SSL3D, image: Tensor, mask: Tensor, steps: int, options: dict[str, Any]
+    system: SSL3D, image: Tensor, mask: Tensor, steps: int, options: Mapping[str, Any]
 ) -> Reconstruction:
     """One reconstruction in the library's frame."""
     points, colors, pose = system.predict(image, mask)
@@ -101,7 +106,7 @@ def _turns(pose: Tensor) -> Tensor:
     return camera_of(pose).rotation
 
 
-def _true_turns(data: Any) -> Tensor | None:
+def _true_turns(data: Collection) -> Tensor | None:
     """True camera rotations of a collection, if it knows them."""
     if "camera_rotation" in data.fields:
         return data.fields["camera_rotation"]
@@ -111,7 +116,7 @@ def _true_turns(data: Any) -> Tensor | None:
     return camera_of(torch.deg2rad(angles)).rotation
 
 # %% ../../nbs/ssl3d/524_system.ipynb #c3b7db77
-def align(system: SSL3D, data: Any) -> Tensor:
+def align(system: SSL3D, data: Collection) -> Tensor:
     """Finds the global rotation of a trained system and keeps it, so that azimuth 0 is the front
     from then on.
 
@@ -129,7 +134,7 @@ def align(system: SSL3D, data: Any) -> Tensor:
     return frame
 
 
-def evaluate(system: SSL3D, data: Any) -> dict[str, Tensor]:
+def evaluate(system: SSL3D, data: Collection) -> dict[str, Tensor]:
     """The paper's metrics, one value per item.
 
     system: trained; if it was never aligned, the rotation is fitted to these very items, the most
@@ -155,6 +160,7 @@ class SSL3D(SystemBase):
     """
 
     Config = SSL3DConfig
+    config: SSL3DConfig
     recon: ReconNet
     pose: PoseNet
     frame: Tensor
@@ -180,16 +186,18 @@ class SSL3D(SystemBase):
         """The curriculum of the configuration."""
         return curriculum(self.config)
 
-    def losses(self, batch: dict[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+    def losses(self, batch: TrainingBatch, stage: Stage | None = None) -> dict[str, Tensor]:
         """Named, unweighted losses of one batch; see `batch_losses`."""
         return batch_losses(self, batch, stage)
 
-    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator) -> None:
+    def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
         """Measures the silhouettes of the collection."""
         sizes = extents(data.fields["mask"])
         self.extent.copy_(torch.quantile(sizes, torch.tensor([0.02, 0.98])))
 
-    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
+    def before_epoch(
+        self, data: Collection, stage: Stage, epoch: int, generator: torch.Generator
+    ) -> None:
         """Finds the neighbours of every image anew, every few epochs of the neighbour stage."""
         if "neighbors" in wanted(stage) and epoch % self.config.refresh == 0:
             self.memory = find_neighbors(self, data)
@@ -198,7 +206,9 @@ class SSL3D(SystemBase):
         """Points, colours and poses in SSL3D's own frame; see `predict`."""
         return predict(self, image, mask)
 
-    def reconstruct(self, image: Any, mask: Any = None, steps: int = 0, **options: Any) -> Any:
+    def reconstruct(
+        self, image: object, mask: object = None, steps: int = 0, **options: object
+    ) -> Any:
         """The shape and the pose of one object, or of a batch.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
@@ -218,14 +228,14 @@ class SSL3D(SystemBase):
         results = [_one(self, picture, shape, steps, options) for picture, shape in pairs]
         return results[0] if single else results
 
-    def align(self, data: Any) -> Tensor:
+    def align(self, data: Collection) -> Tensor:
         """Finds the global rotation on a validation collection, and keeps it."""
         return align(self, data)
 
-    def evaluate(self, data: Any) -> dict[str, Tensor]:
+    def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics, one value per item; see `evaluate`."""
         return evaluate(self, data)
 
-    def reference_levels(self, data: Any) -> dict[str, Tensor]:
+    def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """Chamfer distances of answers that need no learning."""
         return level_scores(data, self.config.points)

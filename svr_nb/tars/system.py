@@ -139,7 +139,7 @@ def answers(
         field = system.instance(code[None], options.topology)
         mesh = system.surface(field, int(options.cells))
         view = camera if shown.single or camera is None else camera[item]
-        about: dict[str, Any] = {"camera": view, "image": shown.pictures[item]}
+        about: dict[str, object] = {"camera": view, "image": shown.pictures[item]}
         about |= {"mask": shown.silhouettes[item], "system": "TARS", "category": system.category}
         found.append(painted(field, mesh, options.colors, **about))
     return found
@@ -245,7 +245,7 @@ class TARS(SystemBase):
         colors: str = "canonical",
         topology: float = 1.0,
         **unknown: object,
-    ) -> Any:
+    ) -> Reconstruction | list[Reconstruction]:
         """The shape of one object, or of a batch, in the frame of the training cameras.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).

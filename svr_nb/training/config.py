@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING, Any
 from ..conventions import CheckpointError, SvrError, describe, refuse
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from typing_extensions import Self
 
 # %% auto #0
 __all__ = ['typed', 'config_to_dict', 'config_from_dict', 'ConfigBase']
 
 # %% ../../nbs/training/455_config.ipynb #724e1767
-def _misfit(name: str, hint: Any, value: object) -> SvrError:
+def _misfit(name: str, hint: object, value: object) -> SvrError:
     """The error for a value that its declared type does not take."""
     wanted = str(getattr(hint, "__name__", hint))
     return refuse(name, wanted, describe(value), "", CheckpointError)
 
 
-def _plain(name: str, hint: Any, value: object) -> object:
+def _plain(name: str, hint: object, value: object) -> object:
     """A number, a text, a truth value or None; a truth value is not taken for a number."""
     if hint is Any:
         return value
@@ -40,7 +41,7 @@ def _plain(name: str, hint: Any, value: object) -> object:
     raise _misfit(name, hint, value)
 
 
-def _sequence(name: str, hint: Any, value: object) -> tuple[Any, ...]:
+def _sequence(name: str, hint: object, value: object) -> tuple[object, ...]:
     """A tuple, of a fixed length or of any."""
     inner = typing.get_args(hint)
     if not isinstance(value, (list, tuple)):
@@ -52,7 +53,7 @@ def _sequence(name: str, hint: Any, value: object) -> tuple[Any, ...]:
     return tuple(typed(f"{name}[{i}]", inner[i], value[i]) for i in range(len(value)))
 
 # %% ../../nbs/training/455_config.ipynb #c0f10009
-def _mapping(name: str, hint: Any, value: object) -> dict[str, Any]:
+def _mapping(name: str, hint: object, value: object) -> dict[str, object]:
     """A dict whose values have one declared type."""
     if not isinstance(value, Mapping):
         raise _misfit(name, hint, value)
@@ -60,7 +61,7 @@ def _mapping(name: str, hint: Any, value: object) -> dict[str, Any]:
     return {key: typed(f"{name}[{key}]", inner, item) for key, item in value.items()}
 
 
-def _first_fit(name: str, hint: Any, value: object) -> object:
+def _first_fit(name: str, hint: object, value: object) -> object:
     """The value as the first of several types that takes it."""
     for option in typing.get_args(hint):
         try:
@@ -70,7 +71,7 @@ def _first_fit(name: str, hint: Any, value: object) -> object:
     raise _misfit(name, hint, value)
 
 
-def typed(name: str, hint: Any, value: object) -> Any:
+def typed(name: str, hint: object, value: object) -> object:
     """A JSON value as the type that a dataclass field declares.
 
     name: of the field, for messages.
@@ -90,16 +91,16 @@ def typed(name: str, hint: Any, value: object) -> Any:
     return _plain(name, hint, value)
 
 # %% ../../nbs/training/455_config.ipynb #90dd99a8
-def config_to_dict(config: Any) -> dict[str, Any]:
+def config_to_dict(config: object) -> dict[str, object]:
     """A frozen dataclass as plain values for JSON; tuples become lists.
 
     config: the dataclass; its fields may be numbers, strings, booleans, None, tuples and further
         dataclasses.
     """
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    return json.loads(json.dumps(dataclasses.asdict(typing.cast("DataclassInstance", config))))
 
 
-def config_from_dict(kind: type, values: Mapping[str, Any], name: str = "config") -> Any:
+def config_from_dict(kind: type, values: Mapping[str, object], name: str = "config") -> Any:
     """The dataclass back from plain values, tuples and all.
 
     kind: the dataclass.
@@ -126,11 +127,11 @@ class ConfigBase:
     back.
     """
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         return config_to_dict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
         """The configuration back from plain values; see `config_from_dict`."""
         return config_from_dict(cls, values)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,7 @@ class Optimizers:
             self.adam[group].zero_grad(set_to_none=True)
 
 
-def _by_decay(params: list[nn.Parameter], stage: Stage, group: str) -> list[dict[str, Any]]:
+def _by_decay(params: list[nn.Parameter], stage: Stage, group: str) -> list[dict[str, object]]:
     """Parameters of a group, put together by weight decay."""
     decay = stage.weight_decay
     table = decay if isinstance(decay, Mapping) else {group: decay}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ from svr_nb.training.system import (
 )
 
 if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
     from tqdm import tqdm
 
 # %% auto #0
@@ -84,7 +85,7 @@ def make_batch(
     stage: Stage,
     moment: Moment,
     device: torch.device,
-) -> dict[str, Any]:
+) -> TrainingBatch:
     """Everything a system's `losses` may look at in one step; the same for the same numbers,
     whatever came before.
 
@@ -95,23 +96,24 @@ def make_batch(
     Returns the collection's fields (nested under its name if there are several), "index",
     "generator", "step", "progress", "groups".
     """
-    batch: dict[str, Any] = {}
+    batch: dict[str, object] = {}
     if isinstance(data, Mapping):
         for number, (name, collection) in enumerate(data.items()):
             batch[name] = _drawn(collection, stage, moment, number, device)
     else:
         batch |= _drawn(data, stage, moment, 0, device)
-    return batch | {
+    place: TrainingBatch = {
         "generator": seeded(moment.seed, moment.total),
         "step": moment.step,
         "progress": moment.step / max(1, stage.steps),
         "groups": stage.active(moment.step),
     }
+    return cast("TrainingBatch", batch | place)
 
 
 def _drawn(
     collection: Collection, stage: Stage, moment: Moment, number: int, device: torch.device
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What one of the collections gives in a step."""
     seeds = (moment.seed, moment.stage, number)
     index = batch_indices(len(collection), stage.batch, moment.step, *seeds)
@@ -166,7 +168,7 @@ def interrupt_between_steps() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 # %% ../../nbs/training/457_loop.ipynb #6cbf3020
-OnStep = Callable[[int, dict[str, float]], Any]
+OnStep = Callable[[int, dict[str, float]], object]
 
 
 @dataclass(frozen=True)
@@ -322,12 +324,12 @@ def _one_step(run: _Run, probe_every: int) -> dict[str, float]:
     return values
 
 # %% ../../nbs/training/457_loop.ipynb #3043ee2f
-def _progress_bar(run: _Run, show: bool) -> tqdm[Any]:
+def _progress_bar(run: _Run, show: bool) -> tqdm[None]:
     """A bar over all steps, with the time left."""
     from tqdm.auto import tqdm
 
     steps = sum(stage.steps for stage in run.stages)
-    options: dict[str, Any] = {"disable": not show, "unit": "step", "mininterval": 0.5}
+    options: dict[str, object] = {"disable": not show, "unit": "step", "mininterval": 0.5}
     return tqdm(total=steps, initial=run.total(), **options)
 
 
@@ -337,7 +339,7 @@ def _advance(run: _Run) -> None:
         run.stage, run.step, run.optimizers = run.stage + 1, 0, None
 
 
-def _loop(run: _Run, wishes: _Wishes, asked: list[bool], bar: tqdm[Any], deadline: float) -> str:
+def _loop(run: _Run, wishes: _Wishes, asked: list[bool], bar: tqdm[None], deadline: float) -> str:
     """Steps until the run is finished or somebody wants it to stop; says why it stopped."""
     _advance(run)
     while run.stage < len(run.stages):

@@ -163,7 +163,7 @@ class RunFolder:
             shutil.rmtree(entry, ignore_errors=True)
 
     def save(
-        self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
+        self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, object]
     ) -> Path:
         """Writes a checkpoint.
 
@@ -175,7 +175,10 @@ class RunFolder:
 
 # %% ../../nbs/training/454_run_files.ipynb #b0de0b8e
 def _save_step(
-    run: RunFolder, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
+    run: RunFolder,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, object],
 ) -> Path:
     """Fill a hidden folder, flush it, rename it, then drop what is no longer needed."""
     for stale in run.path.glob(".step-*~"):

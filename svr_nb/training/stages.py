@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from ..conventions import check_number, refuse
 
@@ -69,7 +68,7 @@ class Stage:
     every: dict[str, int] = field(default_factory=dict)
     clip: float | None = None
     betas: tuple[float, float] = (0.9, 0.999)
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_number(self.steps, "steps", 0, integer=True)
@@ -89,7 +88,7 @@ class Stage:
         return base * self.schedule(step, self.steps)
 
 # %% ../../nbs/training/451_stages.ipynb #9139bfc0
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A stage's setting as something JSON can hold and compare."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
@@ -100,7 +99,7 @@ def _plain(value: Any) -> Any:
     return _named(value)
 
 
-def _named(function: Any) -> str:
+def _named(function: object) -> str:
     """A function by its name, with the arguments that `functools.partial` fixed."""
     inner = getattr(function, "func", function)
     name = getattr(inner, "__name__", type(function).__name__)
@@ -108,7 +107,7 @@ def _named(function: Any) -> str:
     return f"{name}{_plain(fixed)}" if fixed else name
 
 
-def describe_stage(stage: Stage) -> dict[str, Any]:
+def describe_stage(stage: Stage) -> dict[str, object]:
     """A stage as plain values; functions are written by name.
 
     stage: the stage.

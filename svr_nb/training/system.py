@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, cast, runtime_checkable
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
@@ -18,25 +18,43 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..conventions import CheckpointError, SvrError, describe, refuse
-from .config import config_from_dict, config_to_dict
+from .config import ConfigBase, config_from_dict, config_to_dict
 from .gradients import Grouped
 from .run_files import PICKLES, read_tensors, write_bytes, write_tensors
 from .stages import Stage
 
 if TYPE_CHECKING:
+    from svr_nb.data.collection import Collection as Pictures
     from typing_extensions import Self
 
 # %% auto #0
-__all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'Trainable', 'SystemConfig', 'System', 'Collection',
-           'BeforeStage', 'BeforeEpoch', 'Remembering', 'check_weights', 'Portable', 'model_card', 'SystemBase',
-           'system_class', 'shipped', 'load']
+__all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'TrainingBatch', 'Trainable', 'SystemConfig',
+           'System', 'Collection', 'BeforeStage', 'BeforeEpoch', 'Remembering', 'check_weights', 'Portable',
+           'model_card', 'SystemBase', 'system_class', 'shipped', 'load']
 
 # %% ../../nbs/training/456_system.ipynb #c0f20002
 class Stateful(Protocol):
     """Anything with named tensors, such as an `nn.Module`."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Name to tensor."""
+
+
+class TrainingBatch(TypedDict, total=False):
+    """What `losses` may look at in one step: usual fields of a collection, and where the run is.
+
+    A collection may have other fields too, and of several collections each is nested under its
+    name; systems that read such a batch take a plain `Mapping`.
+    """
+
+    image: Tensor
+    mask: Tensor
+    part_map: Tensor
+    index: Tensor
+    generator: torch.Generator
+    step: int
+    progress: float
+    groups: tuple[str, ...]
 
 
 class Trainable(Grouped, Stateful, Protocol):
@@ -47,10 +65,10 @@ class Trainable(Grouped, Stateful, Protocol):
     def stages(self) -> list[Stage]:
         """The curriculum in order: what trains, for how long, with which weights."""
 
-    def losses(self, batch: dict[str, Any], stage: Stage, /) -> Mapping[str, Tensor]:
+    def losses(self, batch: TrainingBatch, stage: Stage, /) -> Mapping[str, Tensor]:
         """Named, unweighted, differentiable scalars."""
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object:
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], /) -> object:
         """Takes over named tensors."""
 
     def to(self, device: torch.device, /) -> Self:
@@ -73,7 +91,7 @@ class SystemConfig(Protocol):
     def image_size(self) -> int:
         """Side of the square pictures that the system works on, in pixels."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
 
 
@@ -92,10 +110,10 @@ class System(Trainable, Protocol):
     def config(self) -> SystemConfig:
         """Its frozen configuration."""
 
-    def reconstruct(self, image: Any, mask: Any = None) -> Any:
+    def reconstruct(self, image: object, mask: object = None) -> Any:
         """A photograph to a `Reconstruction`, a batch to a list of them."""
 
-    def evaluate(self, data: Any, /) -> Mapping[str, Tensor | float]:
+    def evaluate(self, data: Pictures, /) -> Mapping[str, Tensor | float]:
         """Every metric of its paper, one value per item."""
 
     def save_pretrained(self, save_directory: str | Path) -> str | None:
@@ -108,7 +126,7 @@ class Collection(Protocol):
     def __len__(self) -> int:
         """How many items there are."""
 
-    def batch(self, indices: Tensor, /) -> Mapping[str, Any]:
+    def batch(self, indices: Tensor, /) -> Mapping[str, object]:
         """Some of the items, their fields put together along a first axis."""
 
 # %% ../../nbs/training/456_system.ipynb #c0f20005
@@ -116,7 +134,13 @@ class Collection(Protocol):
 class BeforeStage(Protocol):
     """A system that prepares something at the start of each stage."""
 
-    def before_stage(self, data: Any, stage: Stage, generator: torch.Generator, /) -> None:
+    def before_stage(
+        self,
+        data: Collection | Mapping[str, Collection],
+        stage: Stage,
+        generator: torch.Generator,
+        /,
+    ) -> None:
         """Called once, before the stage's first step."""
 
 
@@ -125,7 +149,12 @@ class BeforeEpoch(Protocol):
     """A system that works something out anew in every epoch."""
 
     def before_epoch(
-        self, data: Any, stage: Stage, epoch: int, generator: torch.Generator, /
+        self,
+        data: Collection | Mapping[str, Collection],
+        stage: Stage,
+        epoch: int,
+        generator: torch.Generator,
+        /,
     ) -> None:
         """Called before the first step of every epoch of a stage."""
 
@@ -186,8 +215,8 @@ class Portable(nn.Module, PyTorchModelHubMixin):
     back.
     """
 
-    Config: ClassVar[type]
-    config: Any
+    Config: ClassVar[type[ConfigBase]]
+    config: ConfigBase
     category: str
     notes: str
 
@@ -208,7 +237,7 @@ class Portable(nn.Module, PyTorchModelHubMixin):
         return None
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: object) -> Self:
         """Loads a system.
 
         pretrained_model_name_or_path: a folder written by `save_pretrained`, or "owner/name" on the
@@ -220,7 +249,7 @@ class Portable(nn.Module, PyTorchModelHubMixin):
         return cast("Self", _load_system(cls, config, weights))
 
 
-def _record(system: Portable) -> dict[str, Any]:
+def _record(system: Portable) -> dict[str, object]:
     """What config.json holds."""
     return {
         "system": type(system).__name__,
@@ -287,7 +316,7 @@ class SystemBase(Portable):
     saved with the run.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: object) -> None:
         super().__init__()
         kind = type(self).Config
         if not isinstance(config, kind):
@@ -328,7 +357,7 @@ def _unusable(source: str, wanted: str, got: str, do: str = "") -> SvrError:
     return refuse(source, wanted, got, do, CheckpointError)
 
 
-def _find_files(name: str, options: dict[str, Any]) -> tuple[Path, Path]:
+def _find_files(name: str, options: Mapping[str, object]) -> tuple[Path, Path]:
     """Where config and weights are: in a local folder, else on the Hub."""
     folder = Path(name)
     if not name or not folder.is_dir():
@@ -339,7 +368,7 @@ def _find_files(name: str, options: dict[str, Any]) -> tuple[Path, Path]:
     return folder / CONFIG, folder / WEIGHTS
 
 
-def _on_the_hub(name: str, options: dict[str, Any]) -> tuple[Path, Path]:
+def _on_the_hub(name: str, options: Mapping[str, Any]) -> tuple[Path, Path]:
     """Both files of a model on the Hub, downloaded."""
     looks_right = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith((".", "/"))
     if not looks_right or Path(name).exists():

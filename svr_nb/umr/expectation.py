@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,6 +31,10 @@ from svr_nb.umr.camera_hypotheses import (
 )
 from .semantic_uv import part_map_loss, part_pixels, part_vertex_loss
 from .texture_cycle import barrier_loss, cycle_gap, silhouette_barrier, texture_from_flow
+
+if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
+    from svr_nb.umr.config import UMRConfig
 
 # %% auto #0
 __all__ = ['View', 'crop_view', 'Prediction', 'SurfaceModel', 'part_vertex_costs', 'has_parts', 'hypothesis_costs', 'quick_costs',
@@ -119,7 +123,7 @@ class SurfaceModel(Protocol):
     vert_labels: Tensor
 
     @property
-    def config(self) -> Any: ...
+    def config(self) -> UMRConfig: ...
 
     @property
     def sphere(self) -> SymmetricSphere: ...
@@ -422,7 +426,7 @@ def _training_view(model: SurfaceModel, batch: Mapping[str, Any]) -> View:
 
 def batch_losses(
     model: SurfaceModel,
-    batch: Mapping[str, Any],
+    batch: TrainingBatch,
     wanted: Mapping[str, float],
     cameras: int,
     textured: bool = True,

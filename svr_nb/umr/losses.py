@@ -5,8 +5,7 @@
 # %% ../../nbs/umr/622_losses.ipynb #2747d4e8
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -15,11 +14,14 @@ from .config import cameras_of, current_weights
 from .expectation import batch_losses
 from .networks import MeshSystem
 
+if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
+
 # %% auto #0
 __all__ = ['stage_losses']
 
 # %% ../../nbs/umr/622_losses.ipynb #2d5a0236
-def stage_losses(model: MeshSystem, batch: Mapping[str, Any], stage: Stage) -> dict[str, Tensor]:
+def stage_losses(model: MeshSystem, batch: TrainingBatch, stage: Stage) -> dict[str, Tensor]:
     """Named, unweighted losses of one batch; see `batch_losses`.
 
     model: the system.

@@ -205,7 +205,7 @@ def photos_with_parts(
     limit: int | None = None,
     category: str = "object",
     names: Sequence[str] = (),
-    **options: Any,
+    **options: object,
 ) -> Collection:
     """Photographs with part maps from files, image and map cropped together.
 
@@ -237,7 +237,7 @@ def write_photo_parts(
     maps: Float[Tensor, "b p s s"],
     out: str | os.PathLike,
     limit: int | None = None,
-    **options: Any,
+    **options: object,
 ) -> list[Path]:
     """Part maps of cropped photographs to files in full-image coordinates.
 

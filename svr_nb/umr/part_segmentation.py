@@ -117,7 +117,7 @@ class SegmenterConfig(ConfigBase):
         return cls(parts=parts, **{"mirror": mirror, **changes})
 
     @classmethod
-    def paper(cls, parts: int = 4, **changes: Any) -> SegmenterConfig:
+    def paper(cls, parts: int = 4, **changes: object) -> SegmenterConfig:
         """The published settings; needs a GPU and the weights of VGG-19. `changes` are fields."""
         return cls(parts=parts, **{**PUBLISHED, **changes})
 
@@ -162,6 +162,7 @@ class PartSegmenter(Portable):
     """
 
     Config = SegmenterConfig
+    config: SegmenterConfig
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()

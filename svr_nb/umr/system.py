@@ -5,9 +5,8 @@
 # %% ../../nbs/umr/624_system.ipynb #3e0a5cd2
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -34,6 +33,9 @@ from .networks import make_critics, make_trunk, predict
 from .scores import fit_camera_frame, survey_scores
 from .texture_cycle import flow_on_faces
 from .transfer import surface_reconstruction
+
+if TYPE_CHECKING:
+    from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
 __all__ = ['fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'move_template', 'relabel', 'between_rounds',
@@ -102,7 +104,7 @@ class UMR(SystemBase):
         """The networks together, and the critics if there are any."""
         return learning_groups(self)
 
-    def losses(self, batch: Mapping[str, Any], stage: Stage | None = None) -> dict[str, Tensor]:
+    def losses(self, batch: TrainingBatch, stage: Stage | None = None) -> dict[str, Tensor]:
         """Named, unweighted losses of one batch; see `stage_losses`.
 
         batch: "image", "mask", "generator", and "part_map" for the part constraints.
@@ -114,7 +116,9 @@ class UMR(SystemBase):
         """The M-step between the rounds; see `between_rounds`."""
         between_rounds(self, data, stage, generator)
 
-    def before_epoch(self, data: Any, stage: Stage, epoch: int, generator: torch.Generator) -> None:
+    def before_epoch(
+        self, data: Collection, stage: Stage, epoch: int, generator: torch.Generator
+    ) -> None:
         """The M-steps inside a round; see `inside_round`."""
         inside_round(self, data, stage, epoch)
 
@@ -142,7 +146,9 @@ class UMR(SystemBase):
         """The pictures that textures are read from: the photographs themselves."""
         return image
 
-    def reconstruct(self, image: Any, mask: Any = None, texels: int = 8) -> Any:
+    def reconstruct(
+        self, image: object, mask: object = None, texels: int = 8
+    ) -> Reconstruction | list[Reconstruction]:
         """The textured mesh and the camera of one object, or of a batch; see `reconstruct_all`.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
@@ -330,7 +336,7 @@ def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, texels: int) -> Rec
 
 
 def reconstruct_all(
-    model: UMR, image: Any, mask: Any, texels: int
+    model: UMR, image: Any, mask: object, texels: int
 ) -> Reconstruction | list[Reconstruction]:
     """Reconstructions of whatever can be a picture; see `UMR.reconstruct`.
 

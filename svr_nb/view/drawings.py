@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -19,8 +19,19 @@ from ..conventions import check_number, check_tensor, describe, refuse
 from ..render.hard_mesh import render_mesh
 
 if TYPE_CHECKING:
+    from svr_nb.cameras.projections import Orthographic, Pinhole, WeakPerspective
     from svr_nb.shapes.mesh import Mesh
     from svr_nb.shapes.points import PointCloud
+    from svr_nb.shapes.voxels import VoxelGrid
+
+    Camera = Pinhole | Orthographic | WeakPerspective
+
+    class Drawable(Protocol):
+        """Anything that draws itself from a side."""
+
+        def render(self, *, azimuth: float, elevation: float, size: int) -> Tensor: ...
+
+    Shape = Tensor | PointCloud | Mesh | VoxelGrid | Drawable
 
 # %% auto #0
 __all__ = ['POINT_COLOR', 'MESH_COLOR', 'seen_from', 'places_and_tints', 'ball_stamp', 'paint_balls', 'ball_radius',
@@ -31,7 +42,7 @@ POINT_COLOR = (0.36, 0.55, 0.78)
 MESH_COLOR = (0.78, 0.80, 0.84)
 
 
-def seen_from(azimuth: float, elevation: float, camera: Any) -> Any:
+def seen_from(azimuth: float, elevation: float, camera: Camera | None) -> Camera:
     """The camera asked for, else one on the usual orbit."""
     if camera is not None:
         return camera
@@ -99,7 +110,7 @@ def draw_points(
     *,
     size: int = 128,
     radius: float | None = None,
-    camera: Any = None,
+    camera: Camera | None = None,
     background: float = 1.0,
     supersample: int = 2,
 ) -> Float[Tensor, "3 h w"]:
@@ -132,7 +143,7 @@ def draw_mesh(
     elevation: float = 20,
     *,
     size: int = 128,
-    camera: Any = None,
+    camera: Camera | None = None,
     background: float = 1.0,
     supersample: int = 2,
 ) -> Float[Tensor, "3 h w"]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -25,6 +25,17 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     import ipywidgets
+
+    from svr_nb.view.pictures import Picture
+
+    Draw = Callable[..., object]  # from the controls' values to a picture
+
+    class Holder(Protocol):
+        """Anything with one value that can be watched."""
+
+        value: Any
+
+        def observe(self, handler: Callable[..., object], names: str, /) -> None: ...
 
 # %% auto #0
 __all__ = ['Button', 'Steps', 'Toggles', 'Click', 'need', 'Drawn', 'finished', 'draw_once', 'Page', 'page_of', 'error_line',
@@ -101,7 +112,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def _slider(name: str, numbers: Sequence[Any]) -> ipywidgets.Widget:
+def _slider(name: str, numbers: Sequence[float]) -> ipywidgets.Widget:
     """A slider from (low, high[, step[, value]])."""
     w = need("ipywidgets")
     if not 2 <= len(numbers) <= 4 or not all(_is_number(number) for number in numbers):
@@ -133,13 +144,13 @@ def _steps(spec: Steps) -> tuple[ipywidgets.Widget, ipywidgets.Widget]:
     return slider, w.HBox([play, slider])
 
 # %% ../../nbs/view/256_explore.ipynb #49dbde2c
-def _holder(value: Any) -> Any:
+def _holder(value: object) -> Holder:
     """An object with one observable `value`."""
     traitlets = need("traitlets")
     return type("Holder", (traitlets.HasTraits,), {"value": traitlets.Any()})(value=value)
 
 
-def _button(name: str, spec: Button) -> tuple[Any, ipywidgets.Widget]:
+def _button(name: str, spec: Button) -> tuple[Holder, ipywidgets.Widget]:
     """Press counter and box of a button."""
     w = need("ipywidgets")
     presses = _holder(0)
@@ -154,7 +165,7 @@ def _button(name: str, spec: Button) -> tuple[Any, ipywidgets.Widget]:
     return presses, button
 
 # %% ../../nbs/view/256_explore.ipynb #36b5c4df
-def _toggles(spec: Toggles) -> tuple[Any, ipywidgets.Widget]:
+def _toggles(spec: Toggles) -> tuple[Holder, ipywidgets.Widget]:
     """Value holder and box of a row of switches."""
     w = need("ipywidgets")
     on = tuple(spec.names) if spec.on is None else tuple(spec.on)
@@ -171,7 +182,7 @@ def _toggles(spec: Toggles) -> tuple[Any, ipywidgets.Widget]:
         if not spreading:
             holder.value = tuple(name for name, switch in switches.items() if switch.value)
 
-    def spread(change: Mapping[str, Any]) -> None:
+    def spread(change: Mapping[str, Sequence[str]]) -> None:
         spreading.append(change)
         for name, switch in switches.items():
             switch.value = name in change["new"]
@@ -197,13 +208,13 @@ def _click_image() -> type:
     return type("ClickImage", (anywidget.AnyWidget,), traits)
 
 # %% ../../nbs/view/256_explore.ipynb #d761bd85
-def _menu(options: list[Any] | dict[str, Any]) -> ipywidgets.Widget:
+def _menu(options: list[object] | dict[str, object]) -> ipywidgets.Widget:
     """A menu; it starts at the first entry."""
     first = next(iter(options.values())) if isinstance(options, dict) else options[0]
     return need("ipywidgets").Dropdown(options=options, value=first)
 
 
-def _control(name: str, spec: Any) -> tuple[Any, ipywidgets.Widget | None]:
+def _control(name: str, spec: object) -> tuple[Holder, ipywidgets.Widget | None]:
     """The object that holds a control's value and the widget that shows it (None for a click)."""
     w = need("ipywidgets")
     if isinstance(spec, Click):
@@ -267,7 +278,7 @@ def _open_figures() -> list[int]:
     return list(pyplot.get_fignums()) if pyplot else []
 
 
-def draw_once(draw: Callable[..., Any], values: Mapping[str, Any], least_side: int) -> Drawn:
+def draw_once(draw: Draw, values: Mapping[str, object], least_side: int) -> Drawn:
     """Draws once; figures that were opened on the way are closed, and the last of them stands for a
     missing result.
     """
@@ -338,7 +349,7 @@ def hit(boxes: Sequence[Box], x: float, y: float) -> tuple[str, float, float] | 
     return None
 
 # %% ../../nbs/view/256_explore.ipynb #2d200467
-def _put(name: str, holder: Any, value: Any) -> None:
+def _put(name: str, holder: Holder, value: object) -> None:
     """Moves one control and makes sure that it stands where it was put."""
     try:
         holder.value = value
@@ -348,7 +359,7 @@ def _put(name: str, holder: Any, value: Any) -> None:
         raise refuse(name, "a value within the range of its control", describe(value))
 
 
-def put_all(holders: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+def put_all(holders: Mapping[str, Holder], values: Mapping[str, object]) -> None:
     """Moves controls; all or none.
 
     holders: the controls by name.
@@ -374,7 +385,7 @@ class Explorer:
     state of the controls.
     """
 
-    def __init__(self, draw: Callable[..., Any], controls: Mapping[str, Any], least: int) -> None:
+    def __init__(self, draw: Draw, controls: Mapping[str, object], least: int) -> None:
         """Makes the controls, draws once (what `draw` raises is raised) and starts listening."""
         made = {name: _control(name, spec) for name, spec in controls.items()}
         self.draw, self.least_side = draw, least
@@ -397,7 +408,7 @@ class Explorer:
         return self.drawn.picture
 
     @property
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, object]:
         """What every control stands at."""
         return {name: holder.value for name, holder in self.holders.items()}
 
@@ -422,7 +433,7 @@ class Explorer:
             self.error = error
         self.show()
 
-    def pressed(self, change: Mapping[str, Any]) -> None:
+    def pressed(self, change: Mapping[str, Sequence[float]]) -> None:
         """The page says where the picture was pressed; an empty place says nothing."""
         if change["new"]:
             self.click(*change["new"])
@@ -437,7 +448,7 @@ class Explorer:
             if target is not None and spec.on in ("", target[0]):
                 self.holders[name].value = target[1:]
 
-    def set(self, **values: Any) -> Explorer:
+    def set(self, **values: object) -> Explorer:
         """Moves controls and draws once; returns the explorer itself.
 
         values: new value of each control by name.
@@ -457,13 +468,13 @@ class Explorer:
         """Names and values of the controls."""
         return f"Explorer({', '.join(f'{n}={v!r}' for n, v in self.values.items())})"
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
         """The live page for a notebook with a kernel, the present picture for everybody else."""
         live = self.page.everything._repr_mimebundle_() or {}
         return {**live, "text/plain": repr(self), **self.drawn.bundle()}
 
 # %% ../../nbs/view/256_explore.ipynb #5ce8e702
-def explore(draw: Callable[..., Any], *, least_side: int = 192, **controls: Any) -> Explorer:
+def explore(draw: Draw, *, least_side: int = 192, **controls: object) -> Explorer:
     """A live picture: calls `draw` with the values of the controls whenever one of them is moved.
 
     draw: function of the controls' values that returns a picture (tensor, array, Matplotlib figure,
@@ -479,11 +490,11 @@ def explore(draw: Callable[..., Any], *, least_side: int = 192, **controls: Any)
 
 # %% ../../nbs/view/256_explore.ipynb #180135a3
 def side_by_side(
-    draw: Callable[..., Any],
-    variants: Mapping[str, Mapping[str, Any]],
+    draw: Draw,
+    variants: Mapping[str, Mapping[str, object]],
     *,
     least_side: int = 160,
-    **controls: Any,
+    **controls: object,
 ) -> Explorer:
     """A live comparison: the same function, the same controls, one picture per variant.
 
@@ -503,12 +514,12 @@ def side_by_side(
 
 
 def image_click(
-    image: Any,
-    callback: Callable[..., Any],
+    image: Picture,
+    callback: Callable[..., object],
     *,
     start: tuple[float, float] = (0.0, 0.0),
     least_side: int = 192,
-    **controls: Any,
+    **controls: object,
 ) -> Explorer:
     """An image to click next to what a function makes of the place.
 
@@ -520,7 +531,7 @@ def image_click(
     Raises what `explore` raises.
     """
 
-    def draw(place: tuple[float, float], **values: Any) -> dict[str, Any]:
+    def draw(place: tuple[float, float], **values: object) -> dict[str, object]:
         result = callback(*place, **values)
         return {
             "click here": image,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects
 
     from svr_nb.shapes.mesh import Mesh
+    from svr_nb.view.drawings import Shape
 
 # %% auto #0
 __all__ = ['UPWARDS', 'vertex_colors', 'plotly_figure', 'packed_colors', 'k3d_plot']
@@ -49,7 +50,7 @@ def _parts(shape: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     return verts, shape.faces.cpu().numpy(), vertex_colors(shape).numpy()
 
 
-def plotly_figure(shape: Any, height: int = 360) -> plotly.graph_objects.Figure:
+def plotly_figure(shape: Shape, height: int = 360) -> plotly.graph_objects.Figure:
     """A Plotly figure of points, a mesh or voxels, seen from azimuth 30; needs the package plotly.
 
     shape: tensor (n, 3), PointCloud, Mesh or VoxelGrid; textures become colours of vertices.
@@ -84,7 +85,7 @@ def packed_colors(colors: np.ndarray) -> np.ndarray:
     return (levels @ np.array([65536, 256, 1], np.uint32)).astype(np.uint32)
 
 
-def k3d_plot(shape: Any, height: int = 360, point_size: float = 0.015) -> k3d.plot.Plot:
+def k3d_plot(shape: Shape, height: int = 360, point_size: float = 0.015) -> k3d.plot.Plot:
     """A k3d plot of points, a mesh or voxels; needs the package k3d.
 
     shape: tensor (n, 3), PointCloud, Mesh or VoxelGrid; textures become colours of vertices.

@@ -29,6 +29,7 @@ from .pictures import to_pixels
 
 if TYPE_CHECKING:
     from svr_nb.cameras.projections import Orthographic, Pinhole, WeakPerspective
+    from svr_nb.view.drawings import Shape
 
 # %% auto #0
 __all__ = ['DEFAULT_COLOR', 'UNIT_IN_PICTURE', 'BUNDLE', 'pack_shape', 'part_of_page', 'View', 'view_of', 'coarser',
@@ -49,7 +50,7 @@ def pack_shape(
     faces: Tensor | None = None,
     colors: Tensor | None = None,
     radius: float = 0.0,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the page has to know about a shape, ready for JSON.
 
     places: points or vertices in object units.
@@ -158,7 +159,7 @@ def corner_colors(mesh: Mesh) -> Float[Tensor, "f*3 3"] | None:
     return sampled[0, :, 0].T
 
 
-def _packed_mesh(mesh: Mesh, colors: Tensor | None, most: int) -> dict[str, Any]:
+def _packed_mesh(mesh: Mesh, colors: Tensor | None, most: int) -> dict[str, object]:
     """A mesh, packed; coarser if it has more than `most` faces."""
     verts, faces = mesh.verts.detach().cpu(), mesh.faces.cpu()
     if colors is None:
@@ -171,7 +172,7 @@ def _packed_mesh(mesh: Mesh, colors: Tensor | None, most: int) -> dict[str, Any]
     return pack_shape(verts, faces, colors)
 
 
-def packed(shape: Any, colors: Tensor | None, most: int) -> dict[str, Any]:
+def packed(shape: Any, colors: Tensor | None, most: int) -> dict[str, object]:
     """A tensor of points, a point cloud, a mesh or voxels, packed; thinned if it is very large."""
     shape = surface_of(shape)
     if hasattr(shape, "verts"):
@@ -189,7 +190,7 @@ def packed(shape: Any, colors: Tensor | None, most: int) -> dict[str, Any]:
 
 # %% ../../nbs/view/255_orbit_viewer.ipynb #01569e53
 def viewer_page(
-    shape: Any,
+    shape: Shape,
     colors: Tensor | None = None,
     azimuth: float = 30,
     elevation: float = 20,
@@ -218,7 +219,7 @@ def viewer_page(
 
 
 def html_viewer(
-    shape: Any,
+    shape: Shape,
     colors: Tensor | None = None,
     azimuth: float = 30,
     elevation: float = 20,
@@ -255,7 +256,7 @@ def small_png(picture: Tensor) -> bytes:
 
 
 def shape_bundle(
-    shape: Any, picture: Tensor, caption: str, view: View | None = None, height: int = 300
+    shape: Shape, picture: Tensor, caption: str, view: View | None = None, height: int = 300
 ) -> dict[str, str]:
     """What a notebook shows of a shape: a page that turns it, a still picture, a line of text.
 

@@ -9,7 +9,7 @@ import io
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -19,12 +19,26 @@ from torch import Tensor
 from ..conventions import check_number, check_tensor, describe, refuse
 from .drawings import draw_mesh, draw_points
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from svr_nb.shapes.mesh import Mesh
+    from svr_nb.shapes.points import PointCloud
+
+    class Rendered(Protocol):
+        """Anything that makes a picture of itself."""
+
+        def render(self) -> Tensor: ...
+
+    Single = Tensor | np.ndarray | bytes | Figure | PointCloud | Mesh | Rendered
+    Picture = Single | Mapping[str, Single]
+
 # %% auto #0
 __all__ = ['Box', 'FRAME', 'to_pixels', 'enlarged', 'to_png', 'StillPicture', 'show_picture', 'picture_row', 'image_row',
            'as_tensor', 'contact_sheet', 'heat_picture']
 
 # %% ../../nbs/view/252_pictures.ipynb #9fbf4134
-def to_pixels(picture: Any) -> np.ndarray:
+def to_pixels(picture: Picture) -> np.ndarray:
     """Any picture as an array of bytes (h, w, 3).
 
     picture: tensor or array (3, h, w), (1, h, w), (4, h, w) or (h, w) in [0, 1] (bytes: in [0,
@@ -95,7 +109,7 @@ def enlarged(pixels: np.ndarray, least: int) -> np.ndarray:
     return pixels if factor == 1 else pixels.repeat(factor, 0).repeat(factor, 1)
 
 
-def to_png(picture: Any, least: int = 0) -> bytes:
+def to_png(picture: Picture, least: int = 0) -> bytes:
     """Any picture as the bytes of a PNG file.
 
     picture: whatever `to_pixels` takes.
@@ -124,7 +138,7 @@ class StillPicture:
         return self.png
 
 
-def show_picture(picture: Any, least: int = 0) -> StillPicture:
+def show_picture(picture: Picture, least: int = 0) -> StillPicture:
     """Any picture at the end of a notebook cell; arguments as in `to_png`."""
     return StillPicture(to_png(picture, least))
 
@@ -145,7 +159,7 @@ def _label(text: str, width: int, height: int = 18) -> np.ndarray:
 
 
 def picture_row(
-    pictures: Mapping[str, Any], height: int = 160, gap: int = 6
+    pictures: Mapping[str, Picture], height: int = 160, gap: int = 6
 ) -> tuple[np.ndarray, list[Box]]:
     """Labelled pictures side by side, brought to one height.
 
@@ -178,7 +192,7 @@ def picture_row(
 
 # %% ../../nbs/view/252_pictures.ipynb #e4a555f1
 def image_row(
-    pictures: Mapping[str, Any] | Sequence[Any] | Tensor,
+    pictures: Mapping[str, Picture] | Sequence[Picture] | Tensor,
     labels: Sequence[str] = (),
     height: int = 128,
 ) -> Float[Tensor, "3 h w"]:
@@ -204,7 +218,7 @@ def as_tensor(pixels: np.ndarray) -> Tensor:
 
 # %% ../../nbs/view/252_pictures.ipynb #681a8d0a
 def contact_sheet(
-    images: Sequence[Any] | Tensor, columns: int = 8, size: int = 64, gap: int = 2
+    images: Sequence[Picture] | Tensor, columns: int = 8, size: int = 64, gap: int = 2
 ) -> Float[Tensor, "3 h w"]:
     """Many pictures of one size on a grid, row by row.
 

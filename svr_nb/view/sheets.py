@@ -11,7 +11,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +22,16 @@ from ..conventions import check_number, describe, refuse
 from .pictures import enlarged, heat_picture, to_pixels
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
     from PIL import Image, ImageFont
+
+    from svr_nb.view.pictures import Picture
+
+    Item = TypeVar("Item")
+    Cell = Picture | None
+    Row = Cell | Mapping[str, Cell] | Sequence[Cell]
+    Color = str | Sequence[float] | np.ndarray | Tensor
+    Bar = tuple[float, float] | tuple[float, float, str] | tuple[float, float, str, str]
 
 PAPER = "white"
 INK = (40, 40, 40)
@@ -35,13 +44,13 @@ __all__ = ['PAPER', 'INK', 'Table', 'to_table', 'fitted', 'letters', 'broken', '
 class Table(NamedTuple):
     """Pictures in their places: None where a place stays empty."""
 
-    cells: list[list[Any]]
+    cells: list[list[Cell]]
     rows: list[str]
     columns: list[str]
     captions: list[list[str]]
 
 
-def _is_row(item: Any) -> bool:
+def _is_row(item: object) -> bool:
     """Whether something holds pictures, and is not itself one."""
     if isinstance(item, (list, tuple, Mapping)):
         return True
@@ -55,12 +64,17 @@ def _row(item: Any) -> tuple[list[str], list[Any]]:
     return [""] * len(item), list(item)
 
 # %% ../../nbs/view/253_sheets.ipynb #a958e083
-def _cut(items: list[Any], width: int) -> list[list[Any]]:
+def _cut(items: list[Item], width: int) -> list[list[Item]]:
     """A list in pieces of `width`."""
     return [items[start : start + width] for start in range(0, len(items), width)]
 
 
-def to_table(pictures: Any, rows: Sequence[str], columns: Sequence[str], wrap: int) -> Table:
+def to_table(
+    pictures: Mapping[str, Row] | Sequence[Row] | Tensor | np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    wrap: int,
+) -> Table:
     """Brings every form that `sheet` takes to one: a table of cells with their names.
 
     pictures, rows, columns, wrap: as in `sheet`.
@@ -89,7 +103,7 @@ def to_table(pictures: Any, rows: Sequence[str], columns: Sequence[str], wrap: i
     return Table(cells, labels, [], captions)
 
 # %% ../../nbs/view/253_sheets.ipynb #a824995b
-def fitted(picture: Any, least: int) -> Image.Image:
+def fitted(picture: Picture, least: int) -> Image.Image:
     """One picture, its longer side at least `least` pixels."""
     from PIL import Image
 
@@ -198,7 +212,7 @@ class ColorBar(NamedTuple):
     colors: str = "viridis"
 
 
-def _bytes(color: Any) -> tuple[int, int, int]:
+def _bytes(color: Color) -> tuple[int, int, int]:
     """A colour name, or three numbers in [0, 1], as bytes."""
     from PIL import ImageColor
 
@@ -212,7 +226,7 @@ def _bytes(color: Any) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def draw_legend(legend: Mapping[str, Any], width: int, size: int) -> Image.Image:
+def draw_legend(legend: Mapping[str, Color], width: int, size: int) -> Image.Image:
     """Names beside squares of their colours, in as many lines as they need."""
     from PIL import Image
 
@@ -252,7 +266,7 @@ class Sheet:
         """Keeps the image."""
         self.image = image
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """Bytes (h, w, 3)."""
         return np.array(self.image, dtype=dtype)
 
@@ -325,13 +339,13 @@ def _margin(names: Sequence[str], size: int) -> int:
 
 # %% ../../nbs/view/253_sheets.ipynb #74cf13c2
 def sheet(
-    pictures: Any,
+    pictures: Mapping[str, Row] | Sequence[Row] | Tensor | np.ndarray,
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     *,
     title: str = "",
-    legend: Mapping[str, Any] | None = None,
-    bar: ColorBar | tuple[Any, ...] | None = None,
+    legend: Mapping[str, Color] | None = None,
+    bar: ColorBar | Bar | None = None,
     wrap: int = 0,
     size: int = 300,
 ) -> Sheet:

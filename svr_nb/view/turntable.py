@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -18,12 +18,16 @@ from ..conventions import check_number, describe, refuse
 from .drawings import draw_shape, surface_of
 from .pictures import to_pixels
 
+if TYPE_CHECKING:
+    from svr_nb.view.drawings import Shape
+    from svr_nb.view.pictures import Picture
+
 # %% auto #0
 __all__ = ['turntable', 'gif_bytes', 'save_gif']
 
 # %% ../../nbs/view/254_turntable.ipynb #a540baaf
 def turntable(
-    shape: Any,
+    shape: Shape,
     count: int = 24,
     elevation: float = 20,
     *,
@@ -48,7 +52,7 @@ def turntable(
     )
 
 # %% ../../nbs/view/254_turntable.ipynb #d2c8dbf7
-def gif_bytes(frames: Sequence[Any] | Tensor, milliseconds: int = 80) -> bytes:
+def gif_bytes(frames: Sequence[Picture] | Tensor, milliseconds: int = 80) -> bytes:
     """An endless animated GIF in memory.
 
     frames: pictures of one size, for example (t, 3, h, w).
@@ -75,7 +79,7 @@ def gif_bytes(frames: Sequence[Any] | Tensor, milliseconds: int = 80) -> bytes:
     return file.getvalue()
 
 
-def save_gif(frames: Sequence[Any] | Tensor, path: str | Path, milliseconds: int = 80) -> Path:
+def save_gif(frames: Sequence[Picture] | Tensor, path: str | Path, milliseconds: int = 80) -> Path:
     """Writes an endless animated GIF; arguments as in `gif_bytes`. Returns the path. Raises
     InputError.
     """
