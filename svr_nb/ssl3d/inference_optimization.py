@@ -68,8 +68,8 @@ def optimize_inference(
     system: has `recon`, `pose` and `config`; its weights are the same afterwards.
     image, mask: one picture of the configured size.
     pose: where it was seen from; None asks the pose network.
-    steps: of Adam; the paper takes 50 to 100.
-    lr: step size; the paper 1e-4.
+    steps: of Adam.
+    lr: step size.
     alpha, lam, kappa: weights of image and mask, of the leash, of symmetry.
     refine_pose: whether the pose moves too (by its own number, not through the pose network).
     keep_every: keep a copy of the cloud every so many steps; 0 for none.
