@@ -37,10 +37,10 @@ def _drive_panels(made):
             return [not value]
         if hasattr(holder, "min"):
             return [v for v in (holder.max, holder.min) if v != value]
-        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], float):
-            return [(0.3, -0.2), (-0.4, 0.1)]  # a place that is clicked
-        if isinstance(value, tuple) and value:
+        if isinstance(value, tuple) and value and isinstance(value[0], str):
             return [value[1:], value[:1]]  # switches
+        if isinstance(value, tuple) and len(value) == 2:
+            return [(0.3, -0.2), (-0.4, 0.1)]  # a place that is clicked
         if isinstance(value, dict):
             return [{name: not on for name, on in value.items()}]
         return [value + 1] if isinstance(value, int) else []
