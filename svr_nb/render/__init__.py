@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/render/200_render.ipynb #292137b6
+from .fast_mesh import nearest_faces  # also registers the compiled backend
 from .hard_mesh import hard_rasterize, render_mesh
 from .soft_mesh import SoftRender, face_centroids, soft_rasterize
 from svr_nb.render.soft_points import (

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from svr_nb.conventions import InputError, seeded
 from svr_nb.render import fast_mesh, mesh_loops
-from svr_nb.render.soft_mesh import face_centroids, soft_rasterize
 from svr_nb.render.hard_mesh import hard_rasterize
+from svr_nb.render.soft_mesh import face_centroids, soft_rasterize
 from svr_nb.shapes.mesh import icosphere
 
 pytest.importorskip("numba")
@@ -340,6 +340,13 @@ def test_auto_is_compiled_on_a_cpu_and_second_derivatives_are_refused():
     )[0]
     with pytest.raises(RuntimeError):
         slope.sum().backward()
+
+
+def test_the_fast_form_is_there_whatever_is_imported_first():
+    """Whoever imports the readable rasteriser alone gets the compiled backend too."""
+    code = "from svr_nb.render.soft_mesh import BACKENDS; print(*BACKENDS)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"dense", "pairs", "compiled", "pytorch3d"} <= set(ran.stdout.split())
 
 
 def test_without_numba_the_pairs_form_is_taken(monkeypatch):
