@@ -1,6 +1,7 @@
-"""Single-view 3D reconstruction, taught and implemented in notebooks: from one photograph to a 3D shape.
+"""Single-view 3D reconstruction, taught in notebooks: from one photograph to a 3D shape.
 
-This file is the list of public names. Nothing is loaded until it is used, so `import svr_nb` costs almost nothing.
+This file is the list of public names. Nothing is loaded until it is used, so `import svr_nb`
+costs almost nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from svr_nb import cameras, data, losses, networks, render, result, scores, shapes, training, view
+    from svr_nb import (
+        cameras,
+        data,
+        losses,
+        networks,
+        render,
+        result,
+        scores,
+        shapes,
+        training,
+        view,
+    )
     from svr_nb.agt.system import AGT
     from svr_nb.app.diagnosis import doctor
     from svr_nb.app.one_photo import reconstruct
