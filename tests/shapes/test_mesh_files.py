@@ -134,7 +134,7 @@ def test_missing_texture_is_no_reason_to_refuse(tmp_path: Path):
     assert load_mesh(path).texture is None and load_mesh(path).is_closed()
 
 
-@pytest.mark.parametrize("name", ["a.blend", "a", "a.gltf", "a.obj.zip"])
+@pytest.mark.parametrize("name", ["a.blend", "a", "a.fbx", "a.obj.zip"])
 def test_unknown_kinds(name: str, tmp_path: Path):
     for action in (
         lambda: load_mesh(tmp_path / name),
