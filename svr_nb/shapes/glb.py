@@ -151,6 +151,7 @@ def encode_glb(part: GlbPart, name: str = "object", extras: dict | None = None) 
     if not len(part.verts) or not len(part.faces):
         came = f"{len(part.verts)} and {len(part.faces)}"
         raise refuse("mesh", "at least one vertex and one face to write", came)
+    name = name.encode("utf-8", "replace").decode()
     block = _Block()
     surface: dict = {"metallicFactor": 0.0, "roughnessFactor": 0.9}
     attributes = _attributes(part, block)
