@@ -261,8 +261,8 @@ def decode_glb(
     Warns, once, of whatever is left out. Raises FileError if the file is damaged, uses a
     compression extension, or names faces that cannot be.
     """
-    whole = data if isinstance(data, bytes) else data.read()
     try:
+        whole = data.read() if hasattr(data, "read") else bytes(data)
         file = GltfFile(*unpacked(whole), folder, 3 * max_faces)
         with np.errstate(all="ignore"):  # what overflows is refused below
             parts = [_part(file, surface) for surface in surfaces(file, max_faces)]

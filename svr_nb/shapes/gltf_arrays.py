@@ -21,8 +21,8 @@ import numpy as np
 from .disk import read_file
 
 # %% auto #0
-__all__ = ['COMPRESSED', 'UNDERSTOOD', 'COMPONENTS', 'WIDTHS', 'SIDE_KINDS', 'GltfProblem', 'list_index', 'warn_caller',
-           'unpacked', 'compressed', 'GltfFile', 'resource', 'accessor_values', 'fractions']
+__all__ = ['COMPRESSED', 'UNDERSTOOD', 'SAID_ELSEWHERE', 'COMPONENTS', 'WIDTHS', 'SIDE_KINDS', 'GltfProblem', 'list_index',
+           'warn_caller', 'unpacked', 'compressed', 'GltfFile', 'resource', 'accessor_values', 'fractions']
 
 # %% ../../nbs/shapes/115_gltf_arrays.ipynb #57b1360e
 class GltfProblem(Exception):
@@ -103,6 +103,8 @@ UNDERSTOOD = {
     "EXT_mesh_gpu_instancing",
     "KHR_node_visibility",
 }
+# what a material or a light is beyond its colour is named where it is met
+SAID_ELSEWHERE = ("KHR_materials_", "KHR_lights_", "KHR_xmp", "KHR_animation_")
 
 
 def compressed(extension: str) -> GltfProblem:
@@ -125,9 +127,7 @@ def _judged(tree: object) -> dict:
     for extension in needed:
         if extension in COMPRESSED:
             raise compressed(extension)
-    # what a material or a light needs beyond its colour is named by a warning later
-    harmless = ("KHR_materials_", "KHR_lights_", "KHR_xmp", "KHR_animation_")
-    unknown = [e for e in needed if e not in UNDERSTOOD and not e.startswith(harmless)]
+    unknown = [e for e in needed if e not in UNDERSTOOD and not e.startswith(SAID_ELSEWHERE)]
     if unknown:
         said = f"the extension {unknown[0][:60]}, which is not known here"
         raise GltfProblem(said, "Export it again without it")

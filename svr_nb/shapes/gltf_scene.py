@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .gltf_arrays import GltfFile, GltfProblem, compressed, list_index
+from svr_nb.shapes.gltf_arrays import (
+    COMPRESSED,
+    SAID_ELSEWHERE,
+    UNDERSTOOD,
+    GltfFile,
+    GltfProblem,
+    compressed,
+    list_index,
+)
 
 # %% auto #0
 __all__ = ['TRIANGLES', 'STRIP', 'FAN', 'FLAT', 'placement', 'label', 'nodes_of', 'roots', 'walk', 'scene_matrices', 'instances',
@@ -267,12 +275,15 @@ def _surface(
 
 # %% ../../nbs/shapes/116_gltf_scene.ipynb #e7ba8a1e
 def note_what_stands_still(file: GltfFile) -> None:
-    """Notes what a mesh cannot hold: movement, cameras, lights, other shapes.
+    """Notes what a mesh cannot hold: movement, cameras, lights, other shapes, unknown extensions.
 
     file: the file.
     """
     if file.tree.get("animations"):
         file.note("animations")
+    for extension in map(str, file.tree.get("extensionsUsed", [])):
+        if extension not in {*UNDERSTOOD, *COMPRESSED} and not extension.startswith(SAID_ELSEWHERE):
+            file.note(f"the extension {extension[:60]}")
     for _, node, _ in walk(file):
         extensions = node.get("extensions", {})
         for word, there in (

@@ -396,6 +396,17 @@ def without_seams(parts: Sequence[GlbPart]) -> tuple[np.ndarray, np.ndarray, np.
     return verts[first[order]], rank[which.reshape(-1)][faces], first[order]
 
 
+def _used(part: GlbPart) -> GlbPart:
+    """A part without the vertices of others: primitives may share one array and name a few each."""
+    used, faces = np.unique(part.faces, return_inverse=True)
+    if len(used) == len(part.verts):
+        return part
+    each = ("verts", "colors", "uvs", "hidden")
+    rows = {name: getattr(part, name) for name in each if getattr(part, name) is not None}
+    picked = {name: values[used] for name, values in rows.items()}
+    return replace(part, faces=faces.reshape(-1, 3), **picked)
+
+
 def _plain_mesh(parts: Sequence[GlbPart], colors: list[np.ndarray] | None, name: str) -> Mesh:
     """The parts in a row, with one colour per vertex or none."""
     verts = torch.as_tensor(np.concatenate([p.verts for p in parts]))
@@ -414,7 +425,8 @@ def joined_parts(parts: Sequence[GlbPart], name: str, mesh_name: str = "") -> Me
     Without pictures: vertex colours, white where a piece has none. With pictures: one texture, the
     only one as it is, several sewn together.
     """
-    kept, pictures = decoded([p for p in parts if len(p.faces)], name)
+    drawn = [p for p in parts if len(p.faces)]
+    kept, pictures = decoded(drawn if len(drawn) < 2 else [_used(p) for p in drawn], name)
     own = [p for p in kept if p.colors is not None and np.ptp(p.colors, axis=0).any()]
     plain = all(p.texture is None for p in kept)
     if not plain and 16 * sum(len(p.faces) for p in own) > BUDGET:

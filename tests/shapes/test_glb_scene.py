@@ -266,3 +266,27 @@ def test_extra_chunks_and_a_byte_order_mark(tmp_path: Path):
 
 def test_a_square_is_seen_from_the_front(tmp_path: Path):
     assert np.allclose(read(one(square(uv=None)), tmp_path).normals().numpy(), [0, 0, -1])
+
+
+def test_extensions_that_are_only_used_are_named(tmp_path: Path):
+    known = ["KHR_mesh_quantization", "KHR_materials_unlit", "KHR_texture_transform"]
+    assert len(read(one(cube()), tmp_path, extensionsUsed=known).faces) == 12
+    with pytest.warns(UserWarning, match="the extension ACME_teapots"):
+        read(one(cube()), tmp_path, extensionsUsed=[*known, "ACME_teapots"])
+
+
+def test_primitives_that_share_an_array_keep_what_they_use(tmp_path: Path):
+    builder = Builder()
+    place = builder.array(CORNERS)
+    halves = [SIDES[:6], SIDES[6:12]]
+    builder.mesh(*({"attributes": {"POSITION": place}, "indices": half} for half in halves))
+    mesh = read(builder, tmp_path)
+    assert len(mesh.verts) == 8 and float(mesh.areas().sum()) == pytest.approx(2)
+    alone = read(one({"attributes": {"POSITION": CORNERS}, "indices": SIDES[:6]}), tmp_path)
+    assert len(alone.verts) == 8  # a file's own vertices stay, used or not
+
+
+def test_bytes_of_any_kind():
+    data = one(cube()).glb()
+    for kind in (bytes, bytearray, memoryview, io.BytesIO):
+        assert len(decode_glb(kind(data))[0]) == 1
