@@ -30,6 +30,8 @@ def placement(node: dict) -> np.ndarray:
 
     node: an entry of "nodes".
     """
+    if not {"matrix", "rotation", "scale", "translation"} & set(node):
+        return np.eye(4)
     if "matrix" in node:
         return np.asarray(node["matrix"], dtype=np.float64).reshape(4, 4).T
     turn = np.asarray(node.get("rotation", (0, 0, 0, 1)), dtype=np.float64)
@@ -81,12 +83,19 @@ def roots(file: GltfFile) -> list:
     return [number for number in range(len(nodes)) if number not in below]
 
 # %% ../../nbs/shapes/116_gltf_scene.ipynb #9b781785
-def walk(file: GltfFile) -> Iterator[tuple[int, dict, np.ndarray]]:
+def walk(file: GltfFile) -> list[tuple[int, dict, np.ndarray]]:
     """Every node that the scene shows, with its matrix in the frame of the scene.
 
-    file: the file.
+    file: the file, which keeps the answer.
     Raises GltfProblem if a node contains itself.
     """
+    if "walk" not in file.kept:
+        file.kept["walk"] = list(_visits(file))
+    return file.kept["walk"]
+
+
+def _visits(file: GltfFile) -> Iterator[tuple[int, dict, np.ndarray]]:
+    """The walk itself."""
     nodes, visits = nodes_of(file), 0
     waiting = [(list_index(root), np.eye(4)) for root in roots(file)]
     while waiting:
