@@ -7,136 +7,123 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..conventions import FileError, SvrError, frame_matrix, refuse
-from .disk import check_ending, quietly, read_file, write_file
+from svr_nb.conventions import (
+    FileError,
+    SvrError,
+    check_number,
+    describe,
+    file_path,
+    frame_matrix,
+    refuse,
+)
+from .bake import baked
+from svr_nb.shapes.disk import (
+    FileSource,
+    Written,
+    check_ending,
+    file_label,
+    is_open,
+    read_file,
+    text_of,
+    write_to,
+)
 from .glb import GlbPart, decode_glb, encode_glb
-from .images import load_image, to_pil
+from .images import to_pil
+from .materials import Neighbors
 from .mesh import Mesh
+from .obj_files import decode_obj, encode_obj
 from .patchwork import joined_parts, part_of_mesh, vertex_colors
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from trimesh import Trimesh
-    from trimesh.resolvers import Resolver
-    from trimesh.visual.material import Material
+from .off_files import decode_off, encode_off
+from .ply_files import Lists, PlyFile, decode_ply, encode_ply, ply_faces
+from .polygons import cut_polygons
+from .sheets import Piece, painted
+from .side_files import save_obj_files
+from .stl_files import decode_stl, encode_stl
 
 # %% auto #0
-__all__ = ['MESH_KINDS', 'check_promises', 'baked_colors', 'damaged', 'load_mesh', 'save_mesh']
+__all__ = ['Pieces', 'MESH_KINDS', 'baked_colors', 'damaged', 'load_mesh', 'save_mesh']
 
 # %% ../../nbs/shapes/131_mesh_files.ipynb #51ed4186
-_ONE = ("char", "uchar", "int8", "uint8")
-_TWO = ("short", "ushort", "int16", "uint16")
-_EIGHT = ("double", "float64")
-_BYTES = dict.fromkeys(_ONE, 1) | dict.fromkeys(_TWO, 2) | dict.fromkeys(_EIGHT, 8)
+Pieces = tuple[np.ndarray, list[Piece]]
 
 
-def _least_bytes(element: str, text: bool) -> int:
-    """The fewest bytes that one element of a PLY header can take."""
-    rows = (line.split() for line in element.splitlines()[1:])
-    kinds = []
-    for row in rows:
-        if row[:1] == ["property"] and len(row) > 2:
-            kinds.append(row[2] if row[1] == "list" else row[-2])
-    return 2 * len(kinds) if text else sum(_BYTES.get(kind, 4) for kind in kinds)
+def _cut(
+    verts: np.ndarray, corners: np.ndarray, sizes: np.ndarray, where: str, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Triangles (f, 3) of polygons, the places of their corners in the list, and their owners."""
+    if len(corners) and (corners.min() < 0 or corners.max() >= len(verts)):
+        span = f"from {corners.min()} to {corners.max()}"
+        raise ValueError(f"faces that name vertices {span}, and there are {len(verts)}")
+    if not np.isfinite(verts[corners]).all():
+        raise ValueError("positions that are not finite numbers")
+    cut = cut_polygons(verts, corners, sizes)
+    if cut.odd:
+        notes.append(f"{where}: {cut.odd} polygons cross themselves, their triangles are a guess")
+    return corners[cut.corners], cut.corners, cut.owner
 
 
-def _ply_promises(data: bytes) -> Iterator[tuple[int, int]]:
-    """For every element of a PLY header: how many there are, and the fewest bytes one can take."""
-    head = data[: data.find(b"end_header")].decode("latin1")
-    text = "format ascii" in head
-    for element in re.split(r"^\s*element\s", head, flags=re.M)[1:]:
-        words = element.split("\n")[0].split()
-        if len(words) != 2 or not words[1].isdigit():
-            raise ValueError(f"an element line that says {element[:30]!r}")
-        yield int(words[1]), _least_bytes(element, text)
+def _colored(
+    faces: np.ndarray, owner: np.ndarray, of_vertex: np.ndarray | None, of_face: np.ndarray | None
+) -> Piece:
+    """Faces with the colours of their vertices, or else their own."""
+    if of_vertex is not None:
+        return Piece(faces, of_vertex[faces])
+    return Piece(faces, None if of_face is None else np.repeat(of_face[owner][:, None], 3, axis=1))
+
+
+def _off_pieces(data: bytes, where: str, notes: list[str], max_faces: int) -> Pieces:
+    """The pieces of an OFF file."""
+    off = decode_off(text_of(data), where, notes, max_faces)
+    faces, _, owner = _cut(off.verts, off.corners, off.sizes, where, notes)
+    return off.verts, [_colored(faces, owner, off.vert_colors, off.face_colors)]
 
 # %% ../../nbs/shapes/131_mesh_files.ipynb #a83f10ad
-def _off_promises(data: bytes) -> Iterator[tuple[int, int]]:
-    """The two counts of an OFF file with the fewest bytes that a vertex and a face can take."""
-    text = re.sub(rb"#[^\n]*", b"", data[:65536])
-    found = re.search(rb"OFF\s*(-?\d+)\s+(-?\d+)", text)
-    if not found:
-        raise ValueError("no OFF header with two counts")
-    yield from ((int(found[1]), 6), (int(found[2]), 8))
+def _ply_uvs(ply: PlyFile, faces: np.ndarray, places: np.ndarray) -> np.ndarray | None:
+    """Texture coordinates (f, 3, 2) of a PLY file, origin at the top left; None if it has none."""
+    listed = ply.tables.get("face", {}).get("texcoord")
+    found = None
+    if isinstance(listed, Lists) and len(listed.values) > 2 * places.max(initial=-1) + 1:
+        found = np.asarray(listed.values, dtype=np.float64).reshape(-1)
+        found = found[: len(found) // 2 * 2].reshape(-1, 2)[places]
+    for names in (("s", "t"), ("u", "v"), ("texture_u", "texture_v")):
+        of_vertex = ply.columns("vertex", names)
+        found = of_vertex[faces] if found is None and of_vertex is not None else found
+    return None if found is None else np.nan_to_num(found * [1, -1] + [0, 1]).astype(np.float32)
 
 
-def check_promises(data: bytes, kind: str, max_faces: int) -> None:
-    """Raises ValueError if the header promises more than the file can hold.
-
-    data: the whole file.
-    kind: its ending; only "ply", "off" and "obj" are looked at.
-    max_faces: the limit that the caller sets.
-    """
-    promises: Iterator[tuple[int, int]] = iter(())
-    if kind in ("ply", "off"):
-        promises = _ply_promises(data) if kind == "ply" else _off_promises(data)
-    for count, least in promises:
-        if count < 0 or count * max(least, 1) > len(data) + 1:
-            raise ValueError(f"a header that promises {count} elements in {len(data)} bytes")
-        if count > 6 * max_faces:
-            raise ValueError(f"{count} elements, above the limit of {max_faces} faces")
-    if kind == "obj" and (data.count(b"\nf") > max_faces or data.count(b"\nv") > 9 * max_faces):
-        raise ValueError(f"more than {max_faces} faces")
-
-# %% ../../nbs/shapes/131_mesh_files.ipynb #d239ffe6
-_SIDE_FILES = {".mtl", ".png", ".jpg", ".jpeg", ".bmp", ".webp"}
-
-
-def _neighbors(path: Path) -> Resolver:
-    """A trimesh resolver that reads materials and pictures beside or below the mesh, and nothing
-    else.
-    """
-    from trimesh.resolvers import Resolver
-
-    home = path.resolve().parent
-
-    class Neighbors(Resolver):
-        def __init__(self) -> None:
-            self.file_name, self.parent = path.name, str(home)
-
-        def get(self, key: str) -> bytes:
-            found = (home / str(key).strip().replace("\\", "/")).resolve()
-            if not found.is_relative_to(home) or found.suffix.lower() not in _SIDE_FILES:
-                message = f"{key} is not a material or picture in the folder of {path.name}"
-                raise FileNotFoundError(message)
-            return read_file(found, 64 * 2**20) if found.is_file() else b""
-
-        def keys(self) -> list[str]:
-            return [p.name for p in home.iterdir()]
-
-        def namespaced(self, namespace: str) -> Resolver:
-            return self
-
-        def write(self, name: str, data: bytes) -> None:
-            raise OSError("reading only")
-
-    return Neighbors()
+def _ply_pieces(data: bytes, beside: Neighbors, max_faces: int) -> Pieces:
+    """The pieces of a PLY file."""
+    where, notes = beside.label, beside.notes
+    ply = decode_ply(data, 6 * max_faces)
+    verts = ply.columns("vertex", ("x", "y", "z"))
+    if verts is None:
+        raise ValueError("no vertices with x, y and z")
+    corners, sizes = ply_faces(ply)
+    faces, places, owner = _cut(verts, corners, sizes, where, notes)
+    of_vertex, of_face = ply.colors("vertex", where, notes), ply.colors("face", where, notes)
+    if of_face is not None and owner.max(initial=-1) >= len(of_face):
+        of_face = None
+    piece = _colored(faces, owner, of_vertex, of_face)
+    named = [c.split(None, 1)[1] for c in ply.comments if c.lower().startswith("texturefile ")]
+    uvs = _ply_uvs(ply, faces, places) if named else None
+    picture = beside.picture(named[0]) if uvs is not None else None
+    if len(named) > 1:
+        notes.append(f"{where}: only the first of {len(named)} pictures is used")
+    return verts, [piece if picture is None else replace(piece, uvs=uvs, picture=picture)]
 
 # %% ../../nbs/shapes/131_mesh_files.ipynb #8419a883
-def _texture_of(part: GlbPart, name: str) -> Tensor | None:
-    """The decoded texture of a piece, (3, h, w); None if it has none that can be read."""
-    if part.texture is None or part.uvs is None:
-        return None
-    try:
-        return load_image(part.texture, name=f"the texture of {name}")[0]
-    except FileError as problem:
-        warnings.warn(f"{problem} The mesh is read without its texture.", stacklevel=4)
-        return None
-
-
 def baked_colors(part: GlbPart, name: str) -> np.ndarray:
-    """One colour per vertex (v, 3), from the vertex colours or the texture; grey if there is
-    neither.
+    """One colour per vertex (v, 3): its own times the texture's; grey if there is neither.
 
     part: a piece of a file.
     name: the file's name, for messages.
@@ -144,115 +131,6 @@ def baked_colors(part: GlbPart, name: str) -> np.ndarray:
     if part.colors is None and part.texture is None:
         return np.full((len(part.verts), 3), 0.7, dtype=np.float32)
     return vertex_colors(part, name)
-
-
-def _first_tile(uvs: np.ndarray) -> np.ndarray:
-    """Coordinates (f, 3, 2) of repeating textures, each face moved by whole tiles to where the
-    picture lies.
-    """
-    return uvs - np.floor(uvs.mean(axis=1, keepdims=True) - 1e-6)
-
-# %% ../../nbs/shapes/131_mesh_files.ipynb #b9573773
-def _without_seams(part: GlbPart) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and faces with equal positions made one; texture coordinates belong to corners and
-    do not need the copies.
-    """
-    _, first, which = np.unique(part.verts, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")  # in the order of the file
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return part.verts[first[order]], rank[which.reshape(-1)][part.faces]
-
-
-def _one_piece(part: GlbPart, name: str) -> Mesh:
-    """A mesh from the only piece of a file; it keeps its texture, or else its colours."""
-    texture = _texture_of(part, name)
-    if texture is None or part.uvs is None:
-        colors = None if part.colors is None else torch.as_tensor(part.colors)
-        verts, faces = torch.as_tensor(part.verts), torch.as_tensor(part.faces)
-        return Mesh(verts, faces, vert_colors=colors, name=name)
-    welded, joined = _without_seams(part)
-    uvs = torch.as_tensor(_first_tile(part.uvs[part.faces]), dtype=torch.float32)
-    verts, faces = torch.as_tensor(welded), torch.as_tensor(joined)
-    return Mesh(verts, faces, uvs=uvs, texture=texture, name=name)
-
-
-def _assemble(parts: list[GlbPart], name: str) -> Mesh:
-    """One mesh from the pieces of a file."""
-    if not parts or not sum(len(p.faces) for p in parts):
-        raise ValueError("no faces")
-    if len(parts) == 1:
-        return _one_piece(parts[0], name)
-    plain = all(p.colors is None and p.texture is None for p in parts)
-    baked = [] if plain else [baked_colors(p, name) for p in parts]
-    starts = np.cumsum([0] + [len(p.verts) for p in parts])
-    faces = np.concatenate([p.faces + start for p, start in zip(parts, starts)])
-    verts = torch.as_tensor(np.concatenate([p.verts for p in parts]))
-    colors = None if plain else torch.as_tensor(np.concatenate(baked))
-    return Mesh(verts, torch.as_tensor(faces), vert_colors=colors, name=name)
-
-# %% ../../nbs/shapes/131_mesh_files.ipynb #f6d10e6f
-def _picture(material: Material) -> Image | None:
-    """A material's picture; None if it has none. trimesh stands in 2 x 2 pixels of one colour for a
-    picture that is not there.
-    """
-    image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
-    if image is not None and image.size == (2, 2) and len(image.getcolors() or ()) == 1:
-        return None
-    return image
-
-
-def _piece(mesh: Trimesh) -> GlbPart | None:
-    """A trimesh geometry as a piece; None for clouds and curves."""
-    if not hasattr(mesh, "faces") or not len(mesh.faces):
-        return None
-    verts = np.asarray(mesh.vertices, dtype=np.float32)
-    faces = np.asarray(mesh.faces, dtype=np.int64)
-    visual = mesh.visual
-    if visual.kind == "vertex":
-        return GlbPart(verts, faces, np.asarray(visual.vertex_colors)[:, :3] / np.float32(255))
-    if visual.kind == "face":
-        colors = np.asarray(visual.face_colors)[:, :3] / np.float32(255)
-        apart = np.arange(faces.size).reshape(-1, 3)
-        return GlbPart(verts[faces].reshape(-1, 3), apart, np.repeat(colors, 3, axis=0))
-    if visual.kind != "texture":
-        return GlbPart(verts, faces)
-    material, image = visual.material, _picture(visual.material)
-    if image is not None and visual.uv is not None and len(visual.uv) == len(verts):
-        uvs = np.asarray(visual.uv, dtype=np.float32)[:, :2] * [1, -1] + [0, 1]
-        return GlbPart(verts, faces, None, uvs, _png(image))
-    if getattr(material, "diffuse", None) is None or material.name == "material_0":
-        return GlbPart(verts, faces)
-    diffuse = np.asarray(material.diffuse, dtype=np.float32)[:3] / 255
-    return GlbPart(verts, faces, np.tile(diffuse, (len(verts), 1)))
-
-
-def _png(image: Image) -> bytes:
-    """A picture as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "PNG")
-    return buffer.getvalue()
-
-# %% ../../nbs/shapes/131_mesh_files.ipynb #e6bfb056
-def _read_pieces(data: bytes, path: Path, kind: str, max_faces: int) -> list[GlbPart]:
-    """The pieces of a text or STL/PLY file, read by trimesh."""
-    import trimesh
-
-    def load(**options: bool) -> list[GlbPart]:
-        where = {"file_type": kind, "resolver": _neighbors(path)}
-        loaded = trimesh.load_scene(io.BytesIO(data), process=False, **where, **options)
-        return [p for p in map(_piece, loaded.dump()) if p is not None]
-
-    check_promises(data, kind, max_faces)
-    with quietly():
-        pieces = load()
-        if kind != "obj" or any(p.texture for p in pieces):
-            return pieces
-        try:
-            # without a texture there is no reason for copies along its seams
-            return load(maintain_order=True) or pieces
-        except IndexError:  # this mode does not know negative indices
-            return pieces
 
 # %% ../../nbs/shapes/131_mesh_files.ipynb #630ca52f
 def damaged(name: str, wanted: str, problem: Exception) -> SvrError:
@@ -271,33 +149,73 @@ def damaged(name: str, wanted: str, problem: Exception) -> SvrError:
 MESH_KINDS = ("glb", "obj", "ply", "off", "stl")
 
 
-@np.errstate(all="ignore")  # what overflows is refused as not finite
-def load_mesh(path: str | os.PathLike, max_faces: int = 2_000_000, frame: str = "shapenet") -> Mesh:
-    """Reads a mesh with its colours or texture; positions are kept as they are in the file.
+def _folder_of(source: FileSource) -> Path | None:
+    """The folder in which a mesh's materials may lie; None for an open file without a path."""
+    path = getattr(source, "name", None) if is_open(source) else source
+    if is_open(source) and not (isinstance(path, str) and Path(path).is_file()):
+        return None
+    return file_path(path).parent
 
-    path: a .glb, .gltf (with buffers and pictures in its folder), .obj (with .mtl and pictures in
-        its folder), .ply, .off or .stl file. Polygons are cut into triangles.
-    max_faces: larger meshes are refused.
-    frame: the convention of the file, one of `svr_nb.conventions.FRAMES`; .glb and .gltf files
-        are always turned from glTF's.
-    Warns of what a .glb holds beyond shape and colour. Raises FileError if the file is missing,
-    damaged, too large, without faces, or has NaN coordinates or bad indices.
-    """
-    kind, turn = check_ending(path, (*MESH_KINDS, "gltf")), frame_matrix(frame)
-    data, path = read_file(path), Path(path).expanduser()
+
+def _read_pieces(data: bytes, kind: str, beside: Neighbors, max_faces: int) -> Pieces:
+    """The vertices and pieces of any file."""
+    where, notes = beside.label, beside.notes
+    if kind == "obj":
+        return decode_obj(text_of(data), beside, max_faces)
+    if kind == "stl":
+        verts, faces = decode_stl(data, max_faces)
+        return verts, [Piece(faces)]
+    if kind == "off":
+        return _off_pieces(data, where, notes, max_faces)
+    return _ply_pieces(data, beside, max_faces)
+
+# %% ../../nbs/shapes/131_mesh_files.ipynb #e9891036
+def _read_mesh(data: bytes, kind: str, beside: Neighbors, max_faces: int) -> Mesh:
+    """The mesh in a file; anything that goes wrong is a FileError."""
     try:
         if kind in ("glb", "gltf"):
-            parts, _ = decode_glb(data, str(path), max_faces, path.parent)
-            return joined_parts(parts, str(path), path.stem)
-        parts = _read_pieces(data, path, kind, max_faces)
-        if sum(len(p.faces) for p in parts) > max_faces:
-            raise ValueError(f"more than {max_faces} faces")
-        mesh = _assemble(parts, path.stem)
+            parts, _ = decode_glb(data, beside.label, max_faces, beside.home)
+            return joined_parts(parts, beside.label)
+        with np.errstate(all="ignore"):  # what overflows is refused as not finite
+            verts, pieces = _read_pieces(data, kind, beside, max_faces)
+            verts = verts.astype(np.float32)
+        count = sum(len(piece.faces) for piece in pieces)
+        if not 0 < count <= max_faces:
+            raise ValueError(f"more than {max_faces} faces" if count else "no faces")
+        return painted(verts, pieces, beside.label, beside.notes)
     except FileError:
         raise
     except Exception as problem:  # a reader of damaged files can fail in any way
-        raise damaged(str(path), f"a readable .{kind} mesh", problem) from problem
-    return mesh if frame == "shapenet" else mesh.transform(turn)
+        raise damaged(beside.label, f"a readable .{kind} mesh", problem) from problem
+
+
+def load_mesh(
+    path: FileSource,
+    max_faces: int = 2_000_000,
+    frame: str = "shapenet",
+    kind: str | None = None,
+) -> Mesh:
+    """Reads a mesh with its colours or texture; positions are kept as they are in the file.
+
+    path: a .glb or .gltf, .obj (with .mtl), .ply, .off or .stl file, with its pictures in its
+        folder, or an open one. Polygons are cut into triangles; several pictures become one.
+    max_faces: larger meshes are refused.
+    frame: the convention of the file, one of `svr_nb.conventions.FRAMES`; .glb files are always
+        turned from glTF's.
+    kind: the format, if the name does not end in it: "glb", "obj", "ply", "off" or "stl".
+    Warns of everything that was left out, or read in one of several ways.
+    Raises FileError if the file is missing, damaged, too large, without faces, or has NaN
+    coordinates or bad indices.
+    """
+    kind, turn = check_ending(path, (*MESH_KINDS, "gltf"), kind), frame_matrix(frame)
+    most = int(check_number(max_faces, "max_faces", 1, integer=True))
+    label, notes = file_label(path), cast("list[str]", [])
+    mesh = _read_mesh(read_file(path), kind, Neighbors(_folder_of(path), notes, label), most)
+    for note in dict.fromkeys(notes):
+        warnings.warn(note, stacklevel=2)
+    stem = "" if label == "the open file" else Path(label).stem
+    mesh = replace(mesh, name=stem)
+    return mesh if kind in ("glb", "gltf") or frame == "shapenet" else mesh.transform(turn)
 
 # %% ../../nbs/shapes/131_mesh_files.ipynb #31fcd744
 def _vertex_colors(mesh: Mesh) -> np.ndarray | None:
@@ -307,60 +225,87 @@ def _vertex_colors(mesh: Mesh) -> np.ndarray | None:
     return mesh.vert_colors.detach().cpu().clamp(0, 1).numpy()
 
 
-def _plain_obj(mesh: Mesh) -> bytes:
-    """An OBJ without a texture; colours stand behind the positions."""
-    rows, colors = mesh.verts.detach().cpu().double().numpy(), _vertex_colors(mesh)
-    if colors is not None:
-        rows = np.concatenate([rows, colors], 1)
-    lines = [b"v " + b" ".join(b"%.9g" % x for x in row) for row in rows]
-    lines += [b"f %d %d %d" % tuple(row) for row in mesh.faces.cpu().numpy() + 1]
-    return b"\n".join(lines) + b"\n"
+def _is_textured(mesh: Mesh) -> bool:
+    """Whether a mesh has a picture and coordinates on it."""
+    return mesh.uvs is not None and mesh.texture is not None
 
 
-def _textured_obj(mesh: Mesh, uvs: Tensor, stem: str) -> bytes:
-    """An OBJ whose corners name texture coordinates, one line each."""
-    verts, faces = mesh.verts.detach().cpu().double().numpy(), mesh.faces.cpu().numpy() + 1
-    corners = np.arange(1, faces.size + 1).reshape(-1, 3)
-    lines = [b"mtllib %s.mtl" % stem.encode(), b"usemtl surface"]
-    lines += [b"v %.9g %.9g %.9g" % tuple(row) for row in verts]
-    lines += [b"vt %.9g %.9g" % (u, 1 - v) for u, v in uvs.detach().cpu().reshape(-1, 2).tolist()]
-    for row, corner in zip(faces, corners):
-        lines.append(b"f " + b" ".join(b"%d/%d" % pair for pair in zip(row, corner)))
-    return b"\n".join(lines) + b"\n"
+def _png(texture: Tensor) -> bytes:
+    """A texture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    to_pil(texture.detach().cpu()).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
-def _obj_files(mesh: Mesh, stem: str) -> dict[str, bytes]:
-    """The files of an OBJ: picture, material, geometry, in the order of writing."""
-    if mesh.uvs is None or mesh.texture is None:
-        return {f"{stem}.obj": _plain_obj(mesh)}
-    material = f"newmtl surface\nKd 1 1 1\nKa 0 0 0\nmap_Kd {stem}.png\n".encode()
-    picture = _png(to_pil(mesh.texture.detach().cpu()))
-    geometry = _textured_obj(mesh, mesh.uvs, stem)
-    return {f"{stem}.png": picture, f"{stem}.mtl": material, f"{stem}.obj": geometry}
+def _baked(mesh: Mesh, label: str, kind: str, notes: list[str]) -> Mesh:
+    """A textured mesh with colours of vertices instead, and a word if that costs something."""
+    found, error = baked(mesh.to("cpu"))
+    if len(found.faces) > len(mesh.faces) or error > 0.02:
+        notes.append(
+            f"{label}: this keeps colours of vertices only; the picture became those of "
+            f"{len(found.verts)} vertices, off by {error:.3f}. Save it as .glb to keep the picture"
+        )
+    return found
 
 # %% ../../nbs/shapes/131_mesh_files.ipynb #76a03e95
-def save_mesh(mesh: Mesh, path: str | os.PathLike) -> Path:
+def _simple(mesh: Mesh, kind: str, label: str, notes: list[str]) -> bytes:
+    """An OBJ, OFF, PLY or STL file that needs no other file beside it."""
+    if kind in ("obj", "ply") and _is_textured(mesh):
+        mesh = _baked(mesh, label, kind, notes)
+    colors = _vertex_colors(mesh)
+    if kind in ("off", "stl") and (colors is not None or _is_textured(mesh)):
+        notes.append(f"{label}: a .{kind} keeps the shape only, the colours are left out")
+    verts, faces = mesh.verts.detach().cpu().double().numpy(), mesh.faces.cpu().numpy()
+    if kind == "obj":
+        return encode_obj(verts, faces, colors)
+    if kind == "ply":
+        return encode_ply(verts, colors, None, faces)
+    return encode_off(verts, faces) if kind == "off" else encode_stl(verts, faces)
+
+
+def _write_mesh(
+    mesh: Mesh, path: FileSource, kind: str, keep: Iterable[FileSource], notes: list[str]
+) -> Written:
+    """Writes a mesh in a format."""
+    label = file_label(path)
+    if kind == "glb":
+        stem = "object" if is_open(path) else Path(label).stem
+        return write_to(path, encode_glb(part_of_mesh(mesh), mesh.name or stem))
+    if kind != "obj" or is_open(path):
+        return write_to(path, _simple(mesh, kind, label, notes))
+    several = [keep] if isinstance(keep, (str, os.PathLike)) else keep
+    kept = [cast("str", other) for other in several if not is_open(other)]
+    place = cast("str | os.PathLike[str]", path)
+    if mesh.uvs is None or mesh.texture is None:
+        return save_obj_files(place, _simple(mesh, kind, label, notes), None, kept)
+    verts, faces = mesh.verts.detach().cpu().double().numpy(), mesh.faces.cpu().numpy()
+    geometry = encode_obj(verts, faces, None, mesh.uvs.detach().cpu())
+    return save_obj_files(place, geometry, _png(mesh.texture), kept)
+
+
+def save_mesh(
+    mesh: Mesh, path: FileSource, kind: str | None = None, keep: Iterable[FileSource] = ()
+) -> Written:
     """Writes a mesh with whatever colours the format can hold.
 
     mesh: the mesh, in the frame of this library; a .glb is turned to glTF's frame and its vertex
         colours become linear.
     path: ends in .glb or .obj (shape, colours, texture), .ply (shape, vertex colours), .off or .stl
-        (shape only).
-    Returns the path. Raises FileError if the ending is unknown or the place cannot be written to.
+        (shape only); or a file that is open for writing. The picture and the material of an .obj
+        get names beside it that are free.
+    kind: the format, if the name does not end in it.
+    keep: files that must stay as they are, such as the photograph that the mesh was made from.
+    Warns of what the format cannot hold.
+    Returns the path, or the open file. Raises InputError if the mesh has no faces, FileError if the
+    ending is unknown or the place cannot be written to.
     """
-    kind, path = check_ending(path, MESH_KINDS), Path(path).expanduser()
-    if kind == "glb":
-        return write_file(path, encode_glb(part_of_mesh(mesh), mesh.name or path.stem))
-    if kind == "obj":
-        stem = re.sub(r"[^\w.-]", "_", path.stem)
-        for name, data in _obj_files(mesh, stem).items():
-            write_file(path if name.endswith(".obj") else path.with_name(name), data)
-        return path
-    import trimesh
-
-    colors = _vertex_colors(mesh)
-    stored = None if colors is None else (colors * 255).round().astype(np.uint8)
-    verts, faces = mesh.verts.detach().cpu().numpy(), mesh.faces.cpu().numpy()
-    plain = trimesh.Trimesh(verts, faces, vertex_colors=stored, process=False)
-    data = plain.export(file_type=kind)
-    return write_file(path, data if isinstance(data, bytes) else data.encode())
+    kind, notes = check_ending(path, MESH_KINDS, kind), cast("list[str]", [])
+    if not isinstance(mesh, Mesh):
+        raise refuse("mesh", "a Mesh", describe(mesh))
+    if not len(mesh.verts) or not len(mesh.faces):
+        came = f"{len(mesh.verts)} vertices and {len(mesh.faces)} faces"
+        raise refuse("mesh", "at least one face", came, "Points are saved by save_points")
+    written = _write_mesh(mesh, path, kind, keep, notes)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return written

@@ -5,18 +5,30 @@
 # %% ../../nbs/shapes/132_point_files.ipynb #b0bdd46f
 from __future__ import annotations
 
-import io
-import os
+import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
-from ..conventions import FileError, check_number, frame_matrix
-from .disk import check_ending, quietly, read_file, write_file
+from ..conventions import FileError, check_number, describe, frame_matrix, refuse
+from svr_nb.shapes.disk import (
+    FileSource,
+    Written,
+    check_ending,
+    file_label,
+    is_open,
+    read_file,
+    text_of,
+    write_to,
+)
 from .glb import GlbPart, decode_glb, encode_glb
-from .mesh_files import baked_colors, check_promises, damaged
+from .mesh_files import baked_colors, damaged
+from .ply_files import decode_ply, encode_ply
 from .points import PointCloud
+from .xyz_files import decode_xyz, encode_xyz
 
 # %% auto #0
 __all__ = ['POINT_KINDS', 'Columns', 'save_points', 'load_points']
@@ -36,86 +48,60 @@ def _octahedra(points: np.ndarray, colors: np.ndarray | None, radius: float) -> 
     faces = (6 * np.arange(len(points))[:, None, None] + _SIDES).reshape(-1, 3)
     return GlbPart(verts, faces, None if colors is None else np.repeat(colors, 6, axis=0))
 
-
-def _ply_bytes(points: np.ndarray, colors: np.ndarray | None, normals: np.ndarray | None) -> bytes:
-    """A binary PLY file of points."""
-    columns = {("float", name): values for name, values in zip("xyz", points.T)}
-    if normals is not None:
-        columns |= {("float", name): x for name, x in zip(("nx", "ny", "nz"), normals.T)}
-    if colors is not None:
-        stored = np.round(colors.T * 255)
-        columns |= {("uchar", name): x for name, x in zip(("red", "green", "blue"), stored)}
-    types = {"float": "<f4", "uchar": "u1"}
-    rows = np.empty(len(points), dtype=[(name, types[kind]) for kind, name in columns])
-    for (_, name), values in columns.items():
-        rows[name] = values
-    head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}"]
-    head += [f"property {kind} {name}" for kind, name in columns]
-    return "\n".join([*head, "end_header\n"]).encode() + rows.tobytes()
-
 # %% ../../nbs/shapes/132_point_files.ipynb #0fbc992d
-def _xyz_bytes(points: np.ndarray, colors: np.ndarray | None) -> bytes:
-    """A line of text per point."""
-    rows = points if colors is None else np.concatenate([points, np.round(colors * 255)], axis=1)
-    return "".join(" ".join(f"{x:.7g}" for x in row) + "\n" for row in rows).encode()
+def _part(values: torch.Tensor | None) -> np.ndarray | None:
+    """A field of a cloud as an array."""
+    return None if values is None else values.detach().cpu().float().numpy()
 
 
-def save_points(cloud: PointCloud, path: str | os.PathLike, radius: float | None = None) -> Path:
+def _glb_bytes(cloud: PointCloud, radius: float | None, stem: str) -> bytes:
+    """A GLB of octahedra."""
+    points, colors = cloud.points.detach().cpu().float().numpy(), _part(cloud.colors)
+    extent = float(np.linalg.norm(np.ptp(points, axis=0))) or 1.0
+    usual = 0.5 * extent / max(8.0, len(points) ** 0.5)
+    size = usual if radius is None else check_number(radius, "radius", 1e-9)
+    part = _octahedra(points, None if colors is None else colors.clip(0, 1), size)
+    return encode_glb(part, cloud.name or stem, {"points": len(points)})
+
+
+def save_points(
+    cloud: PointCloud, path: FileSource, radius: float | None = None, kind: str | None = None
+) -> Written:
     """Writes a point cloud with its colours.
 
     cloud: the points, in the frame of this library.
     path: ends in .ply (points, normals, colours), .glb (small octahedra, for any viewer) or .xyz
-        (text).
+        (text); or a file that is open for writing.
     radius: size of an octahedron in object units; by default it shrinks with the number of points.
-    Returns the path. Raises FileError if the ending is unknown or the place cannot be written to.
+    kind: the format, if the name does not end in it.
+    Returns the path, or the open file. Raises InputError for an empty cloud, FileError if the
+    ending is unknown or the place cannot be written to.
     """
-    kind = check_ending(path, POINT_KINDS)
-    points = cloud.points.detach().cpu().float().numpy()
-    colors, normals = None, None
-    if cloud.colors is not None:
-        colors = cloud.colors.detach().cpu().float().clamp(0, 1).numpy()
-    if cloud.normals is not None:
-        normals = cloud.normals.detach().cpu().float().numpy()
+    kind = check_ending(path, POINT_KINDS, kind)
+    if not isinstance(cloud, PointCloud):
+        raise refuse("cloud", "a PointCloud", describe(cloud))
+    if not len(cloud):
+        raise refuse("cloud", "at least one point", "an empty cloud")
+    points, colors = cloud.points.detach().cpu().float().numpy(), _part(cloud.colors)
+    colors = None if colors is None else colors.clip(0, 1)
     if kind == "ply":
-        return write_file(path, _ply_bytes(points, colors, normals))
+        return write_to(path, encode_ply(points, colors, _part(cloud.normals)))
     if kind == "xyz":
-        return write_file(path, _xyz_bytes(points, colors))
-    extent = float(np.linalg.norm(np.ptp(points, axis=0))) or 1.0
-    usual = 0.5 * extent / max(8.0, len(points) ** 0.5)
-    size = usual if radius is None else check_number(radius, "radius", 1e-9)
-    part, name = _octahedra(points, colors, size), cloud.name or Path(path).stem
-    return write_file(path, encode_glb(part, name, {"points": len(points)}))
+        return write_to(path, encode_xyz(points, colors))
+    stem = "points" if is_open(path) else Path(file_label(path)).stem
+    return write_to(path, _glb_bytes(cloud, radius, stem))
 
 # %% ../../nbs/shapes/132_point_files.ipynb #acdaaa10
 Columns = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
-def _xyz_columns(data: bytes) -> Columns:
-    """Points and colours of a text file."""
-    lines = (line.split() for line in data.decode("latin1").splitlines())
-    words = [line[:6] for line in lines if line and line[0][0] != "#"]
-    rows = np.array(words, dtype=np.float64)
-    colors = None
-    if rows.shape[1] == 6:
-        colors = np.clip(rows[:, 3:] / 255, 0, 1).astype(np.float32)
-    return rows[:, :3].astype(np.float32), colors, None
-
-
-def _ply_columns(data: bytes) -> Columns:
+def _ply_columns(data: bytes, name: str, notes: list[str], limit: int) -> Columns:
     """Points, colours and normals of a PLY file, with or without faces."""
-    from trimesh.exchange.ply import load_ply
-
-    with quietly():
-        loaded = load_ply(io.BytesIO(data))
-    table = loaded["metadata"]["_ply_raw"]["vertex"]["data"]
-    colors, normals = loaded.get("vertex_colors"), None
-    if colors is not None:
-        stored = np.asarray(colors)
-        colors = stored[:, :3] / np.float32(255 if stored.dtype == np.uint8 else 1)
-    names = table.dtype.names or () if hasattr(table, "dtype") else tuple(table)
-    if {"nx", "ny", "nz"} <= set(names):
-        normals = np.stack([np.asarray(table[n]).reshape(-1) for n in ("nx", "ny", "nz")], 1)
-    return np.asarray(loaded["vertices"], dtype=np.float32), colors, normals
+    ply = decode_ply(data, 6 * limit)
+    points = ply.columns("vertex", ("x", "y", "z"))
+    if points is None:
+        raise ValueError("no vertices with x, y and z")
+    return points, ply.colors("vertex", name, notes), ply.columns("vertex", ("nx", "ny", "nz"))
 
 
 def _glb_columns(data: bytes, name: str, limit: int) -> Columns:
@@ -128,42 +114,61 @@ def _glb_columns(data: bytes, name: str, limit: int) -> Columns:
     return points, colors, None
 
 # %% ../../nbs/shapes/132_point_files.ipynb #99ccaf25
-def _columns(kind: str, data: bytes, name: str, limit: int) -> Columns:
-    """What a file holds, by its ending."""
+def _columns(kind: str, data: bytes, name: str, notes: list[str], limit: int) -> Columns:
+    """What a file holds, by its kind."""
     if kind == "xyz":
-        return _xyz_columns(data)
-    return _ply_columns(data) if kind == "ply" else _glb_columns(data, name, limit)
+        return decode_xyz(text_of(data), name, notes)
+    if kind == "ply":
+        return _ply_columns(data, name, notes, limit)
+    return _glb_columns(data, name, limit)
 
 
 def _tensor(values: np.ndarray | None) -> torch.Tensor | None:
+    """Columns as a float32 tensor."""
     if values is None:
         return None
     return torch.as_tensor(np.ascontiguousarray(values, dtype=np.float32))
 
 
-@np.errstate(all="ignore")
-def load_points(
-    path: str | os.PathLike, max_points: int = 2_000_000, frame: str = "shapenet"
-) -> PointCloud:
-    """Reads a point cloud with its colours and, from .ply, its normals.
-
-    path: a .ply, .glb or .xyz file; from a mesh file the vertices are taken.
-    max_points: larger clouds are refused.
-    frame: the convention of the file, one of `svr_nb.conventions.FRAMES`; .glb files are always
-        turned from glTF's.
-    Raises FileError if the file is missing, damaged, too large, empty, or has NaN coordinates.
-    """
-    kind, turn = check_ending(path, POINT_KINDS), frame_matrix(frame)
-    data = read_file(path)
+def _read_points(data: bytes, kind: str, name: str, notes: list[str], limit: int) -> PointCloud:
+    """The cloud in a file; anything that goes wrong is a FileError."""
     try:
-        check_promises(data, kind, 2 * max_points)
-        points, colors, normals = _columns(kind, data, str(path), max_points)
-        if not 0 < len(points) <= max_points:
-            raise ValueError(f"{len(points)} points, wanted 1 to {max_points}")
-        tensors = (torch.as_tensor(points), _tensor(colors), _tensor(normals))
-        cloud = PointCloud(*tensors, name=Path(path).stem)
+        with np.errstate(all="ignore"):
+            columns = _columns(kind, data, name, notes, limit)
+            points, colors, normals = map(_tensor, columns)
+        if points is None or not 0 < len(points) <= limit:
+            raise ValueError(f"{len(columns[0])} points, wanted 1 to {limit}")
+        if normals is not None and not bool(torch.isfinite(normals).all()):
+            notes.append(f"{name}: normals that are not numbers left out")
+            normals = None
+        return PointCloud(points, colors, normals)
     except FileError:
         raise
     except Exception as problem:  # a reader of damaged files can fail in any way
-        raise damaged(str(path), f"a readable .{kind} cloud", problem) from problem
+        raise damaged(name, f"a readable .{kind} cloud", problem) from problem
+
+
+def load_points(
+    path: FileSource,
+    max_points: int = 2_000_000,
+    frame: str = "shapenet",
+    kind: str | None = None,
+) -> PointCloud:
+    """Reads a point cloud with its colours and, from .ply and .xyz, its normals.
+
+    path: a .ply, .glb or .xyz file, or an open one; from a mesh file the vertices are taken.
+    max_points: larger clouds are refused.
+    frame: the convention of the file, one of `svr_nb.conventions.FRAMES`; .glb files are always
+        turned from glTF's.
+    kind: the format, if the name does not end in it: "ply", "glb" or "xyz".
+    Warns of what was left out, or read in one of several ways.
+    Raises FileError if the file is missing, damaged, too large, empty, or has NaN coordinates.
+    """
+    kind, turn = check_ending(path, POINT_KINDS, kind), frame_matrix(frame)
+    most = int(check_number(max_points, "max_points", 1, integer=True))
+    label, notes = file_label(path), cast("list[str]", [])
+    cloud = _read_points(read_file(path), kind, label, notes, most)
+    for note in dict.fromkeys(notes):
+        warnings.warn(note, stacklevel=2)
+    cloud = replace(cloud, name="" if label == "the open file" else Path(label).stem)
     return cloud if kind == "glb" or frame == "shapenet" else cloud.transform(turn)
