@@ -30,8 +30,6 @@ def placement(node: dict) -> np.ndarray:
 
     node: an entry of "nodes".
     """
-    if not {"matrix", "rotation", "scale", "translation"} & set(node):
-        return np.eye(4)
     if "matrix" in node:
         return np.asarray(node["matrix"], dtype=np.float64).reshape(4, 4).T
     turn = np.asarray(node.get("rotation", (0, 0, 0, 1)), dtype=np.float64)
@@ -106,7 +104,8 @@ def _visits(file: GltfFile) -> Iterator[tuple[int, dict, np.ndarray]]:
         if node.get("extensions", {}).get("KHR_node_visibility", {}).get("visible") is False:
             file.note(f"the hidden node {label(node, str(number))}")
             continue
-        placed = above @ placement(node)
+        moves = any(k in node for k in ("matrix", "rotation", "scale", "translation"))
+        placed = above @ placement(node) if moves else above
         waiting += [(list_index(child), placed) for child in node.get("children", [])]
         yield number, node, placed
 
