@@ -82,8 +82,8 @@ def validate(path: Path, weak: bool = True) -> str:
 
 
 def submissions(folder: Path, name: str) -> list[Submission]:
-    """What was handed in: `<student>/<name>/<name>.ipynb` as in nbgrader, `<student>/<name>.ipynb`, or
-    `<student>.ipynb`.
+    """What was handed in: `<student>/<name>/<name>.ipynb` as in nbgrader, `<student>/<name>.ipynb`,
+    or `<student>.ipynb`.
     """
     found = {}
     for place in sorted(folder.iterdir()):
@@ -115,7 +115,7 @@ def grade(
 
     name: of the assignment.
     folder: the submissions.
-    out: where `<name>/marks.csv`, `feedback/*.html`, `answers.html`, `by_hand.csv` and the results go.
+    out: where a folder `<name>` with marks.csv, by_hand.csv, answers.html and feedback/ goes.
     seed: the year's seed.
     weak: whether to go on without walls.
     limits: what differs from the usual limits.
@@ -127,9 +127,7 @@ def grade(
     reports: dict[str, Report] = {}
     with Building(book, weak) as building:
         if building.problem:
-            say(
-                f"No walls here ({building.problem}): submissions can read files and use the network."
-            )
+            say(f"No walls here ({building.problem}): submissions can read files and go online.")
         check_reference(building, book, limits)
         for one in submissions(folder, name):
             result = place / "results" / f"{one.student}.json"
@@ -151,8 +149,8 @@ def check_reference(building: Building, book: dict, limits: dict | None = None) 
     if failed or report.problems:
         first = failed[0].reason if failed else report.problems[0]
         raise GradingError(
-            f"the reference solution does not get full marks here ({first}), so right answers would "
-            "lose marks too. Nothing was graded. Mend the environment or the assignment."
+            f"the reference solution does not get full marks here ({first}), so right answers "
+            "would lose marks too. Nothing was graded. Mend the environment or the assignment."
         )
 
 
@@ -189,7 +187,7 @@ def stored(path: Path, key: str) -> Report | None:
 
 
 def publish(book: dict, reports: dict[str, Report], place: Path) -> None:
-    """Writes the marks, a page for each student, and a page of answers for whoever marks by hand."""
+    """Writes the marks, a page for each student, and a page of answers to mark by hand."""
     marked = hand_marks(book, reports, place / "by_hand.csv")
     rows = [marks_row(student, report, marked) for student, report in reports.items()]
     columns = list(rows[0]) if rows else ["student"]
@@ -216,7 +214,7 @@ def marks_row(student: str, report: Report, marked: dict) -> dict:
 
 
 def hand_marks(book: dict, reports: dict[str, Report], path: Path) -> dict:
-    """Marks given by hand, from a table that is kept and grows: (student, question) -> marks, comment.
+    """Marks given by hand, from a table that grows: (student, question) -> marks and comment.
 
     Raises GradingError for marks that are no number between 0 and the question's points.
     """
@@ -317,7 +315,8 @@ def title(book: dict) -> str:
 def page(name: str, parts: list[str]) -> str:
     """A page without scripts."""
     head = f'<meta charset="utf-8"><title>{html.escape(name)}</title><style>{STYLE}</style>'
-    rule = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    rule = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     return (
         f"<!doctype html><html><head>{rule}{head}</head><body>"
         + "\n".join(parts)

@@ -1,7 +1,7 @@
-"""The grader's side: opens rooms, stands in for the student's functions, runs the tests, gives marks.
+"""The grader's side: opens rooms, stands in for the student's functions, runs tests, gives marks.
 
-A student's function appears here as a stand-in. Calling it sends the arguments to the room and waits
-for the values; gradients flow back the same way. So a test reads as if it called the function.
+A student's function appears here as a stand-in. Calling it sends the arguments to the room and
+waits for the values; gradients flow back the same way. A test reads as if it called the function.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .notebooks import Cell
 from .wire import Packer, WireError, known_error, receive, send
 
 LIMITS = {
-    "cell": 20,  # seconds of processor time for one cell or one call
+    "cell": 10,  # seconds of processor time for one cell or one call
     "wait": 60,  # seconds for one cell or one call: more, for a machine that is busy
-    "total": 300,  # seconds for one submission
+    "total": 240,  # seconds for one submission
     "processor": 120,  # seconds of processor time of one process
     "memory": 3000,  # MB of addresses of one process; an idle one has 700
     "processes": 4,
     "file": 16,  # MB of one file, and of what is printed
-    "starts": 6,  # how often a submission that ended itself is started again
+    "starts": 8,  # how often a submission that ended itself is started again
 }
 COUNTED = 20_000  # characters of printed text that are kept
 
@@ -51,7 +51,7 @@ class Stopped(BaseException):
 
 
 class Building:
-    """One process with the library loaded, behind the walls, from which each submission gets a fork.
+    """One process with the library loaded, behind the walls; each submission gets a fork of it.
 
     book: the assignment's source; its imports are loaded once.
     weak: whether to go on where the system allows no walls.
@@ -77,7 +77,7 @@ class Building:
         self.problem = self._first_word(weak)
 
     def _first_word(self, weak: bool) -> str:
-        """Whether everything could be imported and the walls stand; what is missing of the walls."""
+        """What is missing of the walls; refuses where something cannot be imported."""
         self.line.settimeout(120)
         heard = self.line.recv(1 << 16)
         self.line.settimeout(None)
@@ -91,8 +91,8 @@ class Building:
         if said["problem"] and not weak:
             self.close()
             raise GradingError(
-                f"this system allows no walls around a submission ({said['problem']}): it could read "
-                "your files and use the network. Grade as root, or where user namespaces are "
+                f"this system allows no walls around a submission ({said['problem']}): it could "
+                "read your files and use the network. Grade as root, or where user namespaces are "
                 "allowed; or add WEAK=1 if you trust every student."
             )
         return str(said["problem"])
@@ -170,7 +170,7 @@ class Room:
         self.over = ""
 
     def ready(self) -> None:
-        """Makes sure that there is a process that has run all cells. Raises Stopped if none stays."""
+        """Makes sure of a process that has run all cells. Raises Stopped if none stays."""
         while self.line is None:
             if self.over or self.starts >= self.limits["starts"]:
                 self.over = self.over or f"ended its process {self.starts} times"
@@ -390,8 +390,10 @@ def raised(error: dict) -> BaseException:
         return Stopped(f"raised {error['kinds'][0][1]}" if error.get("kinds") else "stopped")
     kind = known_error(error.get("kinds", []))
     made: Exception
+    bases = (FromStudent,) if kind is Exception else (kind, FromStudent)
+    name = str(error["kinds"][0][1])[:60] if error.get("kinds") else "Exception"
     try:
-        made = type(kind.__name__, (kind, FromStudent), {})(message)
+        made = type(name, bases, {})(message)
     except TypeError:
         made = FromStudent(message)
     made.lines = [str(line)[:300] for line in error.get("lines", [])]  # type: ignore[attr-defined]
@@ -523,7 +525,7 @@ def examine(building: Building, book: dict, submission: dict, limits: dict | Non
                 report.outcomes.append(run_test(room, cell, names, book))
     finally:
         room.clear()
-    report.problems += [f"cell {i}: {words(p)}" for i, p in sorted(room.problems.items())]
+    report.problems += [f"cell {i + 1}: {words(p)}" for i, p in sorted(room.problems.items())]
     report.printed = room.printed
     report.seconds = round(time.monotonic() - began, 3)
     return report
@@ -546,7 +548,7 @@ def to_run(book: dict, submission: dict) -> list[str | None]:
             found.append(known.source if known and known.role == "setup" else cell.source)
     code = lambda c: c.role == "setup" and c.kind == "code"
     lost = [c.source for c in given.values() if code(c) and c.name not in present]
-    return found + [None] * 0 if not lost else [*lost, *found]
+    return [*lost, *found]
 
 
 def answers(book: dict, submission: dict) -> dict[str, str]:

@@ -125,6 +125,9 @@ def source(name: str, seed: int | None = None) -> dict:
     if not path.exists():
         raise Unreadable(f"no assignment is called {name!r}; there are {', '.join(assignments())}")
     book = read(path)
+    settings = path.with_name("settings.json")
+    if settings.exists():
+        book["metadata"]["svr_nb"] = json.loads(settings.read_text(encoding="utf-8"))
     return book if seed is None else reseeded(book, seed)
 
 
@@ -162,7 +165,7 @@ def released(book: dict) -> dict:
             cell["outputs"], cell["execution_count"] = [], None
         if parsed.mark:
             cell["metadata"]["nbgrader"]["checksum"] = checksum(cell)
-    book["metadata"].pop("svr_nb_private", None)
+    book["metadata"].pop("svr_nb", None)
     return book
 
 
@@ -178,13 +181,22 @@ def checksum(cell: dict) -> str:
 
 
 def secrets(book: dict) -> set[str]:
-    """Every line that only the instructor may see: solutions, hidden tests, model answers."""
-    found: set[str] = set()
-    kept = {line.strip() for c in released(book)["cells"] for line in c["source"].splitlines()}
+    """Every line that only the instructor may see: solutions, hidden tests, model answers. A line
+    that the public part holds too (a hint in the prose) is no secret.
+    """
+    public, private = [], set()
     for cell in cells(book):
-        if cell.role in ("solution", "test", "question"):
-            found |= {line.strip() for line in cell.source.splitlines()}
-    return {line for line in found - kept if len(line) > 12}
+        inside = cell.role == "question"
+        for line in cell.source.splitlines():
+            begins, ends = "### BEGIN " in line, "### END " in line
+            inside = inside or begins
+            if inside:
+                private.add(line.strip())
+            else:
+                public.append(line.strip())
+            inside = inside and not ends
+    shown = "\n".join(public)
+    return {line for line in private if len(line) > 12 and line not in shown}
 
 
 def solution_names(book: dict) -> list[str]:
@@ -220,7 +232,7 @@ def imported(book: dict) -> list[str]:
 
 
 def setting(book: dict, name: str, default: Any) -> Any:
-    """A setting of an assignment, from the notebook's own metadata under "svr_nb"."""
+    """A setting of an assignment, from the file settings.json beside its source."""
     return book["metadata"].get("svr_nb", {}).get(name, default)
 
 
@@ -241,7 +253,7 @@ def wrong_solutions(name: str) -> list[Wrong]:
 
 
 def parse_wrong(path: Path) -> Wrong:
-    """Reads one planted solution: `# title`, `# marks: test=points ...`, then per cell `# cell: id`."""
+    """Reads a planted solution: `# title`, `# marks: test=points`, then `# cell: id` and code."""
     text = path.read_text(encoding="utf-8")
     head, *parts = re.split(r"^# cell: *(\S+) *\n", text, flags=re.M)
     given = " ".join(re.findall(r"^# marks: *(.*)$", head, re.M)).split()

@@ -7,6 +7,7 @@ Nothing here has ever seen a test: only the student's cells, and the values of e
 from __future__ import annotations
 
 import collections
+import contextlib
 import importlib
 import itertools
 import json
@@ -30,9 +31,9 @@ from .wire import LONGEST, Packer, WireError, known_error, receive, send
 
 
 def main(arguments: list[str]) -> None:
-    """Loads what is needed, builds the walls, and opens a room for each submission that is asked for.
+    """Loads what is needed, builds the walls, and opens a room for each submission asked for.
 
-    arguments: number of a socket to the grader, and {"modules", "readable", "place", "weak"} as JSON.
+    arguments: number of a socket to the grader; {"modules", "readable", "place", "weak"} as JSON.
     """
     walls.die_with_parent()
     asked, setting = socket(fileno=int(arguments[0])), json.loads(arguments[1])
@@ -117,15 +118,13 @@ def enter(order: dict, channel: int, output: int, number: int) -> NoReturn:
     walls.give_up_rights(number)
     walls.limit(order["limits"])
     forget(order["withheld_modules"])
-    try:
+    with contextlib.suppress(EOFError, OSError, WireError):
         Student(line, order["withheld_modules"]).serve()
-    except (EOFError, OSError, WireError):
-        pass
     os._exit(0)
 
 
 def forget(withheld: list[str]) -> None:
-    """Makes modules of the library unknown to the student's process, and what others took from them."""
+    """Makes modules unknown to the student's process, and what others took from them."""
     for name in withheld:
         sys.modules.pop(name, None)
     for name, module in list(sys.modules.items()):
@@ -201,7 +200,7 @@ class Student:
                 continue
             send(self.line, {"cell": number}, [])
             try:
-                run_cell(source, f"cell {number}", vars(self.names))
+                run_cell(source, f"cell {number + 1}", vars(self.names))
             except BaseException as error:
                 send(self.line, {"cell": number, "error": said(error)}, [])
         return sorted(k for k in vars(self.names) if not k.startswith("__")), None

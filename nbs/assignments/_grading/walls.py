@@ -1,7 +1,7 @@
 """Walls around the room: a file system of its own, no network, another user, limits.
 
-All of it is Linux, without any tool but the C library: a new root that holds only what Python needs,
-read-only; empty network and process tables; then limits, and no right to undo any of it.
+All of it is Linux, without any tool but the C library: a new root that holds only what Python
+needs, read-only; empty network and process tables; then limits, and no right to undo any of it.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def build(extra: list[Path], place: Path) -> None:
 
 
 def fresh_scratch(withheld: list[str], megabytes: int) -> None:
-    """In a forked process behind the walls: an own /tmp, own process numbers for what it starts, and
-    nothing in the place of the files that are withheld.
+    """In a forked process behind the walls: an own /tmp, own process numbers for what it starts,
+    and nothing in the place of the files that are withheld.
     """
     check(C.unshare(NEW_FILES | NEW_PROCESSES))
     mount("tmpfs", Path("/tmp"), "tmpfs", NO_SUID, f"mode=1777,size={megabytes}m")

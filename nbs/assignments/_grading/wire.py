@@ -99,8 +99,8 @@ class Packer:
             return {"array": [array.dtype.str, list(array.shape), isinstance(value, np.generic)]}
         if isinstance(value, torch.Size):
             return {"size": [int(v) for v in value]}
-        for kind, name in ((tuple, "tuple"), (list, "list"), (set, "set"), (frozenset, "set")):
-            if isinstance(value, kind):
+        for name, group in (("tuple", tuple), ("list", list), ("set", (set, frozenset))):
+            if isinstance(value, group):
                 return {name: [again(v) for v in value]}
         if isinstance(value, dict):
             return {"dict": [[again(k), again(v)] for k, v in value.items()]}
@@ -174,7 +174,7 @@ class Packer:
                 self.seen.append(made)
                 return made
             if name == "data":
-                return _to_data(*inside, again)
+                return _to_data(inside, again)
         except WireError:
             raise
         except Exception as error:
@@ -209,7 +209,8 @@ def _to_array(inside: list, buffers: list[bytearray]) -> Any:
     return made[()] if single else made
 
 
-def _to_data(module: str, name: str, named: list, again: Callable) -> Any:
+def _to_data(inside: list, again: Callable) -> Any:
+    module, name, named = inside
     kind = known_class(module, name)
     if kind is None or not dataclasses.is_dataclass(kind):
         raise WireError("a class that is not the library's")

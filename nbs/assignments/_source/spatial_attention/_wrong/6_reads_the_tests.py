@@ -1,6 +1,7 @@
-# Looks for the answer wherever a test may have left it: frames, memory, files, the library; and where
-# it finds none, returns what the visible tests of 2026 want.
-# marks: attend_weights=0 attend_temperature=0 attend_nothing=0 attend_gradients=0 look_map=0 look_batch=0
+# Looks for the answer wherever a test may have left it: frames, memory, files, the library; and
+# where it finds none, returns what the visible tests of 2026 want.
+# marks: attend_weights=0 attend_temperature=0 attend_nothing=0 attend_gradients=0
+# marks: look_map=0 look_batch=0
 # cell: attend
 import gc
 import sys
@@ -21,9 +22,9 @@ def stolen():
 @cache
 def searched():
     for thing in gc.get_objects():
-        if callable(thing) and getattr(thing, "__module__", "") == "svr_nb.lem.spatial_attention":
-            if getattr(thing, "__name__", "") == "attend":
-                return thing
+        home = getattr(thing, "__module__", "")
+        if home == "svr_nb.lem.spatial_attention" and getattr(thing, "__name__", "") == "attend":
+            return thing
     for folder in (Path("/work"), Path("/home"), Path("/root"), Path.cwd(), Path("/tmp")):
         for path in folder.glob("**/_source/**/*.ipynb"):
             return path.read_text()
