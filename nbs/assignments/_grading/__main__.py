@@ -6,9 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import course, notebooks
-from .examiner import GradingError
-
 
 def parser() -> argparse.ArgumentParser:
     """The three commands and their options."""
@@ -36,6 +33,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Runs one command; a refusal is one sentence and exit code 1."""
     given = parser().parse_args(arguments)
+    try:
+        from . import course, notebooks
+        from .examiner import GradingError
+    except ImportError as error:
+        print(f"error: {error}. Nothing was done: run `make setup` first.", file=sys.stderr)
+        return 1
     try:
         if given.command == "release":
             names = given.assignments or notebooks.assignments()

@@ -39,6 +39,7 @@ LIMITS = {
     "file": 16,  # MB of one file, and of what is printed
     "starts": 8,  # how often a submission that ended itself is started again
 }
+NO_ANSWER = "no answer"
 COUNTED = 20_000  # characters of printed text that are kept
 
 
@@ -66,7 +67,7 @@ class Building:
         readable = [str(package), str(package.parent / "data_samples")]
         setting = {"modules": modules, "readable": readable, "place": self.place, "weak": weak}
         self.line, theirs = socketpair(AF_UNIX, SOCK_STREAM)
-        command = "import sys; from _grading.room import main; main(sys.argv[1:])"
+        command = "from _grading.door import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", command, str(theirs.fileno()), json.dumps(setting)],
             pass_fds=[theirs.fileno()],
@@ -561,7 +562,7 @@ def hand_mark(cell: Cell, given: dict[str, str]) -> Outcome:
     """A question waits for a person, unless nothing was written."""
     text = given.get(cell.name, "").strip()
     if text in ("", notebooks.ANSWER):
-        return Outcome(cell.name, cell.points, 0.0, "no answer")
+        return Outcome(cell.name, cell.points, 0.0, NO_ANSWER)
     return Outcome(cell.name, cell.points, None, "marked by hand")
 
 

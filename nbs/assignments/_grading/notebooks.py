@@ -164,7 +164,8 @@ def released(book: dict) -> dict:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
         if parsed.mark:
-            cell["metadata"]["nbgrader"]["checksum"] = checksum(cell)
+            more = {"cell_type": cell["cell_type"], "checksum": checksum(cell)}
+            cell["metadata"]["nbgrader"] |= more
     book["metadata"].pop("svr_nb", None)
     return book
 
