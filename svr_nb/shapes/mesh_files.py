@@ -27,16 +27,8 @@ from svr_nb.conventions import (
     refuse,
 )
 from .bake import baked
-from svr_nb.shapes.disk import (
-    FileSource,
-    Written,
-    check_ending,
-    file_label,
-    is_open,
-    read_file,
-    text_of,
-    write_to,
-)
+from .disk import FileSource, Written, check_ending, file_label, is_open
+from .disk import read_file, text_of, write_to
 from .glb import GlbPart, decode_glb, encode_glb
 from .images import to_pil
 from .materials import Neighbors
@@ -282,7 +274,7 @@ def _write_mesh(
     geometry = encode_obj(verts, faces, None, mesh.uvs.detach().cpu())
     return save_obj_files(place, geometry, _png(mesh.texture), kept)
 
-
+# %% ../../nbs/shapes/131_mesh_files.ipynb #ad1a96ab
 def save_mesh(
     mesh: Mesh, path: FileSource, kind: str | None = None, keep: Iterable[FileSource] = ()
 ) -> Written:

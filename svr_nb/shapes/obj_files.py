@@ -155,7 +155,7 @@ def _shade(
         return tint if colors is None else colors
     return colors * tint
 
-# %% ../../nbs/shapes/128_obj_files.ipynb #434fdb86
+# %% ../../nbs/shapes/128_obj_files.ipynb #615e7b31
 def _pieces(
     lines: ObjLines, materials: dict[str, Material], beside: Neighbors
 ) -> tuple[np.ndarray, list[Piece]]:
@@ -183,7 +183,7 @@ def _pieces(
         pieces.append(_piece(rows, uvs, colors, materials.get(name), beside))
     return verts.astype(np.float32), pieces
 
-
+# %% ../../nbs/shapes/128_obj_files.ipynb #a006e1ea
 def _piece(
     rows: np.ndarray,
     uvs: np.ndarray,

@@ -160,7 +160,7 @@ def _number(data: bytes, place: int, kind: str) -> int:
     value = np.frombuffer(data, kind, 1, place)[0]
     return int(value) if np.isfinite(value) else -1
 
-# %% ../../nbs/shapes/122_ply_files.ipynb #b3127dee
+# %% ../../nbs/shapes/122_ply_files.ipynb #3ce55670
 def _walked(element: Element, data: bytes, place: int, order: str) -> tuple[Table, int]:
     """An element whose lists have different lengths, row by row."""
     kinds = [
@@ -187,7 +187,7 @@ def _walked(element: Element, data: bytes, place: int, order: str) -> tuple[Tabl
         table[name] = Lists(np.array(sizes[name], dtype=np.int64), flat) if length else flat
     return table, place
 
-
+# %% ../../nbs/shapes/122_ply_files.ipynb #7d5621af
 def _text_table(element: Element, words: list[str], place: int) -> tuple[Table, int]:
     """The numbers of an element in a text that was split into words, and the place behind them."""
     kinds, end = element.properties, place + len(element.properties) * element.count

@@ -147,7 +147,7 @@ def _one_by_one(places: np.ndarray, index: np.ndarray, flat: np.ndarray) -> tupl
     triples, exact = ears(flat)
     return [places[list(triple)] for triple in triples], int(not exact)
 
-# %% ../../nbs/shapes/120_polygons.ipynb #17112de9
+# %% ../../nbs/shapes/120_polygons.ipynb #dc659a66
 def _same_size(
     verts: np.ndarray, corners: np.ndarray, places: np.ndarray
 ) -> tuple[list[np.ndarray], list[int], int]:
@@ -180,7 +180,7 @@ def _same_size(
         odd += guessed
     return found, owner, odd
 
-
+# %% ../../nbs/shapes/120_polygons.ipynb #fc03767d
 def cut_polygons(verts: np.ndarray, corners: np.ndarray, sizes: np.ndarray) -> Cut:
     """Cuts polygons into triangles that cover them and nothing else, seen from the same side.
 

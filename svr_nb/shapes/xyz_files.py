@@ -56,7 +56,7 @@ def _rows(text: str) -> tuple[np.ndarray, list[str]]:
         raise ValueError(f"{found}, wanted three or more in every one")
     return np.array(rows, dtype=np.float64), title
 
-# %% ../../nbs/shapes/129_xyz_files.ipynb #c6d94db4
+# %% ../../nbs/shapes/129_xyz_files.ipynb #f2de7bcf
 _NAMES = {
     "red": "r",
     "green": "g",
@@ -76,7 +76,7 @@ def _named(title: list[str], width: int) -> dict[str, list[int]] | None:
     there = {what: columns for what, columns in wanted.items() if set(columns) <= set(names)}
     return {what: [names.index(c) for c in columns] for what, columns in there.items()}
 
-
+# %% ../../nbs/shapes/129_xyz_files.ipynb #597f30bc
 def _may_be(values: np.ndarray) -> set[str]:
     """What three columns (n, 3) may be: "colors", "normals", both or neither."""
     if not np.isfinite(values).all():
