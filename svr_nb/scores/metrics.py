@@ -440,7 +440,8 @@ def _region(region: Tensor | None, a: Tensor, b: Tensor) -> np.ndarray | None:
 def frechet(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], method: str = "nuclear") -> Tensor:
     """Frechet distance between two sets of features, each seen as a normal distribution.
 
-    x, y: features (n, d) and (m, d), at least 2 of each but for "mean_only"; few samples make it too large, so compare only equal n.
+    x, y: features (n, d) and (m, d), at least 2 of each but for "mean_only"; few
+        samples make it too large, so compare only equal n.
     method: "nuclear" takes the nuclear norm of an n x m matrix, exact for any n and differentiable;
         "matrix" takes the root of d x d covariance matrices; "mean_only" compares the means.
     Returns one number, at least 0 up to rounding.
