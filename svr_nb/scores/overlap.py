@@ -319,7 +319,7 @@ def shape_iou_similarity(
 ) -> Similarity:
     """Best intersection over union of two solids over similarities of the predicted one.
 
-    predicted, true: closed meshes, VoxelGrids, or occupancies (d, d, d) over [-.5, .5] that are cut
+    predicted, true: meshes, VoxelGrids, or occupancies (d, d, d) over [-.5, .5] that are cut
         at .5.
     turns: rotations to try: "vertical" (about y), "all" or "none". Reflections are never tried.
     scale: whether to try sizes from 0.6 to 1.67 times the one of equal volume; otherwise the size

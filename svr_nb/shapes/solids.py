@@ -101,7 +101,8 @@ def _crossings(
 def _scan(triangles: np.ndarray, size: int, axis: int) -> tuple[np.ndarray, bool]:
     """Winding number (d, d, d) of every cell centre, counting crossings along one axis from below.
 
-    Returns it, 0 in columns that leak, and whether no column leaks and no two faces cancel.
+    Returns it, 0 in columns that leak, and whether none does and none is empty only
+    because its faces cancel.
     """
     turned = triangles[..., [(axis + 1) % 3, (axis + 2) % 3, axis]]
     column, height, sign = _crossings(turned, (size, size))
@@ -113,7 +114,9 @@ def _scan(triangles: np.ndarray, size: int, axis: int) -> tuple[np.ndarray, bool
     winding = np.moveaxis(
         np.where(tight, sums[..., :size], 0.0), (0, 1, 2), ((axis + 1) % 3, (axis + 2) % 3, axis)
     )
-    return winding, bool(tight.all()) and not _cancelling(line, height, sign, size)
+    silent = ~sums.any(axis=2).reshape(-1)[line]
+    cancel = _cancelling(line[silent], height[silent], sign[silent], size)
+    return winding, bool(tight.all()) and not cancel
 
 
 def _cancelling(line: np.ndarray, height: np.ndarray, sign: np.ndarray, size: int) -> bool:

@@ -195,12 +195,12 @@ def _doubt(found: Inside, triangles: np.ndarray) -> str:
     size = len(found.full)
     if found.open_faces and not solid:
         return "is not closed and has no inside; only cells that its surface touches are full."
-    if found.doubtful > solid / 2:
+    if found.doubtful > 0.75 * solid:
         count = f"{found.doubtful} cells could as well be inside as outside, {solid} are taken"
         return f"is not closed ({found.open_faces} open faces), and {count} as solid."
     edges = triangles[:, 1:] - triangles[:, :1]
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1).sum() / 2
-    if not found.open_faces and solid < area / 8:
+    if not found.open_faces and solid < area / 16:
         wish = "Ask for a larger size, or mode='both'."
         return f"its walls are much thinner than a cell, 1/{size}, so hardly any is full. {wish}"
     return ""
