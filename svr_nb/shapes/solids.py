@@ -285,7 +285,7 @@ def mended(verts: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Me
     return Mended(verts[shells[closed[patch]]], verts[loose], part)
 
 # %% ../../nbs/shapes/106_solids.ipynb #c6a15c66
-LINES = [line for line in product((-1, 0, 1), repeat=3) if line > (0, 0, 0)]
+LINES = [(x, y, z) for x, y, z in product((-1, 0, 1), repeat=3) if (x, y, z) > (0, 0, 0)]
 
 
 class _Family(NamedTuple):
@@ -376,7 +376,7 @@ def _open_votes(loose: np.ndarray, part: np.ndarray, size: int) -> np.ndarray:
     """The highest vote for every cell: of all open triangles together, or of one part alone."""
     votes = odd_votes(loose, (size, size, size))
     faces = np.bincount(part)
-    alone = np.argsort(-faces, kind="stable")[:PARTS] if len(faces) > 1 else []
+    alone = np.argsort(-faces, kind="stable")[: PARTS * (len(faces) > 1)]
     for number in alone:
         piece = loose[part == number]
         low = np.clip(np.floor(piece.min((0, 1))), 0, size).astype(int)
