@@ -177,9 +177,10 @@ def _alone(skin: np.ndarray, solid: np.ndarray) -> np.ndarray:
 
 
 def _beyond(triangles: np.ndarray, size: int) -> str:
-    """What to say of a mesh that reaches out of the grid by more than half a cell, or ""."""
+    """What to say of a mesh that reaches out of the grid by more than a cell, or ""."""
     low, high = triangles.min((0, 1), initial=math.inf), triangles.max((0, 1), initial=-math.inf)
-    if low.min() >= -0.5 and high.max() <= size + 0.5:
+    slack = max(1.0, size / 50)
+    if low.min() >= -slack and high.max() <= size + slack:
         return ""
     span = f"[{low.min() / size - 0.5:.3g}, {high.max() / size - 0.5:.3g}]"
     near = bool(((high > 0) & (low < size)).all())

@@ -192,3 +192,9 @@ def test_odd_grids_become_closed_meshes(size: int) -> None:
         for ask in (VoxelGrid.to_mesh, VoxelGrid.to_blocks, VoxelGrid.points):
             with pytest.raises(ValueError, match="^level"):
                 ask(VoxelGrid(torch.ones(2, 2, 2)), level)
+
+
+def test_a_shape_that_fits_but_for_a_cell_is_no_reason_to_warn() -> None:
+    assert not said(lambda: voxelize(box(1.03), 32))[1]
+    assert not said(lambda: voxelize(VoxelGrid(torch.ones(5, 5, 5)).to_mesh(), 16))[1]
+    assert said(lambda: voxelize(box(1.1), 32))[1]
