@@ -159,6 +159,7 @@ def evaluate(
     data: a collection with the truth that the system's metrics need.
     limit: use only so many items, from the start; None uses all.
     references: whether to add the reference levels the system offers.
+    The note under the table says where items without a value (NaN) were left out.
     Raises InputError for an empty collection.
     """
     if limit is not None:
@@ -166,11 +167,23 @@ def evaluate(
         data = data.subset(torch.arange(count))
     if len(data) == 0:
         raise refuse("data", "at least one item", "an empty collection")
-    rows = _rows(system.evaluate(data))
+    values = dict(system.evaluate(data))
+    rows = _rows(values)
     if references and isinstance(system, Levelled):
         for row in _rows(system.reference_levels(data)):
             rows.append({**row, "metric": f"  level: {row['metric']}"})
-    return Table(rows, title=f"{type(system).__name__} on {len(data)} items")
+    title = f"{type(system).__name__} on {len(data)} items"
+    return Table(rows, title=title, note=_left_out(values))
+
+
+def _left_out(values: Values) -> str:
+    """Which metrics lack a value for some items, and for how many."""
+    lacking = []
+    for name, value in values.items():
+        missing = torch.as_tensor(value).isnan()
+        if missing.ndim and bool(missing.any()):
+            lacking.append(f"{name}, {int(missing.sum())} of {missing.numel()}")
+    return f"left out, nothing to measure: {'; '.join(lacking)}" if lacking else ""
 
 
 def _rows(values: Values) -> list[dict[str, object]]:
