@@ -5,6 +5,10 @@
 # %% ../../nbs/data/309_cut_out.ipynb #145f118a
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -13,7 +17,7 @@ from torch import Tensor
 from ..conventions import check_choice, check_number, check_tensor, refuse
 
 # %% auto #0
-__all__ = ['border_model', 'plain_background', 'without_fringe', 'Doubt', 'one_object']
+__all__ = ['border_model', 'plain_background', 'without_fringe', 'Doubt', 'say_aloud', 'one_object']
 
 # %% ../../nbs/data/309_cut_out.ipynb #adcbae93
 _ADVICE = (
@@ -114,11 +118,26 @@ def without_fringe(
     moved = image[:, torch.from_numpy(rows), torch.from_numpy(columns)]
     return torch.where(mask & torch.from_numpy(distance <= reach)[None], moved, image)
 
-# %% ../../nbs/data/309_cut_out.ipynb #48402283
+# %% ../../nbs/data/309_cut_out.ipynb #88911509
 class Doubt(str):
     """A note that the caller should hear at once: something was guessed, or looks wrong."""
 
 
+def say_aloud(sentences: Iterable[str], most: int = 5) -> None:
+    """Warnings that point at the line outside of this library that asked.
+
+    sentences: one warning each.
+    most: what exceeds this number is only counted.
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and str(frame.f_globals.get("__name__", "")).startswith("svr_nb"):
+        level, frame = level + 1, frame.f_back
+    spoken = list(sentences)
+    rest = len(spoken) - most
+    for sentence in spoken[:most] + ([f"{rest} more of this kind"] if rest > 0 else []):
+        warnings.warn(sentence, stacklevel=level)
+
+# %% ../../nbs/data/309_cut_out.ipynb #48402283
 def one_object(
     mask: Bool[Tensor, "1 h w"], keep: str = "largest", name: str = "mask"
 ) -> tuple[Bool[Tensor, "1 h w"], list[str]]:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..cameras.projections import Orthographic, WeakPerspective
 from ..conventions import check_number, check_tensor, describe, refuse
+from .cut_out import say_aloud
+from .inverted_masks import right_way_round
 from .photo_folder import photo
 from ..cameras.rotations import matrix_to_quaternion
 
@@ -168,6 +170,7 @@ def as_pictures(
         )
         if len(pictures) != len(silhouettes):
             raise refuse("mask", f"{len(pictures)} silhouettes", f"{len(silhouettes)}")
+        _doubt(silhouettes > 0.5)
         return _resized(pictures, size), _resized(silhouettes, size), False
     if (
         isinstance(image, Tensor)
@@ -189,8 +192,17 @@ def as_pictures(
     return picture[None], silhouette[None], True
 
 
+def _doubt(inside: Bool[Tensor, "b 1 h h"]) -> None:
+    """Says aloud that silhouettes look inverted."""
+    odd = [i for i, mask in enumerate(inside) if right_way_round(mask.cpu(), invert=False)[1]]
+    if odd:
+        which = f"{len(odd)} of {len(inside)} cover most of the frame"
+        say_aloud([f"mask: {which}: inverted? (1 - mask turns it round)"])
+
+
 def _resized(values: Tensor, size: int) -> Tensor:
-    """A batch at another size, averaging where it shrinks."""
+    """A batch at another size, averaging where it shrinks, in single precision."""
+    values = values.float()
     if values.shape[-1] == size:
         return values
     return F.interpolate(

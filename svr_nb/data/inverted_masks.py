@@ -29,11 +29,11 @@ def frame_signs(mask: Bool[np.ndarray, "h w"]) -> tuple[float, int, float]:
 
 
 def looks_inverted(mask: Bool[np.ndarray, "h w"]) -> bool:
-    """Whether a mask should be doubted: more than half of the frame, and most corners or little of
-    the middle.
+    """Whether a mask should be doubted: it covers most of the frame and of the corners, or two
+    corners and little of the middle.
     """
     rim, corners, middle = frame_signs(mask)
-    return rim > 0.5 and (corners >= 3 or middle < 0.5)
+    return (rim > 0.5 and corners >= 3) or (corners >= 2 and middle < 0.5)
 
 # %% ../../nbs/data/311_inverted_masks.ipynb #71eb5931
 def _surely_inverted(mask: Bool[np.ndarray, "h w"]) -> bool:

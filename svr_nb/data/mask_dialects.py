@@ -86,7 +86,7 @@ def _picture_numbers(image: Any) -> MaskNumbers:
 
 def _array_numbers(source: Tensor | np.ndarray, name: str) -> MaskNumbers:
     """The numbers of an array (h, w[, c]) or a tensor ([c,] h, w); axes of length 1 are dropped."""
-    array = source.detach().cpu().numpy() if isinstance(source, np.ndarray) is False else source
+    array: np.ndarray = source if isinstance(source, np.ndarray) else source.detach().cpu().numpy()
     array = array.reshape([side for side in array.shape if side != 1] or [1, 1])
     if isinstance(source, Tensor) and array.ndim == 3:
         array = array.transpose(1, 2, 0)
@@ -170,19 +170,27 @@ def _in_blocks(values: np.ndarray, chosen: np.ndarray) -> float:
     return float(block[chosen].mean()) if chosen.any() else 0.0
 
 
-def _void(values: np.ndarray, full: float) -> np.ndarray:
-    """Pixels that a label map leaves to nobody: negative ones, and the largest number of the type
-    beside labels that are small, or where it is a thin border.
-    """
-    from scipy.ndimage import binary_erosion
+def _thickness(part: np.ndarray) -> float:
+    """Largest distance of a region's pixels from its outside."""
+    from scipy.ndimage import distance_transform_edt
 
-    void, top = values < 0, values == (65535 if full > 65535 else full)
-    labels = np.unique(values[(values > 0) & ~top])
-    if not top.any() or len(labels) == 0:
-        return void
-    steps = labels[0] >= 32 and not (full % labels[0] or (labels % labels[0]).any())
-    thin = not binary_erosion(top, np.ones((3, 3)), iterations=4).any()
-    return void | top if labels.max() <= SMALL_LABEL or (thin and not steps) else void
+    return float(distance_transform_edt(part).max()) if part.any() else 0.0
+
+
+def _void(values: np.ndarray, full: float) -> np.ndarray:
+    """Pixels that a label map leaves to nobody: negative ones, and 255 or the largest number of the
+    type beside labels that are small, or where it is a border thinner than they are.
+    """
+    void = values < 0
+    for mark in {255.0, full}:
+        top = values == mark
+        labels = np.unique(values[(values > 0) & ~top & (values < mark)])
+        if not top.any() or len(labels) == 0:
+            continue
+        steps = labels[0] >= 32 and not (mark % labels[0] or (labels % labels[0]).any())
+        thin = not steps and _thickness(top) < _thickness((values > 0) & ~top)
+        void |= top & bool(labels.max() <= SMALL_LABEL or thin)
+    return void
 
 
 def is_label_map(values: np.ndarray, full: float) -> bool:
@@ -202,12 +210,27 @@ def is_label_map(values: np.ndarray, full: float) -> bool:
         return bool(between.sum() >= 0.02 * (values == top).sum())
     return bool(names.max() <= SMALL_LABEL or between.sum() >= 0.5 * (values == top).sum())
 
-# %% ../../nbs/data/310_mask_dialects.ipynb #dbd6cc70
+# %% ../../nbs/data/310_mask_dialects.ipynb #b0a8fc1d
 def _frame_of(values: np.ndarray) -> float:
     """The number that is met most often along the frame."""
-    rim = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
-    found, counts = np.unique(rim, return_counts=True)
+    found, counts = np.unique(_rim(values), return_counts=True)
     return float(found[counts.argmax()])
+
+
+def _rim(values: np.ndarray) -> np.ndarray:
+    """The numbers along the frame."""
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+
+
+def _connected(ground: np.ndarray) -> np.ndarray:
+    """The part of a background that reaches the frame, and holes that are no specks."""
+    from scipy.ndimage import label
+
+    pieces, count = label(ground)
+    big = np.bincount(pieces.ravel(), minlength=count + 1) > max(8, 0.0005 * ground.size)
+    big[np.unique(_rim(pieces))] = True
+    big[0] = False
+    return big[pieces]
 
 
 def _largest_label(labels: np.ndarray, names: Sequence[float]) -> float:
@@ -272,12 +295,8 @@ def by_brightness(values: np.ndarray, full: float, keep: str) -> tuple[np.ndarra
     if low == top:
         return values > 0, [Doubt("the mask marks the whole picture: is it a mask?")]
     grey = np.unique(values[(values > low) & (values < top)])
-    if low == 0 and len(grey) == 1 and 0.39 < grey[0] / top < 0.61 and top >= 0.9 * full:
-        return (
-            _by_trimap(values, top)
-            if _in_blocks(values, values == grey[0]) > 0.8
-            else (values > 0.5 * top, [])
-        )
+    if _is_trimap(values, low, top, grey) and top >= 0.9 * full:
+        return _by_trimap(values, top)
     if is_label_map(values, full):
         return _labelled(values, full, keep)
     if len(grey) and top - max(0.0, low) < 0.25 * full and top > 3:
@@ -290,15 +309,23 @@ _BRIGHT, _HOW = (
     "White on the object, black elsewhere",
 )
 
-# %% ../../nbs/data/310_mask_dialects.ipynb #80a3c251
-def _by_threshold(values: np.ndarray, low: float, top: float) -> tuple[np.ndarray, list[str]]:
+# %% ../../nbs/data/310_mask_dialects.ipynb #a5ccc245
+def _by_threshold(
+    values: np.ndarray, low: float, top: float, least: float = 0.5
+) -> tuple[np.ndarray, list[str]]:
     """Everything brighter than half way, with a doubt if another threshold gives another shape."""
     part = (values - low) / (top - low)
     strict, loose = part > 0.75, part > 0.25
-    if _agreement(strict, loose) < 0.5:
+    if _agreement(strict, loose) < least:
         said = "the mask has no clear edge: where it is cut depends on the threshold"
         return part > 0.5, [Doubt(said)]
     return part > 0.5, []
+
+
+def _is_trimap(values: np.ndarray, low: float, top: float, grey: np.ndarray) -> bool:
+    """Whether black and white are divided by a band of one grey, no wider than the white."""
+    middle = low == 0 and len(grey) == 1 and 0.39 < float(grey[0]) / top < 0.61
+    return bool(middle and _thickness(values == top) >= _thickness(values == grey[0]))
 
 
 def _by_trimap(values: np.ndarray, top: float) -> tuple[np.ndarray, list[str]]:
@@ -319,25 +346,36 @@ def _by_colour(colours: np.ndarray, full: float, keep: str) -> tuple[np.ndarray,
     index = index.reshape(colours.shape[:2])
     black = [i for i, colour in enumerate(table) if colour.max() == 0]
     many = len(table) > 64
-    ground = black[0] if black and not many else int(_frame_of(index))
+    ground = black[0] if black and not many else _ground(table, index)
     if not many:
         void = (table == VOID_COLOUR).all(1).nonzero()[0]
         labels = np.where(index == ground, 0, index + 1.0)
         labels[np.isin(index, void)] = -1 if len(table) > 2 + len(void) - 1 else 1
         return _labelled(labels, 1e6, keep)
     gap = np.abs(colours - table[ground]).max(-1)
-    mask, doubts = _by_threshold(gap, 0.0, float(gap.max()))
-    return (mask, []) if not doubts else _as_cut_out(colours / full, mask)
+    mask, doubts = _by_threshold(gap, 0.0, float(gap.max()), 0.7)
+    return (mask, []) if not doubts else _as_cut_out(colours / full, mask, index == ground)
 
 
-def _as_cut_out(colours: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _ground(table: np.ndarray, index: np.ndarray) -> int:
+    """Which colour is the background: white if it is in two corners, else the frame's."""
+    corners = index[[0, 0, -1, -1], [0, -1, 0, -1]]
+    white = [c for c in set(corners.tolist()) if table[c].min() >= 0.98 * table.max()]
+    enough = [c for c in white if (corners == c).sum() >= 2]
+    return int(enough[0] if enough else _frame_of(index))
+
+
+def _as_cut_out(
+    colours: np.ndarray, mask: np.ndarray, ground: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
     """The object of a picture that was given as a mask; a doubt in any case."""
+    said = "the mask is a coloured picture: what stands out from its ground is taken"
+    if _frame_of(ground) == 1 and float(_rim(ground).mean()) > 0.6:
+        return ~_connected(ground), [Doubt(said)]
     picture = torch.from_numpy(colours.astype(np.float32)).permute(2, 0, 1).contiguous()
     try:
         found = plain_background(picture.clamp(0, 1), 0.03, holes=False)[0].numpy()
-        return found, [
-            Doubt("the mask is a coloured picture: what stands out from its ground is taken")
-        ]
+        return found, [Doubt(said)]
     except InputError:
         said = "the mask is a coloured picture without a plain ground: is it the photograph?"
         return mask, [Doubt(said)]

@@ -21,7 +21,8 @@ from ..shapes.images import load_image
 
 # %% auto #0
 __all__ = ['ENDINGS', 'MASK_WORDS', 'MASK_SUFFIXES', 'MASK_FOLDERS', 'PHOTO_FOLDERS', 'PHOTO_WORDS', 'OTHER_KINDS', 'other_kind',
-           'plain_name', 'photograph_names', 'looks_like_mask', 'two_tone', 'Sorted', 'home_of', 'sort_pictures']
+           'plain_name', 'photograph_names', 'likeness', 'looks_like_mask', 'two_tone', 'Sorted', 'home_of',
+           'sort_pictures']
 
 # %% ../../nbs/data/313_mask_names.ipynb #c654b6d1
 ENDINGS = (
@@ -125,28 +126,39 @@ def photograph_names(name: str, suffixes: Sequence[str] = MASK_SUFFIXES) -> list
     return [base for base in dict.fromkeys(found) if base]
 
 
-def _undressed(stem: str) -> str:
-    """A photograph's or a mask's stem without the word that says which of them it is."""
-    words = "|".join(map(re.escape, (*PHOTO_WORDS, *MASK_WORDS)))
-    return re.sub(rf"^({words})(?=[_\-. \d]|$)|(?<=[_\-. ])({words})$", "", stem).strip("_-. ")
+def _undressed(stem: str, words: Sequence[str] = PHOTO_WORDS) -> str:
+    """A stem without the word that says what it is: img_1 and mask_1 are both 1."""
+    known = "|".join(map(re.escape, words))
+    return re.sub(rf"^({known})(?=[_\-. \d]|$)|(?<=[_\-. ])({known})$", "", stem).strip("_-. ")
 
-# %% ../../nbs/data/313_mask_names.ipynb #3638d7c3
-def looks_like_mask(path: str | os.PathLike) -> bool:
-    """Whether a picture is a mask by its looks: transparent in places, few numbers, or nearly only
-    black and white. A file that cannot be read counts as one, so that its name decides.
+# %% ../../nbs/data/313_mask_names.ipynb #d33464d8
+def likeness(path: str | os.PathLike) -> int:
+    """How much a picture looks like a mask.
+
+    path: of the picture.
+    Returns 2 for transparency, a palette or grey with few numbers, and black and white; 1 for few
+    colours, as in a drawing; 0 for a photograph. A file that cannot be read is 2, so that its name
+    decides.
     """
     try:
         numbers = mask_numbers(file_path(path))
     except SvrError:
-        return True
+        return 2
     alpha, values = numbers.alpha, numbers.values
     if alpha is not None and float((alpha < 0.5).mean()) > 0.002:
-        return True
+        return 2
     step = max(1, min(values.shape[:2]) // 256)
     some = values[::step, ::step]
+    flat = some.ndim == 2 or bool((some == some[..., :1]).all())
     if len(np.unique(some.reshape(-1, *some.shape[2:]), axis=0)) <= 24:
-        return True
-    return numbers.palette is None and two_tone(some / float(max(numbers.full, some.max())))
+        return 2 if flat else 1
+    drawn = numbers.palette is None and two_tone(some / float(max(numbers.full, some.max())))
+    return 2 if drawn else 0
+
+
+def looks_like_mask(path: str | os.PathLike) -> bool:
+    """Whether a picture may be a mask by its looks; see `likeness`."""
+    return likeness(path) > 0
 
 
 def two_tone(values: np.ndarray, edge: float = 0.12, share: float = 0.9) -> bool:
@@ -201,13 +213,28 @@ def _folders(base: Path, names: Sequence[str]) -> list[Path]:
     except OSError:  # a parent that may not be listed
         return []
     wanted = dict.fromkeys(plain_name(name) for name in names)
-    known = [there[name] for name in wanted if name in there]
-    if tuple(names) == MASK_FOLDERS:  # train_masks, masks_clean, BirdMasks ...
-        more = rf"(.*[_\-. ])?({'|'.join(map(re.escape, wanted))})([_\-. ].*)?"
-        known += [
-            p for name, p in sorted(there.items()) if p not in known and re.fullmatch(more, name)
-        ]
-    return known
+    return [there[name] for name in wanted if name in there]
+
+
+def _is_one_of(name: str, names: Sequence[str]) -> bool:
+    """Whether a name is among some, however it is spelled."""
+    return plain_name(name) in map(plain_name, names)
+
+
+def _mask_folders(home: Path, names: Sequence[str]) -> list[Path]:
+    """The folders of masks, below the photographs or next to their folder: by a usual name, or, as
+    images_masks beside images, by the photographs' and a usual one.
+    """
+    words = "|".join(re.escape(plain_name(name)) for name in names)
+    own = re.escape(plain_name(home.name))
+    mixed = re.compile(rf"{own}[_\-. ]({words})|({words})[_\-. ]{own}")
+    try:
+        beside = sorted(p for p in home.parent.iterdir() if p.is_dir())
+    except OSError:
+        beside = []
+    alike = [p for p in beside if mixed.fullmatch(plain_name(p.name))]
+    places = [*_folders(home, names), *alike, *_folders(home.parent, names)]
+    return [p for p in dict.fromkeys(places) if p != home and p not in home.parents]
 
 # %% ../../nbs/data/313_mask_names.ipynb #0f62e85d
 def home_of(folder: Path) -> Path:
@@ -223,13 +250,6 @@ def home_of(folder: Path) -> Path:
     return next((place for place in (folder, *inside) if _pictures(place)), folder)
 
 
-def _masks_elsewhere(home: Path, folders: Sequence[str]) -> list[tuple[Path, list[Path]]]:
-    """The folders of masks, below the photographs or next to their folder, and what is in them."""
-    places = [*_folders(home, folders), *_folders(home.parent, folders)]
-    places = [p for p in dict.fromkeys(places) if p != home and p not in home.parents]
-    return [(place, _pictures(place)) for place in places]
-
-
 def _by_name(
     pictures: Sequence[Path], photographs: Sequence[Path], suffixes: Sequence[str], own: bool
 ) -> dict[Path, list[Path]]:
@@ -237,17 +257,17 @@ def _by_name(
 
     own: whether they are in a folder of masks, where a mask may be named like its photograph.
     """
-    stems: dict[str, Path] = {}
-    for path in reversed(photographs):
-        stems[_stem(path.name)] = path
-    loose = {_undressed(stem): path for stem, path in stems.items()}
+    stems = {_stem(path.name): path for path in reversed(photographs)}
+    plain = [p for s, p in stems.items() if own or _undressed(s, MASK_WORDS) == s]
+    loose = {_undressed(_stem(path.name)): path for path in reversed(plain)}
     found: dict[Path, list[Path]] = {}
     for path in pictures:
+        stem = _stem(path.name)
         named = photograph_names(path.name, suffixes)
-        exact = [_stem(path.name)] if own else []
-        choices = [stems.get(name) for name in (*exact, *named)]
-        if own or named or _undressed(_stem(path.name)) != _stem(path.name):
-            choices.append(loose.get(_undressed(_stem(path.name))))
+        choices = [stems.get(name) for name in ([stem] if own else []) + named]
+        bare = _undressed(stem, MASK_WORDS)
+        if own or bare != stem:
+            choices += [loose.get(bare), loose.get(_undressed(bare))]
         match = next((other for other in choices if other is not None and other != path), None)
         if match is not None:
             found.setdefault(match, []).append(path)
@@ -262,10 +282,10 @@ def _twins(pictures: Sequence[Path]) -> tuple[dict[Path, list[Path]], list[tuple
     masks: dict[Path, list[Path]] = {}
     double = []
     for group in (group for group in groups.values() if len(group) > 1):
-        shown = {path: looks_like_mask(path) for path in group}
-        first = next((path for path in group if not shown[path]), group[0])
+        shown = {path: likeness(path) for path in group}
+        first = min(group, key=lambda path: shown[path])
         for path in group:
-            if path != first and shown[path] and not shown[first]:
+            if shown[path] > shown[first]:
                 masks.setdefault(first, []).append(path)
             elif path != first and _same_picture(first, path):
                 double.append((path.name, f"the same picture as {first.name}"))
@@ -293,7 +313,7 @@ def _begins_alike(pictures: Sequence[Path]) -> dict[Path, list[Path]]:
         cuts = [m.start() for m in re.finditer(r"[_\-. ]", stem)]
         bases = [*(stem[:cut] for cut in reversed(cuts)), *(stem[cut + 1 :] for cut in cuts)]
         other = next((stems[base] for base in bases if base in stems and stems[base] != path), None)
-        if other is not None and looks_like_mask(path) and not looks_like_mask(other):
+        if other is not None and likeness(path) == 2 > likeness(other):
             found.setdefault(other, []).append(path)
     return found
 
@@ -330,9 +350,8 @@ def _without_photograph(pictures: list[Path], suffixes: Sequence[str], out: Sort
     """Takes out what is named like a mask and looks like one, but has no photograph."""
     for path in list(pictures):
         stem = _stem(path.name)
-        named = photograph_names(path.name, suffixes) or _undressed(stem) != stem
-        mask_word = any(plain_name(s).lstrip("_-. ") in stem for s in suffixes)
-        if named and mask_word and looks_like_mask(path):
+        named = photograph_names(path.name, suffixes) or _undressed(stem, MASK_WORDS) != stem
+        if named and looks_like_mask(path):
             pictures.remove(path)
             out.skipped.append((path.name, "a mask without a photograph, by its name and looks"))
 
@@ -356,13 +375,15 @@ def sort_pictures(
     out = Sorted([])
     pictures = _pictures(home)
     masks = _beside(pictures, mask_suffixes, out)
-    there = _masks_elsewhere(home, mask_folders)
-    for place, files in there:
+    there = _mask_folders(home, mask_folders)
+    for place in there:
+        files = _pictures(place)
         here = _by_name(files, pictures, mask_suffixes, own=True)
         for photograph, group in here.items():
             masks.setdefault(photograph, []).extend(group)
         used = {path for group in here.values() for path in group}
-        lost = [path for path in files if path not in used]
+        near = bool(here) or place.parent == home or _is_one_of(home.name, PHOTO_FOLDERS)
+        lost = [path for path in files if path not in used] if near else []
         why = "a mask without a photograph of its name"
         out.skipped += [(f"{place.name}/{path.name}", why) for path in lost if chosen is None]
     _without_photograph(pictures, mask_suffixes, out)
@@ -372,7 +393,7 @@ def sort_pictures(
             out.pairs.append((path, next(iter(masks.get(path, [])), None)))
             out.skipped += _second_masks(path, masks.get(path, []))
     if chosen is None:
-        out.skipped += _not_read(home, [place for place, _ in there])
+        out.skipped += _not_read(home, there)
     _say_aloud(out)
     return out
 

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,13 @@ from svr_nb.conventions import (
     refuse,
 )
 from .collection import Collection
-from .cut_out import Doubt, one_object, plain_background, without_fringe
+from svr_nb.data.cut_out import (
+    Doubt,
+    one_object,
+    plain_background,
+    say_aloud,
+    without_fringe,
+)
 from .exif_turns import fit_mask, turn_of
 from .inverted_masks import right_way_round
 from .mask_dialects import contents, read_mask
@@ -211,17 +215,6 @@ def _drawn(rgb: Tensor) -> bool:
     """Whether a photograph holds nothing but black and white, as masks do."""
     return two_tone(rgb.permute(1, 2, 0).numpy(), edge=0.03, share=0.97)
 
-
-def _warn(sentences: Iterable[str], most: int = 5) -> None:
-    """Warnings that point at the line outside of this library that asked."""
-    level, frame = 2, sys._getframe(1)
-    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith("svr_nb"):
-        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
-    spoken = list(sentences)
-    rest = len(spoken) - most
-    for sentence in spoken[:most] + ([f"{rest} more of this kind"] if rest > 0 else []):
-        warnings.warn(sentence, stacklevel=level)
-
 # %% ../../nbs/data/314_photo_folder.ipynb #39ed8bba
 def prepare_photo(
     image: ImageSource,
@@ -277,7 +270,7 @@ def prepare_photo(
     left, top, right, bottom = (edge / scale for edge in box)
     edges, said = (left, top, right, bottom), (*notes, *more, *round_notes, *still)
     made = Photo(small, (soft >= 0.5).float(), name, edges, said)
-    _warn(f"{name}: {doubt}" for doubt in made.doubts)
+    say_aloud(f"{name}: {doubt}" for doubt in made.doubts)
     return made
 
 # %% ../../nbs/data/314_photo_folder.ipynb #65d9fb04
@@ -417,7 +410,7 @@ def photos(
     else:
         pairs, ignored, doubts = _listed(folder, mask_suffixes, mask_folders)
         name = f"a list of {len(pairs)}"
-    _warn(doubts)
+    say_aloud(doubts)
     made, skipped = _prepared(pairs[:most], size, on_error, options)
     if not made:
         came = f"{len(skipped)} that cannot; the first: {skipped[0][1]}" if skipped else "none"
