@@ -375,6 +375,7 @@ def sort_pictures(
     out = Sorted([])
     pictures = _pictures(home)
     masks = _beside(pictures, mask_suffixes, out)
+    _without_photograph(pictures, mask_suffixes, out)
     there = _mask_folders(home, mask_folders)
     for place in there:
         files = _pictures(place)
@@ -386,7 +387,7 @@ def sort_pictures(
         lost = [path for path in files if path not in used] if near else []
         why = "a mask without a photograph of its name"
         out.skipped += [(f"{place.name}/{path.name}", why) for path in lost if chosen is None]
-    _without_photograph(pictures, mask_suffixes, out)
+        out.skipped += _unread_kinds(place) if near and chosen is None else []
     wanted = None if chosen is None else set(chosen)
     for path in pictures:
         if wanted is None or path in wanted:
@@ -413,6 +414,12 @@ def _not_read(home: Path, mask_folders: Sequence[Path]) -> list[tuple[str, str]]
         why = None if path in mask_folders else _left_out(path)
         found += [(path.name, why)] if why else []
     return found
+
+
+def _unread_kinds(place: Path) -> list[tuple[str, str]]:
+    """Pictures of other kinds in a folder of masks; its texts and notes are nobody's concern."""
+    kinds = ((path.name, other_kind(path.name)) for path in sorted(place.iterdir(), key=_in_order))
+    return [(f"{place.name}/{name}", f"{kind}: save it as PNG") for name, kind in kinds if kind]
 
 
 def _some(names: Sequence[str], most: int = 4) -> str:
