@@ -191,7 +191,7 @@ def as_pictures(
     picture, silhouette = photo(image, mask, size=size, fill=min(1.0, max(0.3, fill)))
     return picture[None], silhouette[None], True
 
-
+# %% ../../nbs/data/315_framing.ipynb #5639473c
 def _doubt(inside: Bool[Tensor, "b 1 h h"]) -> None:
     """Says aloud that silhouettes look inverted."""
     odd = [i for i, mask in enumerate(inside) if right_way_round(mask.cpu(), invert=False)[1]]

@@ -48,6 +48,10 @@ from svr_nb.data.mask_names import (
 )
 from ..shapes.images import load_image, to_pil
 
+# %% auto #0
+__all__ = ['Pair', 'square_crop', 'Photo', 'prepare_photo', 'photo', 'find_photos', 'Photographs', 'photos']
+
+# %% ../../nbs/data/314_photo_folder.ipynb #ee5489f2
 if TYPE_CHECKING:
     from typing import Unpack
 
@@ -63,9 +67,6 @@ if TYPE_CHECKING:
         background: str | Sequence[float]
         tolerance: float
         name: str
-
-# %% auto #0
-__all__ = ['Pair', 'square_crop', 'Photo', 'prepare_photo', 'photo', 'find_photos', 'Photographs', 'photos']
 
 # %% ../../nbs/data/314_photo_folder.ipynb #4e59ad1f
 def square_crop(
@@ -374,6 +375,25 @@ class Photographs(Collection):
         super().__init__(fields, category=category, source=source, names=names)
         self.notes, self.skipped = list(notes), list(skipped)
 
+
+def _prepared(
+    pairs: Sequence[Pair], size: int, on_error: str, options: Any
+) -> tuple[list[Photo], list[tuple[str, str]]]:
+    """The photographs that can be used, and (file, reason) of the others."""
+    made: list[Photo] = []
+    skipped: list[tuple[str, str]] = []
+    for number, (image, mask) in enumerate(pairs):
+        try:
+            name = {"name": f"photo {number}"} | options
+            made.append(prepare_photo(image, mask, size, **name))
+        except SvrError as problem:
+            if on_error == "raise":
+                raise
+            known = isinstance(image, (str, os.PathLike))
+            file = Path(os.fsdecode(image)).name if known else f"photo {number}"
+            skipped.append((file, str(problem)))
+    return made, skipped
+
 # %% ../../nbs/data/314_photo_folder.ipynb #4d638d55
 def photos(
     folder: str | os.PathLike | Iterable[Any],
@@ -419,22 +439,3 @@ def photos(
     fields = {"image": image, "mask": torch.stack([p.mask for p in made])}
     names, notes = [Path(p.name).stem for p in made], [p.notes for p in made]
     return Photographs(fields, names, category, name, notes, [*skipped, *ignored])
-
-
-def _prepared(
-    pairs: Sequence[Pair], size: int, on_error: str, options: Any
-) -> tuple[list[Photo], list[tuple[str, str]]]:
-    """The photographs that can be used, and (file, reason) of the others."""
-    made: list[Photo] = []
-    skipped: list[tuple[str, str]] = []
-    for number, (image, mask) in enumerate(pairs):
-        try:
-            name = {"name": f"photo {number}"} | options
-            made.append(prepare_photo(image, mask, size, **name))
-        except SvrError as problem:
-            if on_error == "raise":
-                raise
-            known = isinstance(image, (str, os.PathLike))
-            file = Path(os.fsdecode(image)).name if known else f"photo {number}"
-            skipped.append((file, str(problem)))
-    return made, skipped
