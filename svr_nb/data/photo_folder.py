@@ -46,12 +46,13 @@ from svr_nb.data.mask_names import (
     sort_pictures,
     two_tone,
 )
-from ..shapes.images import load_image, to_pil
 
 # %% auto #0
 __all__ = ['Pair', 'square_crop', 'Photo', 'prepare_photo', 'photo', 'find_photos', 'Photographs', 'photos']
 
 # %% ../../nbs/data/314_photo_folder.ipynb #ee5489f2
+from ..shapes.images import load_image, to_pil
+
 if TYPE_CHECKING:
     from typing import Unpack
 
