@@ -246,7 +246,7 @@ def _largest_label(labels: np.ndarray, names: Sequence[float]) -> float:
 def _labelled(values: np.ndarray, full: float, keep: str) -> tuple[np.ndarray, list[str]]:
     """The object of a map of labels."""
     if set(np.unique(values)) == {1, 2, 3} and _frame_of(values) != 1:
-        return values == 1, ["a trimap: 1 taken as object, 2 and 3 left out"]
+        return _by_trimap(np.choose(values.astype(int), (0, 2, 0, 1)), 2)
     void = _void(values, full)
     ground = 0.0 if (values == 0).any() else _frame_of(values)
     names, counts = np.unique(values[~void & (values != ground)], return_counts=True)
@@ -334,7 +334,7 @@ def _by_trimap(values: np.ndarray, top: float) -> tuple[np.ndarray, list[str]]:
 
     to_object = distance_transform_edt(values != top)
     to_ground = distance_transform_edt(values != 0)
-    return to_object < to_ground, ["a trimap: its grey goes to the nearer side"]
+    return to_object < to_ground, [Doubt("a trimap: what it leaves open goes to the nearer side")]
 
 # %% ../../nbs/data/310_mask_dialects.ipynb #ea7efec6
 VOID_COLOUR = (224, 224, 192)  # the border of PASCAL VOC's maps, seen through their palette
