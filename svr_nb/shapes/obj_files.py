@@ -164,6 +164,9 @@ def _pieces(
     verts, colors = _positions(lines.places, where, notes)
     corners = np.array(lines.corners, dtype=np.int64).reshape(-1, 2)
     uvs = _coordinates(lines.coordinates)
+    if not len(uvs) and (corners[:, 1] >= 0).any():
+        notes.append(f"{where}: faces name texture coordinates, and there are none")
+        corners[:, 1] = -1
     for column, there, what in ((0, verts, "vertex"), (1, uvs, "texture coordinate")):
         most = int(corners[:, column].max(initial=-1))
         if most >= len(there):

@@ -188,6 +188,8 @@ def test_what_is_missing_is_named(tmp_path: Path):
     (tmp_path / "b.png").write_bytes(b"no picture")
     with pytest.warns(UserWarning, match="without its texture"):
         assert mesh(tmp_path, USED, "newmtl a\nmap_Kd b.png\n").texture is None
+    with pytest.warns(UserWarning, match="name texture coordinates, and there are none"):
+        assert mesh(tmp_path, SQUARE + FACE).texture is None
     with pytest.warns(UserWarning, match="without coordinates"):
         mesh(tmp_path, USED + "f 1 3 4\n", "newmtl a\nmap_Kd green.png\n")
 
