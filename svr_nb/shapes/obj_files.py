@@ -178,11 +178,13 @@ def _pieces(
         notes.append(f"{where}: {cut.odd} polygons cross themselves, their triangles are a guess")
     used = np.array(lines.materials, dtype=np.int64)[cut.owner]
     pieces = []
-    for number in np.unique(used):
+    order = np.argsort(used, kind="stable")
+    numbers, starts = np.unique(used[order], return_index=True)
+    for number, faces in zip(numbers, np.split(order, starts[1:])):
         name = lines.names[number]
         if name and materials and name not in materials:
             notes.append(f"{where}: no material file describes {name[:60]!r}")
-        rows = corners[cut.corners[used == number]]
+        rows = corners[cut.corners[faces]]
         pieces.append(_piece(rows, uvs, colors, materials.get(name), beside))
     return verts.astype(np.float32), pieces
 
