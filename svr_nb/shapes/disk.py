@@ -19,8 +19,8 @@ import numpy as np
 from ..conventions import FileError, SvrError, describe, file_path, refuse
 
 # %% auto #0
-__all__ = ['FileSource', 'Written', 'write_file', 'is_open', 'file_label', 'read_file', 'write_to', 'check_ending', 'text_of',
-           'quietly']
+__all__ = ['FileSource', 'Written', 'write_file', 'is_open', 'file_label', 'few', 'read_file', 'write_to', 'check_ending',
+           'text_of', 'quietly']
 
 # %% ../../nbs/shapes/108_disk.ipynb #26660a60
 def _placed(temporary: Path, path: Path, new: bool) -> None:
@@ -90,6 +90,17 @@ def file_label(source: object) -> str:
         return str(file_path(source))
     name = getattr(source, "name", None)
     return name if isinstance(name, str) and name else "the open file"
+
+
+def few(notes: list[str], most: int = 12) -> list[str]:
+    """Different notes, each once; from so many on, how many more there are.
+
+    notes: what the reader of a file has to say.
+    most: how many are said in full.
+    """
+    different = list(dict.fromkeys(notes))
+    more = len(different) - most
+    return different[:most] + ([f"{more} more things like these"] if more > 0 else [])
 
 
 def _read_open(stream: IO[bytes], max_bytes: int) -> bytes:

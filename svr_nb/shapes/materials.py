@@ -71,9 +71,12 @@ class Neighbors:
     def __init__(self, home: Path | None, notes: list[str], label: str) -> None:
         self.home, self.notes, self.label = home, notes, label
         self._pictures: dict[Path, Tensor | None] = {}
+        self._found: dict[str, Path | None] = {}
 
     def find(self, name: str) -> Path | None:
         """The file that a name means, or None, with a note."""
+        if name in self._found:
+            return self._found[name]
         try:
             home = None if self.home is None else self.home.resolve()
             found = [_below(home, pieces) for pieces in _spellings(name) if pieces] if home else []
@@ -83,6 +86,7 @@ class Neighbors:
         if place is None:
             where = "an open file has no folder" if self.home is None else "not beside or below it"
             self.notes.append(f"{self.label}: {name.strip()[:80]!r} left out, {where}")
+        self._found[name] = place
         return place
 
     def text(self, name: str) -> str:

@@ -28,7 +28,7 @@ from svr_nb.conventions import (
 )
 from .bake import baked
 from .disk import FileSource, Written, check_ending, file_label, is_open
-from .disk import read_file, text_of, write_to
+from .disk import few, read_file, text_of, write_to
 from .glb import GlbPart, decode_glb, encode_glb
 from .images import to_pil
 from .materials import Neighbors
@@ -203,7 +203,7 @@ def load_mesh(
     most = int(check_number(max_faces, "max_faces", 1, integer=True))
     label, notes = file_label(path), cast("list[str]", [])
     mesh = _read_mesh(read_file(path), kind, Neighbors(_folder_of(path), notes, label), most)
-    for note in dict.fromkeys(notes):
+    for note in few(notes):
         warnings.warn(note, stacklevel=2)
     stem = "" if label == "the open file" else Path(label).stem
     mesh = replace(mesh, name=stem)

@@ -164,6 +164,9 @@ def _pieces(
     verts, colors = _positions(lines.places, where, notes)
     corners = np.array(lines.corners, dtype=np.int64).reshape(-1, 2)
     uvs = _coordinates(lines.coordinates)
+    if not len(uvs) and (corners[:, 1] >= 0).any():
+        notes.append(f"{where}: faces name texture coordinates, and there are none")
+        corners[:, 1] = -1
     for column, there, what in ((0, verts, "vertex"), (1, uvs, "texture coordinate")):
         most = int(corners[:, column].max(initial=-1))
         if most >= len(there):
@@ -175,11 +178,13 @@ def _pieces(
         notes.append(f"{where}: {cut.odd} polygons cross themselves, their triangles are a guess")
     used = np.array(lines.materials, dtype=np.int64)[cut.owner]
     pieces = []
-    for number in np.unique(used):
+    order = np.argsort(used, kind="stable")
+    numbers, starts = np.unique(used[order], return_index=True)
+    for number, faces in zip(numbers, np.split(order, starts[1:])):
         name = lines.names[number]
         if name and materials and name not in materials:
             notes.append(f"{where}: no material file describes {name[:60]!r}")
-        rows = corners[cut.corners[used == number]]
+        rows = corners[cut.corners[faces]]
         pieces.append(_piece(rows, uvs, colors, materials.get(name), beside))
     return verts.astype(np.float32), pieces
 

@@ -18,6 +18,7 @@ from svr_nb.shapes.disk import (
     FileSource,
     Written,
     check_ending,
+    few,
     file_label,
     is_open,
     read_file,
@@ -168,7 +169,7 @@ def load_points(
     most = int(check_number(max_points, "max_points", 1, integer=True))
     label, notes = file_label(path), cast("list[str]", [])
     cloud = _read_points(read_file(path), kind, label, notes, most)
-    for note in dict.fromkeys(notes):
+    for note in few(notes):
         warnings.warn(note, stacklevel=2)
     cloud = replace(cloud, name="" if label == "the open file" else Path(label).stem)
     return cloud if kind == "glb" or frame == "shapenet" else cloud.transform(turn)

@@ -208,16 +208,17 @@ def test_too_many_points(tmp_path: Path):
             load_points(path, max_points=4)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_real_meshes(shared_data: Path, tmp_path: Path):
     counts = {
         "clean/cow.obj": (2903, 5804),
         "clean/homer.obj": (6002, 12000),
         "clean/spot.obj": (2930, 5856),
         "animals_off/horse.off": (None, None),
-        "io_and_defects/whitespace.off": (8, 12),
+        "io_and_defects/whitespace.off": (24, 12),
         "io_and_defects/negative_indices.obj": (None, 12),
         "io_and_defects/polygonfaces.obj": (None, None),
-        "io_and_defects/fuze.ply": (664, 1000),
+        "io_and_defects/fuze.ply": (502, 1000),
         "io_and_defects/busted.STL": (None, 3878),
     }
     for name, (v, f) in counts.items():
@@ -259,14 +260,13 @@ def test_every_real_mesh_is_read_or_refused(shared_data: Path, tmp_path: Path):
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*Kd 0.64 beside a picture")
 def test_a_textured_shapenet_chair(shared_data: Path):
+    """Two pictures and a plain colour share one sheet."""
     mesh = load_mesh(shared_data / "shapenet_derived" / "chair_21bfb150" / "model.obj")
-    assert (
-        len(mesh.faces) == 5356
-        and mesh.vert_colors is not None
-        and float(mesh.vert_colors.std()) > 0.02
-    )
-    assert np.isfinite(mesh.verts.numpy()).all()
+    assert len(mesh.faces) == 5356 and mesh.texture is not None
+    colors = sample_surface(mesh, 2000, seeded(0)).colors
+    assert float(colors.std(0).max()) > 0.02 and np.isfinite(mesh.verts.numpy()).all()
 
 
 @pytest.mark.parametrize("kind", MESH_KINDS)

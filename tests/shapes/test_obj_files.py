@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,8 @@ def test_what_is_missing_is_named(tmp_path: Path):
     (tmp_path / "b.png").write_bytes(b"no picture")
     with pytest.warns(UserWarning, match="without its texture"):
         assert mesh(tmp_path, USED, "newmtl a\nmap_Kd b.png\n").texture is None
+    with pytest.warns(UserWarning, match="name texture coordinates, and there are none"):
+        assert mesh(tmp_path, SQUARE + FACE).texture is None
     with pytest.warns(UserWarning, match="without coordinates"):
         mesh(tmp_path, USED + "f 1 3 4\n", "newmtl a\nmap_Kd green.png\n")
 
@@ -266,3 +269,22 @@ def test_only_the_own_folder_is_read(tmp_path: Path):
 def test_vertices_stay_shared_and_in_order(tmp_path: Path):
     read = mesh(tmp_path, PLAIN)
     assert torch.equal(read.verts, torch.tensor([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]]))
+
+
+def test_a_material_for_every_face_takes_no_longer(tmp_path: Path):
+    """Notes about thousands of them are not said one by one."""
+    count = 4000
+    text = "mtllib a.mtl\n" + SQUARE + CORNERS
+    text += "".join(f"usemtl m{k}\nf 1/1 2/2 {3 + k % 2}/3\n" for k in range(count))
+    material = "newmtl other\n" + "".join(
+        f"newmtl m{k}\nmap_Kd gone{k}.png\n" for k in range(count // 2)
+    )
+    began = time.perf_counter()
+    with pytest.warns(UserWarning) as said:
+        read = mesh(tmp_path, text, material)
+    assert (
+        len(read.faces) == count
+        and len(said) == 13
+        and "more things like these" in str(said[-1].message)
+    )
+    assert time.perf_counter() - began < 30
