@@ -21,7 +21,7 @@ from torch import Tensor
 # %% auto #0
 __all__ = ['FRONT', 'RIGHT', 'UP', 'CATEGORY_WORDS', 'FRAMES', 'pixel_centers', 'SvrError', 'InputError', 'FileError',
            'CheckpointError', 'refuse', 'describe', 'check_tensor', 'check_number', 'check_choice', 'file_path',
-           'category_name', 'MissingPackage', 'optional', 'seeded', 'rand', 'pick_device', 'frame_matrix']
+           'nearest', 'category_name', 'MissingPackage', 'optional', 'seeded', 'rand', 'pick_device', 'frame_matrix']
 
 # %% ../nbs/000_conventions.ipynb #a3ac1803
 FRONT, RIGHT, UP = (0.0, 0.0, -1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -238,6 +238,15 @@ def _spellings(word: str) -> list[str]:
     return [plain, plain.removesuffix("s"), plain.removesuffix("es")]
 
 
+def nearest(value: object, known: Sequence[str]) -> str:
+    """Advice for a word that is not known: the nearest one that is, or nothing.
+
+    value: what came.  known: what there is.
+    """
+    near = difflib.get_close_matches(str(value).casefold(), known, 1)
+    return f"Perhaps {near[0]!r}" if near else ""
+
+
 def category_name(value: object, known: Sequence[str], name: str = "category") -> str:
     """The category that a person means, in the spelling of a list.
 
@@ -258,8 +267,7 @@ def category_name(value: object, known: Sequence[str], name: str = "category") -
     if found:
         return found[0]
     near = difflib.get_close_matches(_spellings(value)[0], list(own), 1)
-    do = f"Perhaps {own[near[0]]!r}" if near else ""
-    raise refuse(name, wanted, describe(value), do)
+    raise refuse(name, wanted, describe(value), f"Perhaps {own[near[0]]!r}" if near else "")
 
 # %% ../nbs/000_conventions.ipynb #2f824b4c
 class MissingPackage(SvrError, ImportError):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -24,11 +25,28 @@ from ..networks.encoders import fresh_weights
 from ..result.reconstruction import Reconstruction
 from ..scores.metrics import best_threshold
 from ..shapes.voxels import VoxelGrid
+from ..training.needs import Need, measurable
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['Data', 'LEM']
+__all__ = ['MAKE', 'DRAWN', 'SOLID', 'NEEDS', 'Data', 'LEM']
+
+# %% ../../nbs/lem/924_system.ipynb #71f24ea0
+MAKE = "Make them with svr_nb.lem.config.two_domains, or with samples(..., voxels=16)"
+DRAWN = Need("images", ("synthetic/image", "image"), MAKE, spared=("shape",), side="image_size")
+SOLID = Need("voxels", ("synthetic/voxels", "voxels", "shapes/voxels"), MAKE, side="voxels")
+NEEDS = (
+    replace(SOLID, measured=True),
+    replace(DRAWN, measured=True),
+    Need(
+        "photographs of the other world",
+        ("natural/image", "natural_image"),
+        "Give a dict of collections, as svr_nb.lem.config.two_domains makes it",
+        losses=("adversary domain", "csm", "oracle"),
+        side="image_size",
+    ),
+)
 
 # %% ../../nbs/lem/924_system.ipynb #a1095b03
 Data = Collection | Mapping[str, Collection]
@@ -75,6 +93,8 @@ class LEM(SystemBase):
     """
 
     Config = LEMConfig
+    needs = NEEDS
+    usual = "object"
     needs_mask = False  # photographs keep their background
     sample_data = staticmethod(lem_samples)
     config: LEMConfig
@@ -174,6 +194,7 @@ class LEM(SystemBase):
 
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics, one value per item; see `item_scores`."""
+        data = measurable(self, data)
         truth = _true_voxels(data)
         return item_scores(self.predict(data.fields["image"])[0].cpu(), truth)
 

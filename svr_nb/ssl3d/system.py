@@ -27,6 +27,7 @@ from .neighbor_consistency import neighbor_table
 from .networks import PoseNet, ReconNet
 from .photo_frame import extents, reframe
 from .scores import fit_frame, item_scores, level_scores, winning_points
+from ..training.needs import IMAGES, SILHOUETTES, measurable
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
 
 # %% auto #0
-__all__ = ['find_neighbors', 'predict', 'align', 'evaluate', 'SSL3D']
+__all__ = ['NEEDS', 'find_neighbors', 'predict', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
 def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
@@ -150,6 +151,20 @@ def evaluate(system: SSL3D, data: Collection) -> dict[str, Tensor]:
     predicted = (points @ frame.T, colors.cpu(), turns @ frame.T)
     return item_scores(*predicted, _true_turns(data), draw_cloud(*views).mask, data)
 
+# %% ../../nbs/ssl3d/524_system.ipynb #e0fa77b5
+NEEDS = (
+    IMAGES,
+    SILHOUETTES,
+    replace(
+        IMAGES,
+        what="a second image",
+        how="Neighbours are other images of the category",
+        losses=("neighbors",),
+        least=2,
+        measured=False,
+    ),
+)
+
 # %% ../../nbs/ssl3d/524_system.ipynb #ebe3cda1
 class SSL3D(SystemBase):
     """Coloured point clouds and poses from single images, learned from images and silhouettes alone
@@ -160,6 +175,7 @@ class SSL3D(SystemBase):
     """
 
     Config = SSL3DConfig
+    needs = NEEDS
     config: SSL3DConfig
     recon: ReconNet
     pose: PoseNet
@@ -199,7 +215,8 @@ class SSL3D(SystemBase):
         self, data: Collection, stage: Stage, epoch: int, generator: torch.Generator
     ) -> None:
         """Finds the neighbours of every image anew, every few epochs of the neighbour stage."""
-        if "neighbors" in wanted(stage) and epoch % self.config.refresh == 0:
+        due = "neighbors" in wanted(stage) and epoch % self.config.refresh == 0
+        if due and len(data) > 1:  # one image alone has no neighbours
             self.memory = find_neighbors(self, data)
 
     def predict(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -234,7 +251,7 @@ class SSL3D(SystemBase):
 
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics, one value per item; see `evaluate`."""
-        return evaluate(self, data)
+        return evaluate(self, measurable(self, data))
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """Chamfer distances of answers that need no learning."""

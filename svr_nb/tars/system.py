@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -43,11 +43,25 @@ from svr_nb.tars.networks import (
 )
 from .reading import COLORS, Lattice, painted, read_surface
 from .scores import item_scores, reference_scores, score_columns
+from ..training.needs import IMAGES, SILHOUETTES, Need, measurable
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'collection_rows', 'TARS']
+__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'collection_rows', 'TARS']
+
+# %% ../../nbs/tars/824_system.ipynb #9d68eaf1
+WITHOUT_RAYS = ("sphere", "identity", "normal")
+NEEDS = (
+    IMAGES,
+    replace(SILHOUETTES, spared=WITHOUT_RAYS),
+    Need(
+        "cameras",
+        ("camera_rotation",),
+        "Samples have them; SSL3D and UMR learn the cameras of photographs by themselves",
+        spared=(*WITHOUT_RAYS, "drift"),
+    ),
+)
 
 # %% ../../nbs/tars/824_system.ipynb #ae121364
 def stage_losses(system: TARS, batch: Mapping[str, Any], stage: Stage | None) -> dict[str, Tensor]:
@@ -168,6 +182,8 @@ class TARS(SystemBase):
     """
 
     Config = TARSConfig
+    needs = NEEDS
+    usual = "chair"
     config: TARSConfig
     dumped: Tensor
 
@@ -272,7 +288,7 @@ class TARS(SystemBase):
 
         data: a collection with pictures, and with "points", "voxels" or both.
         """
-        return score_columns(collection_rows(self, data))
+        return score_columns(collection_rows(self, measurable(self, data)))
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """Overall x10 of answers that need no network; see `reference_scores`."""

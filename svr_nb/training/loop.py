@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +20,16 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from ..conventions import CheckpointError, SvrError, check_number, pick_device, refuse, seeded
+from svr_nb.conventions import (
+    CheckpointError,
+    SvrError,
+    check_number,
+    describe,
+    pick_device,
+    refuse,
+    seeded,
+)
+from ..data.collection import Collection as Pictures
 from .config import config_to_dict
 from svr_nb.training.gradients import (
     Optimizers,
@@ -30,7 +40,8 @@ from svr_nb.training.gradients import (
     restore_optimizers,
 )
 from .history import History
-from .run_files import RunFolder, Snapshot
+from .needs import check_needs, held, prepared
+from .run_files import RunFolder, Snapshot, claimed
 from .stages import Stage, describe_stage
 from svr_nb.training.system import (
     BeforeEpoch,
@@ -46,7 +57,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 # %% auto #0
-__all__ = ['OnStep', 'batch_indices', 'Moment', 'make_batch', 'repeatable', 'interrupt_between_steps', 'fit']
+__all__ = ['OnStep', 'batch_indices', 'Moment', 'make_batch', 'repeatable', 'interrupt_between_steps', 'data_levels', 'fit']
 
 # %% ../../nbs/training/458_loop.ipynb #2eb9acdf
 def batch_indices(count: int, batch: int, step: int, *seeds: int) -> Tensor:
@@ -214,10 +225,29 @@ class _Run:
         return Moment(self.seed, self.stage, self.step, self.total())
 
 # %% ../../nbs/training/458_loop.ipynb #c0f5000d
+def data_levels(data: Collection | Mapping[str, Collection]) -> dict[str, list[float]]:
+    """A few numbers by which a collection is known again: the mean of every field in up to eight
+    items, spread evenly, and how many items there are.
+
+    data: as for `fit`; of collections that are no `svr.data.Collection` nothing is known.
+    """
+    parts = data.values() if isinstance(data, Mapping) else (data,)
+    if not all(isinstance(part, Pictures) for part in parts):
+        return {}
+    levels = {}
+    for name, values in held(data).items():
+        some = values[torch.linspace(0, len(values) - 1, min(8, len(values))).long()]
+        means = some.double().flatten(1).mean(1) if some.numel() else some.double()[:0]
+        levels[name] = [float(len(values)), *means.tolist()]
+    return levels
+
+
 def _identity(run: _Run) -> dict[str, Any]:
     """What must not change between the parts of one run."""
     config = getattr(run.system, "config", None)
     return {
+        "system": type(run.system).__name__,
+        "data": data_levels(run.data),
         "seed": run.seed,
         "samples": run.count(),
         "config": config_to_dict(config) if config is not None else None,
@@ -252,13 +282,31 @@ def _another_run(expected: str, got: str) -> SvrError:
     return refuse("out", expected, got, do, CheckpointError)
 
 
+def _other_fields(old: Mapping[str, list[float]], new: Mapping[str, list[float]]) -> list[str]:
+    """Names of fields that are no longer what they were; the last bits may differ."""
+    if not old or not new:
+        return []
+    close = lambda a, b: len(a) == len(b) and all(map(partial(math.isclose, abs_tol=1e-3), a, b))
+    return [name for name in {**old, **new} if not close(old.get(name, []), new.get(name, []))]
+
+
 def _check_identity(run: _Run, snapshot: Snapshot) -> None:
     """Refuses a checkpoint of another run."""
     state, now = snapshot.state, _identity(run)
-    for key in ("seed", "samples", "config"):
-        if state[key] != now[key]:
+    for key in ("system", "seed", "samples"):
+        if state.get(key, now[key]) != now[key]:
             got = f"one with {key} {state[key]} in {snapshot.folder}"
             raise _another_run(f"a run with {key} {now[key]}", got)
+    if state["config"] != now["config"]:
+        mine, theirs = now["config"] or {}, state["config"] or {}
+        names = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+        said = [f"{key} {theirs.get(key)} instead of {mine.get(key)}" for key in names]
+        got = f"one with {', '.join(said[:4])} in {snapshot.folder}"
+        raise _another_run("a run with the same config", got)
+    other = _other_fields(state.get("data") or {}, now["data"])
+    if other:
+        got = f"other values of {', '.join(other[:4])} than in {snapshot.folder}"
+        raise _another_run("the data that the run began with", got)
     for index, (old, new) in enumerate(zip(state["stages"], now["stages"])):
         over = index < state["stage"]
         changed = [k for k in new if old.get(k) != new[k] and (over or k != "steps")]
@@ -404,6 +452,17 @@ def _train(run: _Run, wishes: _Wishes) -> History:
     return run.history
 
 # %% ../../nbs/training/458_loop.ipynb #27e18d52
+def _curriculum(system: object, stages: list[Stage] | None) -> list[Stage]:
+    """The stages to run; what is no system, or no list of stages, is refused."""
+    if isinstance(system, type) or not (hasattr(system, "losses") and hasattr(system, "stages")):
+        do = "Make one, for example svr.SSL3D(svr.SSL3D.Config.tiny())"
+        raise refuse("system", "a system with losses and stages", describe(system), do)
+    given = system.stages() if stages is None else stages
+    if not isinstance(given, (list, tuple)) or not all(isinstance(s, Stage) for s in given):
+        raise refuse("stages", "a list of Stage", describe(given))
+    return list(given)
+
+
 def fit(
     system: Trainable,
     data: Collection | Mapping[str, Collection],
@@ -435,15 +494,21 @@ def fit(
     save_every: steps between checkpoints.
     probe_every: steps between measurements of each loss's own gradient norm; 0 for none.
     Returns the history of the whole run, earlier parts included.
-    Raises NotFinite, CheckpointError, InputError; KeyboardInterrupt after saving.
+    Warns if there is not all that the system learns from; see `training.needs`.
+    Raises NotFinite, CheckpointError, InputError, FileError; KeyboardInterrupt after saving.
     """
     place = pick_device(device)
-    folder = RunFolder(out) if out is not None else None
-    listed = list(stages if stages is not None else system.stages())
-    run = _Run(system.to(place), data, listed, int(seed), place, folder, History())
-    if run.count() == 0:
-        raise refuse("data", "at least one sample", "an empty collection")
-    _open(run, resume)
-    budget = math.inf if time_budget is None else check_number(time_budget, "time_budget", 0)
+    listed = _curriculum(system, stages)
+    ready = prepared(data)
+    check_number(seed, "seed", integer=True)
     every = int(check_number(save_every, "save_every", 1, integer=True))
-    return _train(run, _Wishes(progress, budget, every, probe_every, on_step))
+    probes = int(check_number(probe_every, "probe_every", 0, integer=True))
+    budget = math.inf if time_budget is None else check_number(time_budget, "time_budget", 0)
+    if on_step is not None and not callable(on_step):
+        raise refuse("on_step", "a function of (step, losses)", describe(on_step))
+    check_needs(system, ready, listed)
+    folder = RunFolder(out) if out is not None else None
+    run = _Run(system.to(place), ready, listed, int(seed), place, folder, History())
+    with claimed(folder.path) if folder else contextlib.nullcontext():
+        _open(run, resume)
+        return _train(run, _Wishes(progress, budget, every, probes, on_step))

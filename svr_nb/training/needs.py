@@ -18,7 +18,7 @@ from ..data.collection import Collection
 from .stages import Stage
 
 # %% auto #0
-__all__ = ['Need', 'Needy', 'prepared', 'held', 'weighed', 'check_needs', 'measurable']
+__all__ = ['IMAGES', 'SILHOUETTES', 'Need', 'Needy', 'prepared', 'held', 'weighed', 'check_needs', 'measurable']
 
 # %% ../../nbs/training/456_needs.ipynb #c2d7ed97
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class Needy(Protocol):
 
     needs: tuple[Need, ...]
 
+
+_READ = "Read some with svr.data.photos(...), or make some with svr.data.samples(...)"
+IMAGES = Need("images", ("image",), _READ, side="image_size", measured=True)
+SILHOUETTES = Need("silhouettes", ("mask",), _READ, side="image_size", measured=True)
+
 # %% ../../nbs/training/456_needs.ipynb #13ea8363
 _ADVICE = {
     "str": "Read a folder with svr.data.photos(...), a file with svr.data.Collection.load(...)",
@@ -82,7 +87,7 @@ def _one_prepared(data: Any, name: str) -> Any:
 
 
 def _usual(value: Tensor) -> Tensor:
-    """A field on the CPU, in float32 if it holds fractions; the very same one if it is so already."""
+    """A field on the CPU, in float32 if it holds fractions; the same one if it is so already."""
     wanted = torch.float32 if value.is_floating_point() else value.dtype
     return value.to("cpu", wanted)
 
@@ -137,11 +142,12 @@ def _check_pairs(fields: Mapping[str, Tensor]) -> None:
     """Refuses masks of another size than their images."""
     for name, mask in fields.items():
         image = fields.get(name.removesuffix("mask") + "image")
-        if name.split("/")[-1] == "mask" and isinstance(image, Tensor):
-            if image.shape[-2:] != mask.shape[-2:]:
-                size = "{} x {}".format(*image.shape[-2:])
-                came = "{} x {}".format(*mask.shape[-2:])
-                raise refuse(name, f"masks as large as their images, {size}", came)
+        if name.split("/")[-1] != "mask" or not isinstance(image, Tensor):
+            continue
+        if image.shape[-2:] != mask.shape[-2:]:
+            size = "{} x {}".format(*image.shape[-2:])
+            came = "{} x {}".format(*mask.shape[-2:])
+            raise refuse(name, f"masks as large as their images, {size}", came)
 
 # %% ../../nbs/training/456_needs.ipynb #0589c229
 def _enough(need: Need, fields: Mapping[str, Tensor], data: Any) -> bool:
@@ -200,9 +206,9 @@ def measurable(system: object, data: Any) -> Any:
     if isinstance(ready, Mapping):
         advice = "Give one of them, for example data['natural']"
         raise refuse("data", "one collection", f"several: {', '.join(ready)}", advice)
-    fields, config = held(ready), getattr(system, "config", None)
+    fields = held(ready)
     _check_pairs(fields)
     for need in system.needs if isinstance(system, Needy) else ():
-        if need.measured and not _check_field(need, fields, config):
+        if need.measured and not any(name in fields for name in need.fields):
             raise _unmet(system, need, fields)
     return ready

@@ -17,10 +17,21 @@ from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from torch import Tensor, nn
 
 from .. import __version__
-from ..conventions import CheckpointError, SvrError, describe, refuse
+from svr_nb.conventions import (
+    CheckpointError,
+    FileError,
+    InputError,
+    SvrError,
+    category_name,
+    describe,
+    file_path,
+    nearest,
+    refuse,
+)
 from .config import ConfigBase, config_from_dict, config_to_dict
 from .gradients import Grouped
-from .run_files import PICKLES, read_tensors, write_bytes, write_tensors
+from .needs import Need
+from .run_files import PICKLES, read_tensors, write_bytes, write_tensors, writing
 from .stages import Stage
 
 if TYPE_CHECKING:
@@ -30,7 +41,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'TrainingBatch', 'Trainable', 'SystemConfig',
            'System', 'Collection', 'BeforeStage', 'BeforeEpoch', 'Remembering', 'check_weights', 'Portable',
-           'model_card', 'SystemBase', 'system_class', 'shipped', 'load']
+           'model_card', 'SystemBase', 'system_class', 'shipped', 'shipped_categories', 'load']
 
 # %% ../../nbs/training/457_system.ipynb #c0f20002
 class Stateful(Protocol):
@@ -226,8 +237,9 @@ class Portable(nn.Module, PyTorchModelHubMixin):
         save_directory: the folder; made if it is not there.
         options: `repo_id` and others, passed on when `push_to_hub=True`.
         """
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = file_path(save_directory, "save_directory")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         write_tensors(folder / WEIGHTS, self.state_dict())
         record = json.dumps(_record(self), indent=2, sort_keys=True)
         write_bytes(folder / CONFIG, f"{record}\n".encode())
@@ -245,7 +257,7 @@ class Portable(nn.Module, PyTorchModelHubMixin):
         options: `revision`, `cache_dir`, `token`, `local_files_only` for a name on the Hub.
         Raises CheckpointError if anything is missing, extra, damaged or of another system.
         """
-        config, weights = _find_files(str(pretrained_model_name_or_path), options)
+        config, weights = _find_files(pretrained_model_name_or_path, options)
         return cast("Self", _load_system(cls, config, weights))
 
 
@@ -314,7 +326,11 @@ class SystemBase(Portable):
     stage, generator)` and `before_epoch(data, stage, epoch, generator)`, and keep what they work
     out (neighbour lists, banks of features, templates) in `self.memory`: tensors of any shape,
     saved with the run.
+    `needs` says which fields of a collection it learns from; see `Need`.
     """
+
+    needs: ClassVar[tuple[Need, ...]] = ()
+    usual: ClassVar[str] = "car"  # the category that the command line trains on if nobody says
 
     def __init__(self, config: object) -> None:
         super().__init__()
@@ -345,10 +361,11 @@ def system_class(name: str) -> type[SystemBase]:
     name: one of `SYSTEMS`.
     Raises InputError for another name.
     """
-    key = str(name).lower()
+    key = re.sub(r"[\W_]", "", str(name).lower())
     if key not in SYSTEMS:
-        advice = "A class of your own loads its own checkpoints with from_pretrained"
-        raise refuse("system", f"one of {', '.join(SYSTEMS)}", describe(name), advice)
+        own = "A class of your own loads its own checkpoints with from_pretrained"
+        do = nearest(key, SYSTEMS) or own
+        raise refuse("system", f"one of {', '.join(SYSTEMS)}", describe(name), do)
     return getattr(importlib.import_module(f"svr_nb.{key}.system"), key.upper())
 
 # %% ../../nbs/training/457_system.ipynb #ee3fd085
@@ -357,11 +374,15 @@ def _unusable(source: str, wanted: str, got: str, do: str = "") -> SvrError:
     return refuse(source, wanted, got, do, CheckpointError)
 
 
-def _find_files(name: str, options: Mapping[str, object]) -> tuple[Path, Path]:
+def _find_files(name: str | Path, options: Mapping[str, object]) -> tuple[Path, Path]:
     """Where config and weights are: in a local folder, else on the Hub."""
-    folder = Path(name)
-    if not name or not folder.is_dir():
-        return _on_the_hub(name, options)
+    try:
+        folder = file_path(name, "name")
+    except (FileError, InputError) as error:
+        wanted, do = "a folder, or owner/name on the Hub", "Write owner/name, or download it first"
+        raise _unusable("name", wanted, describe(name), do) from error
+    if not folder.is_dir():
+        return _on_the_hub(str(name), options)
     if not (folder / WEIGHTS).exists():
         pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLES)
         read_tensors(folder / (pickles[0] if pickles else WEIGHTS))  # raises, and says which
@@ -371,7 +392,7 @@ def _find_files(name: str, options: Mapping[str, object]) -> tuple[Path, Path]:
 def _on_the_hub(name: str, options: Mapping[str, Any]) -> tuple[Path, Path]:
     """Both files of a model on the Hub, downloaded."""
     looks_right = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith((".", "/"))
-    if not looks_right or Path(name).exists():
+    if not looks_right or file_path(name).exists():
         wanted = "a folder with config.json, or owner/name on the Hub"
         raise _unusable("name", wanted, describe(name))
     try:
@@ -424,16 +445,30 @@ def shipped() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if (entry / WEIGHTS).is_file())
 
 
+def shipped_categories(system: str) -> list[str]:
+    """The categories that a system ships for.
+
+    system: its name.
+    """
+    key = system_class(system).__name__.lower()
+    return [name.partition("-")[2] for name in shipped() if name.startswith(f"{key}-")]
+
+
 def load(system: str, category: str) -> System:
     """A trained system that came with the library; needs no network.
 
     system: its name, such as "ssl3d".
-    category: what it reconstructs, such as "car".
+    category: what it reconstructs, such as "car"; other spellings are understood, see
+        `category_name`.
     Raises CheckpointError that lists what there is.
     """
-    name = f"{str(system).lower()}-{str(category).lower()}"
-    if name not in shipped():
+    kind = system_class(system)
+    try:
+        word = category_name(category, shipped_categories(system))
+    except InputError as error:
+        name = f"{kind.__name__.lower()}-{str(category).lower()}"
         wanted = f"one of {', '.join(shipped()) or 'none shipped'}"
-        do = "Train one with svr_nb.fit, or give a folder to from_pretrained"
-        raise _unusable("system, category", wanted, name, do)
-    return cast(System, system_class(system).from_pretrained(_shipped_folder() / name))
+        do = nearest(name, shipped()) or "Train one with svr_nb.fit, or load a folder of your own"
+        raise _unusable("system, category", wanted, name, do) from error
+    folder = _shipped_folder() / f"{kind.__name__.lower()}-{word}"
+    return cast(System, kind.from_pretrained(folder))
