@@ -17,7 +17,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..cameras.projections import Orthographic, Pinhole
-from ..conventions import FileError, check_number, check_tensor, describe, refuse, seeded
+from svr_nb.conventions import (
+    FileError,
+    check_number,
+    check_tensor,
+    describe,
+    optional,
+    refuse,
+    seeded,
+)
 from ..shapes.mesh import Mesh
 
 if TYPE_CHECKING:
@@ -231,7 +239,8 @@ def _camera(collection: Collection, index: object) -> Pinhole | Orthographic:
 # %% ../../nbs/data/307_collection.ipynb #3dbe3531
 def _contact_sheet(collection: Collection, count: int, columns: int) -> Figure:
     """Draws the first images with mask outlines on a grid."""
-    import matplotlib.pyplot as plt
+    with optional("lab"):
+        import matplotlib.pyplot as plt
 
     if "image" not in collection:
         raise refuse("collection", "a field named image", ", ".join(collection.fields))

@@ -25,7 +25,7 @@ from ..networks.encoders import fresh_weights
 from ..result.reconstruction import Reconstruction
 from ..scores.metrics import best_threshold
 from ..shapes.voxels import VoxelGrid
-from ..training.needs import Need, measurable
+from ..training.needs import Need, in_float32, measurable
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
@@ -178,6 +178,7 @@ class LEM(SystemBase):
         validation data, or a list for a batch.
         Raises FileError or InputError for pictures that cannot be used.
         """
+        image, mask = in_float32(image), in_float32(mask)
         pictures, single = as_picture(image, mask, self.config.image_size)
         answers = [_answer(self, picture) for picture in pictures]
         return answers[0] if single else answers

@@ -5,6 +5,7 @@
 # %% ../../nbs/ssl3d/524_system.ipynb #8328904c
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from .neighbor_consistency import neighbor_table
 from .networks import PoseNet, ReconNet
 from .photo_frame import extents, reframe
 from .scores import fit_frame, item_scores, level_scores, winning_points
-from ..training.needs import IMAGES, SILHOUETTES, measurable
+from ..training.needs import IMAGES, SILHOUETTES, in_float32, measurable
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
 
 # %% auto #0
-__all__ = ['NEEDS', 'find_neighbors', 'predict', 'align', 'evaluate', 'SSL3D']
+__all__ = ['NEEDS', 'find_neighbors', 'predict', 'refuse_options', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
 def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
@@ -77,6 +78,18 @@ def predict(
     return torch.cat(clouds), torch.cat(paints), torch.cat(poses)
 
 # %% ../../nbs/ssl3d/524_system.ipynb #14541959
+def refuse_options(options: Mapping[str, object]) -> None:
+    """Raises InputError that lists the options of `optimize_inference` if one is not among them.
+
+    options: what was given by name.
+    """
+    own = set(inspect.signature(optimize_inference).parameters)
+    known = sorted(own - {"system", "image", "mask", "pose", "steps"})
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise refuse("options", f"some of {', '.join(known)}", ", ".join(unknown))
+
+
 def _one(
     system: SSL3D, image: Tensor, mask: Tensor, steps: int, options: Mapping[str, Any]
 ) -> Reconstruction:
@@ -99,6 +112,7 @@ def _one(
         correspondence=torch.where(on_object, shown, -1),
         system="SSL3D",
         category=system.category,
+        notes=(f"fitted to the photograph in {steps} steps" if steps else "as predicted",),
     )
 
 # %% ../../nbs/ssl3d/524_system.ipynb #eab60de3
@@ -236,9 +250,11 @@ class SSL3D(SystemBase):
         Returns a Reconstruction, or a list of them for a batch.
         Raises FileError or InputError for pictures that cannot be used.
         """
+        image, mask = in_float32(image), in_float32(mask)
         size, extent = self.config.image_size, float(self.extent[1])
         images, masks, single = as_pictures(image, mask, size, extent)
         check_number(steps, "steps", 0, integer=True)
+        refuse_options(options)
         images, masks = reframe(images * masks, masks, extent)
         images, masks = images.to(self.device), masks.to(self.device)
         pairs = zip(images.split(1), masks.split(1))

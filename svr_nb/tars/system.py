@@ -43,7 +43,7 @@ from svr_nb.tars.networks import (
 )
 from .reading import COLORS, Lattice, painted, read_surface
 from .scores import item_scores, reference_scores, score_columns
-from ..training.needs import IMAGES, SILHOUETTES, Need, measurable
+from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
@@ -279,7 +279,7 @@ class TARS(SystemBase):
         """
         refuse_options(unknown)
         options = Options(self.config.cells if cells is None else cells, colors, topology)
-        shown = as_batch(image, mask, self.config.image_size)
+        shown = as_batch(in_float32(image), in_float32(mask), self.config.image_size)
         found = answers(self, shown, camera, options)
         return found[0] if shown.single else found
 

@@ -18,7 +18,7 @@ from ..data.collection import Collection
 from .stages import Stage
 
 # %% auto #0
-__all__ = ['IMAGES', 'SILHOUETTES', 'Need', 'Needy', 'prepared', 'held', 'weighed', 'check_needs', 'measurable']
+__all__ = ['IMAGES', 'SILHOUETTES', 'Need', 'Needy', 'in_float32', 'prepared', 'held', 'weighed', 'check_needs', 'measurable']
 
 # %% ../../nbs/training/456_needs.ipynb #c2d7ed97
 @dataclass(frozen=True)
@@ -92,6 +92,15 @@ def _usual(value: Tensor) -> Tensor:
     return value.to("cpu", wanted)
 
 # %% ../../nbs/training/456_needs.ipynb #7dbdfac8
+def in_float32(value: Any) -> Any:
+    """A tensor of fractions in the precision that the networks calculate with; anything else as it
+    is.
+
+    value: a picture in any form.
+    """
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
 def prepared(data: Any, name: str = "data") -> Any:
     """A collection, or a dict of several, ready to be trained on or measured.
 

@@ -22,7 +22,7 @@ from ..networks.features import PerceptualLoss
 from ..result.reconstruction import Reconstruction
 from ..shapes.triangles import signed_volume, uniform_laplacian
 from ..shapes.uv import SymmetricSphere, symmetric_sphere
-from ..training.needs import IMAGES, SILHOUETTES, Need, measurable
+from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable
 from ..training.stages import Stage
 from ..training.system import SystemBase
 from .config import UMRConfig, cameras_of, rounds
@@ -358,6 +358,7 @@ def reconstruct_all(
     model: the system.
     image, mask, texels: as there.
     """
+    image, mask = in_float32(image), in_float32(mask)
     square = isinstance(image, Tensor) and image.ndim >= 3 and 0 < image.shape[-1]
     if square and image.shape[-1] == image.shape[-2]:
         size = image.shape[-1]
