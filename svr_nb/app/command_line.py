@@ -318,7 +318,7 @@ def _parser() -> Parser:
     data.add_argument("--count", type=int, default=400, help="how many samples")
     data.add_argument("--seed", type=int, default=0)
     _add_one_photo(commands, shared)
-    _add_collections(commands, shared, data)
+    _add_collections(commands, data)
     commands.add_parser("doctor", help="what is installed and what runs").set_defaults(run=_doctor)
     return parser
 
@@ -345,7 +345,7 @@ def _add_one_photo(commands: Commands, shared: Parser) -> None:
     tour.set_defaults(run=_demo)
 
 # %% ../../nbs/app/953_command_line.ipynb #9cf47db2
-def _add_collections(commands: Commands, shared: Parser, data: Parser) -> None:
+def _add_collections(commands: Commands, data: Parser) -> None:
     """The commands that take a collection."""
     train = commands.add_parser("train", parents=[data], help="train a system, or continue")
     train.add_argument("system", help=", ".join(KNOWN))
@@ -354,11 +354,11 @@ def _add_collections(commands: Commands, shared: Parser, data: Parser) -> None:
     train.add_argument("--preset", default="tiny", choices=["tiny", "paper"])
     train.add_argument("--out", default=None, help="default: runs/<system>-<category>")
     train.set_defaults(run=_train, again="the same command goes on where it stopped")
-    score = commands.add_parser(
-        "evaluate", parents=[shared, data], help="the paper's metrics as a table"
-    )
+    score = commands.add_parser("evaluate", parents=[data], help="the paper's metrics as a table")
     score.add_argument("model", help="a run folder or a saved model; it knows its system")
-    score.set_defaults(system=None)
+    score.add_argument("--system", default=None, help="refused if the model is of another one")
+    score.add_argument("--category", default=None, help="what it is measured on; the model's own")
+    score.add_argument("--device", default=None)
     score.set_defaults(run=_evaluate)
     make = commands.add_parser("samples", help="make procedural samples")
     make.add_argument("category")

@@ -51,6 +51,9 @@ def original(image: ImageSource, most: int = 2048) -> Tensor:
     return torch.nn.functional.interpolate(picture[None], size, mode="area")[0].clamp(0, 1)
 
 # %% ../../nbs/app/951_one_photo.ipynb #25dab736
+STEPS = 60  # of fitting to the very photograph, for systems that can
+
+
 def fitting_options(model: Any, options: Mapping[str, object]) -> dict[str, object]:
     """What a system's own `reconstruct` is told: the options given, and 60 steps of fitting where
     it can be fitted and nobody said how long.
@@ -101,9 +104,6 @@ def with_notes(result: Reconstruction, said: tuple[str, ...] = ()) -> Reconstruc
     return result
 
 # %% ../../nbs/app/951_one_photo.ipynb #59b58864
-STEPS = 60  # of fitting to the very photograph, for systems that can
-
-
 def _first_category(system: str) -> str:
     """What a system reconstructs if nobody says: horses if it can, else the first of its shipped
     categories.
@@ -145,7 +145,7 @@ def reconstruct(
     model = model.to(pick_device(device)).eval()
     said: tuple[str, ...] = ()
     if getattr(model, "needs_mask", True):
-        turned = {"invert": True} if invert else {}
+        turned: Any = {"invert": True} if invert else {}
         # the system cuts its own margin out of it
         made = prepare_photo(image, mask, 2 * model.config.image_size, **turned)
         result, said = model.reconstruct(made.image, made.mask, **given), made.notes
