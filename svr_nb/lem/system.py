@@ -25,7 +25,7 @@ from ..networks.encoders import fresh_weights
 from ..result.reconstruction import Reconstruction
 from ..scores.metrics import best_threshold
 from ..shapes.voxels import VoxelGrid
-from ..training.needs import Need, in_float32, measurable
+from ..training.needs import Need, in_float32, measurable, prepared
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
@@ -201,4 +201,4 @@ class LEM(SystemBase):
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """IoU of answers that need no learning from images."""
-        return _levels(self, data)
+        return _levels(self, prepared(data))

@@ -28,7 +28,7 @@ from .neighbor_consistency import neighbor_table
 from .networks import PoseNet, ReconNet
 from .photo_frame import extents, reframe
 from .scores import fit_frame, item_scores, level_scores, winning_points
-from ..training.needs import IMAGES, SILHOUETTES, in_float32, measurable
+from ..training.needs import IMAGES, SILHOUETTES, in_float32, measurable, prepared
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
@@ -271,4 +271,4 @@ class SSL3D(SystemBase):
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """Chamfer distances of answers that need no learning."""
-        return level_scores(data, self.config.points)
+        return level_scores(prepared(data), self.config.points)

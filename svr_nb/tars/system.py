@@ -43,7 +43,7 @@ from svr_nb.tars.networks import (
 )
 from .reading import COLORS, Lattice, painted, read_surface
 from .scores import item_scores, reference_scores, score_columns
-from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable
+from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable, prepared
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
@@ -292,4 +292,5 @@ class TARS(SystemBase):
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """Overall x10 of answers that need no network; see `reference_scores`."""
-        return reference_scores(data.fields["points"]) if "points" in data.fields else {}
+        fields = prepared(data).fields
+        return reference_scores(fields["points"]) if "points" in fields else {}

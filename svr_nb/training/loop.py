@@ -236,8 +236,8 @@ def data_levels(data: Collection | Mapping[str, Collection]) -> dict[str, list[f
         return {}
     levels = {}
     for name, values in held(data).items():
-        some = values[torch.linspace(0, len(values) - 1, min(8, len(values))).long()]
-        means = some.double().flatten(1).mean(1) if some.numel() else some.double()[:0]
+        some = values[torch.linspace(0, len(values) - 1, min(8, len(values))).long()].double()
+        means = some.reshape(len(some), -1).mean(1) if some.numel() else some[:0]
         levels[name] = [float(len(values)), *means.tolist()]
     return levels
 
