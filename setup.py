@@ -9,8 +9,8 @@ settings = ConfigParser(delimiters=["="], interpolation=None)
 settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 settings = settings["DEFAULT"]
 
-lab, fast, masks, dev = (
-    settings[f"{name}_requirements"].split() for name in ("lab", "fast", "masks", "dev")
+lab, fast, masks, course, dev = (
+    settings[f"{name}_requirements"].split() for name in ("lab", "fast", "masks", "course", "dev")
 )
 setup(
     name="svr_nb",
@@ -33,7 +33,8 @@ setup(
         "lab": lab,
         "fast": fast,
         "masks": masks,
-        "dev": lab + fast + dev,
+        "course": lab + course,
+        "dev": lab + fast + course + dev,
         "all": lab + fast + masks,
     },
     entry_points={

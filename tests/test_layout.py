@@ -52,6 +52,7 @@ PARTS = {
     "lem": 900,
     "app": 950,
     "experiments": 970,
+    "assignments": 990,
 }
 SYSTEMS = {"ssl3d", "umr", "agt", "tars", "lem"}
 EXPORTS_IN_A_ROW = 3
