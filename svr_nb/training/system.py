@@ -462,11 +462,11 @@ def load(system: str, category: str) -> System:
         `category_name`.
     Raises CheckpointError that lists what there is.
     """
-    kind = system_class(system)
     try:
+        kind = system_class(system)
         word = category_name(category, shipped_categories(system))
     except InputError as error:
-        name = f"{kind.__name__.lower()}-{str(category).lower()}"
+        name = f"{str(system).lower()}-{str(category).lower()}"
         wanted = f"one of {', '.join(shipped()) or 'none shipped'}"
         do = nearest(name, shipped()) or "Train one with svr_nb.fit, or load a folder of your own"
         raise _unusable("system, category", wanted, name, do) from error
