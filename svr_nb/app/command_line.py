@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]
 
 # %% auto #0
-__all__ = ['INTRO', 'KNOWN', 'DEBUG', 'safe_output', 'demo', 'known_systems', 'Parser', 'main']
+__all__ = ['USUAL', 'INTRO', 'KNOWN', 'DEBUG', 'safe_output', 'demo', 'known_systems', 'Parser', 'main']
 
 # %% ../../nbs/app/953_command_line.ipynb #3293dc39
 def safe_output(out: str, inputs: Mapping[str, str | None]) -> Path:
@@ -94,9 +94,12 @@ def _system(name: str) -> Any:
     return system_class(name)
 
 
+USUAL = {"umr": "bird", "agt": "bird", "tars": "chair", "lem": "object"}  # else cars
+
+
 def _data(a: argparse.Namespace, kind: Any, split: str, size: int) -> Collection:
     """The collection that a command works on."""
-    category = a.category or kind.usual
+    category = a.category or USUAL.get(kind.__name__.lower(), "car")
     if a.photos:
         from svr_nb.data.photo_folder import photos
 
@@ -128,7 +131,9 @@ def _train(a: argparse.Namespace) -> None:
     config = getattr(kind.Config, a.preset)()
     data = _data(a, kind, "train", config.image_size)
     model = kind(_with_parts(config, data))
-    model.category = getattr(data, "category", "") or a.category or kind.usual
+    model.category = (
+        getattr(data, "category", "") or a.category or USUAL.get(kind.__name__.lower(), "car")
+    )
     out = file_path(a.out or f"runs/{kind.__name__.lower()}-{model.category}", "--out")
     fit(model, data, out=out, resume=True, seed=a.seed, device=a.device)
     model.save_pretrained(out / "model")
@@ -322,7 +327,7 @@ def _parser() -> Parser:
     commands.add_parser("doctor", help="what is installed and what runs").set_defaults(run=_doctor)
     return parser
 
-
+# %% ../../nbs/app/953_command_line.ipynb #1a20ca68
 def _add_one_photo(commands: Commands, shared: Parser) -> None:
     """The commands that take one photograph."""
     one = commands.add_parser("reconstruct", parents=[shared], help="one photograph to a 3D file")
@@ -397,7 +402,7 @@ def _say(error: BaseException, more: str = "") -> int:
     print(f"svr_nb: {text}{more}", file=sys.stderr)
     return 2
 
-
+# %% ../../nbs/app/953_command_line.ipynb #328cd16f
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0, 2 after one line about what went wrong, 130
     after Ctrl-C.

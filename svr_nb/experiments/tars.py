@@ -18,11 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from svr_nb.conventions import (
-    check_choice,
-    file_path,
-    seeded,
-)
+from ..conventions import check_choice, file_path, seeded
 from ..data.collection import Collection
 from ..data.sample_items import SPLITS, Recipe, samples
 from ..data.sample_shapes import SampleShape, sample_shape

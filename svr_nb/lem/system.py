@@ -92,9 +92,7 @@ class LEM(SystemBase):
     config: `LEM.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
     """
 
-    Config = LEMConfig
-    needs = NEEDS
-    usual = "object"
+    Config, needs = LEMConfig, NEEDS
     needs_mask = False  # photographs keep their background
     sample_data = staticmethod(lem_samples)
     config: LEMConfig
@@ -178,8 +176,7 @@ class LEM(SystemBase):
         validation data, or a list for a batch.
         Raises FileError or InputError for pictures that cannot be used.
         """
-        image, mask = in_float32(image), in_float32(mask)
-        pictures, single = as_picture(image, mask, self.config.image_size)
+        pictures, single = as_picture(in_float32(image), in_float32(mask), self.config.image_size)
         answers = [_answer(self, picture) for picture in pictures]
         return answers[0] if single else answers
 

@@ -215,7 +215,8 @@ class Reconstruction:
     metrics: names and numbers, if the truth was known.
     system, category: names, for captions.
     photograph: (3, h, w), the picture as it was taken, if it is known (`.photograph` may be set).
-    notes: sentences about how it was made: whether it was fitted, what was done to the photograph.
+    `.notes` are sentences about how it was made: whether it was fitted, what was done to the
+    photograph; empty until somebody sets them.
     Raises InputError.
     """
 
@@ -233,7 +234,6 @@ class Reconstruction:
         system: str = "",
         category: str = "",
         photograph: Tensor | None = None,
-        notes: Sequence[str] = (),
     ) -> None:
         """Stores what was predicted."""
         self._forms = given_forms(points, mesh, voxels)
@@ -242,7 +242,7 @@ class Reconstruction:
         self.image = None if image is None else check_tensor(image, "image", "3 h w")
         self.mask = None if mask is None else check_tensor(mask, "mask", "1 h w")
         self.metrics, self.system, self.category = dict(metrics or {}), system, category
-        self.notes: tuple[str, ...] = tuple(notes)
+        self.notes: tuple[str, ...] = ()
 
     @property
     def mesh(self) -> Mesh:
@@ -322,5 +322,4 @@ class Reconstruction:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """A page that turns, from the photograph's side; a picture; one line of text."""
-        view = view_of(self.view())
-        return shape_bundle(self.shape, self.render(size=300), repr(self), view)
+        return shape_bundle(self.shape, self.render(size=300), repr(self), view_of(self.view()))

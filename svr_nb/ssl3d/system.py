@@ -104,7 +104,7 @@ def _one(
     cloud = PointCloud(to_house(points[0]) @ frame.T, colors[0].clamp(0, 1), name=system.category)
     on_object = mask[0, 0] > 0.5
     shown = winning_points(points, pose, image.shape[-1])[0]
-    return Reconstruction(
+    found = Reconstruction(
         points=cloud,
         camera=replace(learned, rotation=rotation),
         image=image[0],
@@ -112,8 +112,9 @@ def _one(
         correspondence=torch.where(on_object, shown, -1),
         system="SSL3D",
         category=system.category,
-        notes=(f"fitted to the photograph in {steps} steps" if steps else "as predicted",),
     )
+    found.notes = (f"fitted to the photograph in {steps} steps" if steps else "as predicted",)
+    return found
 
 # %% ../../nbs/ssl3d/524_system.ipynb #eab60de3
 def _turns(pose: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'collection_rows', 'TARS']
+__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'level_columns',
+           'collection_rows', 'TARS']
 
 # %% ../../nbs/tars/824_system.ipynb #9d68eaf1
 WITHOUT_RAYS = ("sphere", "identity", "normal")
@@ -159,6 +160,14 @@ def answers(
     return found
 
 
+def level_columns(data: Collection) -> dict[str, Tensor]:
+    """The levels of a collection with known points; none without.
+
+    data: in float32.
+    """
+    return reference_scores(data.fields["points"]) if "points" in data else {}
+
+
 @torch.no_grad()
 def collection_rows(system: TARS, data: Collection) -> list[dict[str, float]]:
     """The scores of every item of a collection.
@@ -181,9 +190,7 @@ class TARS(SystemBase):
     config: `TARS.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
     """
 
-    Config = TARSConfig
-    needs = NEEDS
-    usual = "chair"
+    Config, needs = TARSConfig, NEEDS
     config: TARSConfig
     dumped: Tensor
 
@@ -292,5 +299,4 @@ class TARS(SystemBase):
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """Overall x10 of answers that need no network; see `reference_scores`."""
-        fields = prepared(data).fields
-        return reference_scores(fields["points"]) if "points" in fields else {}
+        return level_columns(prepared(data))

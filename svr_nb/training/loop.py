@@ -31,6 +31,11 @@ from svr_nb.conventions import (
 )
 from ..data.collection import Collection as Pictures
 from .config import config_to_dict
+
+# %% auto #0
+__all__ = ['OnStep', 'batch_indices', 'Moment', 'make_batch', 'repeatable', 'interrupt_between_steps', 'data_levels', 'fit']
+
+# %% ../../nbs/training/458_loop.ipynb #60501049
 from svr_nb.training.gradients import (
     Optimizers,
     gradient_norms,
@@ -55,9 +60,6 @@ from svr_nb.training.system import (
 if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
     from tqdm import tqdm
-
-# %% auto #0
-__all__ = ['OnStep', 'batch_indices', 'Moment', 'make_batch', 'repeatable', 'interrupt_between_steps', 'data_levels', 'fit']
 
 # %% ../../nbs/training/458_loop.ipynb #2eb9acdf
 def batch_indices(count: int, batch: int, step: int, *seeds: int) -> Tensor:
@@ -314,7 +316,7 @@ def _check_identity(run: _Run, snapshot: Snapshot) -> None:
             wanted = f"the run's own settings of stage {new['name']!r}"
             raise _another_run(wanted, f"other {', '.join(changed)}")
 
-
+# %% ../../nbs/training/458_loop.ipynb #4a7539f3
 def _restore(run: _Run, snapshot: Snapshot) -> None:
     """Puts a run back to where a checkpoint left it."""
     _check_identity(run, snapshot)

@@ -330,7 +330,6 @@ class SystemBase(Portable):
     """
 
     needs: ClassVar[tuple[Need, ...]] = ()
-    usual: ClassVar[str] = "car"  # the category that the command line trains on if nobody says
 
     def __init__(self, config: object) -> None:
         super().__init__()

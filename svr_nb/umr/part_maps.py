@@ -239,7 +239,7 @@ def photos_with_parts(
     plain = Collection(fields, category, str(folder), (), stems)
     return with_parts(plain, torch.stack(cropped), names)
 
-
+# %% ../../nbs/umr/605_part_maps.ipynb #61a7c10f
 def write_photo_parts(
     folder: str | os.PathLike,
     maps: Float[Tensor, "b p s s"],

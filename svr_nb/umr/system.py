@@ -83,9 +83,7 @@ class UMR(SystemBase):
         starting weights.
     """
 
-    Config = UMRConfig
-    needs = NEEDS
-    usual = "bird"
+    Config, needs = UMRConfig, NEEDS
     config: UMRConfig
     faces: Tensor
     laplacian: Tensor
