@@ -6,44 +6,78 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..conventions import SvrError
+from .. import __version__
+from ..conventions import InputError, SvrError, file_path, refuse
 
 if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
     from svr_nb.result.reconstruction import Reconstruction
     from svr_nb.shapes.images import ImageSource
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Commands = argparse._SubParsersAction["Parser"]
 
 # %% auto #0
-__all__ = ['INTRO', 'demo', 'main']
+__all__ = ['USUAL', 'INTRO', 'KNOWN', 'DEBUG', 'safe_output', 'demo', 'known_systems', 'Parser', 'main']
+
+# %% ../../nbs/app/953_command_line.ipynb #3293dc39
+def safe_output(out: str, inputs: Mapping[str, str | None]) -> Path:
+    """Where a command may write: anywhere but over what it reads.
+
+    out: the name of the output.
+    inputs: argument to the file that the same command reads; None if it was not given.
+    Raises InputError if the output is one of them, by whatever road.
+    """
+    path = file_path(out, "--out")
+    for argument, name in inputs.items():
+        if name is None:
+            continue
+        source = file_path(name, argument)
+        same = path.resolve() == source.resolve()
+        if same or (path.exists() and source.exists() and path.samefile(source)):
+            wanted, got = "another file than the command reads", f"its input {name}"
+            raise refuse("--out", wanted, got, "Choose another name", InputError)
+    return path
 
 # %% ../../nbs/app/953_command_line.ipynb #3591322e
 def _reconstruct(a: argparse.Namespace) -> None:
     """Reconstructs one photograph and saves the shape."""
     from svr_nb.app.one_photo import reconstruct
+    from svr_nb.result.reconstruction import saved_form
 
-    options = {} if a.steps is None else {"steps": a.steps, "refine_pose": True}
+    out = safe_output(a.out, {"image": a.image, "--mask": a.mask})
+    saved_form(out, "", "mesh")  # an ending that nobody can write is told before the work
+    options: dict[str, Any] = {} if a.steps is None else {"steps": a.steps}
+    if a.steps:
+        options["refine_pose"] = True
+    if a.invert_mask:
+        options["invert"] = True
     result = reconstruct(
         a.image, a.mask, system=a.system, category=a.category, device=a.device, **options
     )
-    print(f"wrote {result.save(a.out)}")
+    for note in result.notes:
+        print(f"note: {note}")
+    print(f"wrote {result.save(out)}")
 
 
 def _samples(a: argparse.Namespace) -> None:
     """Makes procedural samples and saves them."""
     from svr_nb.data.sample_items import samples
 
+    out = file_path(a.out, "--out")
     data = samples(
         a.category, split=a.split, count=a.count, size=a.size, seed=a.seed, domain=a.domain
     )
-    data.save(a.out)
-    print(f"wrote {len(data)} items to {a.out}")
+    data.save(out)
+    print(f"wrote {len(data)} items to {out}")
 
 
 def _doctor(a: argparse.Namespace) -> None:
@@ -60,45 +94,68 @@ def _system(name: str) -> Any:
     return system_class(name)
 
 
-def _data(a: argparse.Namespace, split: str, size: int) -> Collection:
+USUAL = {"umr": "bird", "agt": "bird", "tars": "chair", "lem": "object"}  # else cars
+
+
+def _data(a: argparse.Namespace, kind: Any, split: str, size: int) -> Collection:
     """The collection that a command works on."""
+    category = a.category or USUAL.get(kind.__name__.lower(), "car")
     if a.photos:
         from svr_nb.data.photo_folder import photos
 
-        return photos(a.photos, size=size)
-    own = getattr(_system(a.system), "sample_data", None)
+        folder = file_path(a.photos, "--photos")
+        return photos(folder, size=size, category=a.category or "object")
+    own = getattr(kind, "sample_data", None)
     if own is not None:  # a system that needs more than images and silhouettes
-        return own(a.category or "", split, a.count, size, a.seed)
+        return own(category, split, a.count, size, a.seed)
     from svr_nb.data.sample_items import samples
 
-    return samples(a.category or "horse", split=split, count=a.count, size=size, seed=a.seed)
+    return samples(category, split=split, count=a.count, size=size, seed=a.seed)
 
 
+def _with_parts(config: Any, data: Any) -> Any:
+    """A configuration with as many parts as the collection's part maps have."""
+    from dataclasses import replace
+
+    if not hasattr(config, "parts") or "part_map" not in data:
+        return config
+    count, names = data["part_map"].shape[1], data.labels.get("parts", ())
+    return replace(config, parts=count, part_names=tuple(names)[:count])
+
+# %% ../../nbs/app/953_command_line.ipynb #fc60035b
 def _train(a: argparse.Namespace) -> None:
     """Trains a system, or continues where it was stopped."""
     from svr_nb.training.loop import fit
 
     kind = _system(a.system)
-    model = kind(getattr(kind.Config, a.preset)())
-    fit(
-        model,
-        _data(a, "train", model.config.image_size),
-        out=a.out,
-        resume=True,
-        seed=a.seed,
-        device=a.device,
+    config = getattr(kind.Config, a.preset)()
+    data = _data(a, kind, "train", config.image_size)
+    model = kind(_with_parts(config, data))
+    model.category = (
+        getattr(data, "category", "") or a.category or USUAL.get(kind.__name__.lower(), "car")
     )
-    model.save_pretrained(Path(a.out) / "model")
-    print(f"wrote {Path(a.out) / 'model'}")
+    out = file_path(a.out or f"runs/{kind.__name__.lower()}-{model.category}", "--out")
+    fit(model, data, out=out, resume=True, seed=a.seed, device=a.device)
+    model.save_pretrained(out / "model")
+    print(f"wrote {out / 'model'}")
 
 
 def _evaluate(a: argparse.Namespace) -> None:
     """Prints the paper's metrics of a trained system."""
     from svr_nb.scores.tables import evaluate
+    from svr_nb.training.system import SystemBase
 
-    folder = Path(a.model) / "model" if (Path(a.model) / "model").is_dir() else Path(a.model)
-    model = _system(a.system).from_pretrained(str(folder))
-    print(evaluate(model, _data(a, "test", model.config.image_size)))
+    folder = file_path(a.model, "model")
+    inside = folder / "model"
+    if folder.is_dir() and not inside.is_dir() and any(folder.glob("step-*")):
+        do = f"Go on with svr_nb train ... --out {a.model}"
+        raise refuse("model", "a run that has ended, or a saved model", "an unfinished run", do)
+    model: Any = SystemBase.from_pretrained(str(inside if inside.is_dir() else a.model))
+    kind = type(model)
+    if a.system and _system(a.system) is not kind:
+        raise refuse("--system", f"{kind.__name__.lower()}, as config.json says", repr(a.system))
+    a.category = a.category or (model.category if model.category != "object" else "")
+    print(evaluate(model, _data(a, kind, "test", model.config.image_size)))
 
 # %% ../../nbs/app/953_command_line.ipynb #363a1fb1
 INTRO = (
@@ -126,15 +183,14 @@ def demo(
     photo, mask: your own photograph and its silhouette.
     steps: how many steps of optimisation on each photograph.
     Returns the path of the page.
+    Raises what `reconstruct` raises.
     """
     from tqdm.auto import tqdm
 
-    from svr_nb.training.system import shipped
+    from svr_nb.training.system import shipped_categories
     from svr_nb.result.report import write_report
 
-    categories = [
-        name.removeprefix(f"{system}-") for name in shipped() if name.startswith(f"{system}-")
-    ]
+    categories = shipped_categories(system)
     jobs = (
         [("your photograph", category, photo, mask)]
         if photo
@@ -178,6 +234,8 @@ def _one_result(
         ("silhouette IoU as predicted", before),
         ("silhouette IoU after fitting", after),
     )[: 1 + fits]:
+        if result.mask is None or result.camera is None:
+            continue
         seen = result.mask[None]
         after.metrics[name] = float(
             mask_iou(result.silhouette(seen.shape[-1])[None], seen, threshold=0.5)
@@ -189,7 +247,8 @@ def _sample(category: str) -> Collection:
     """A collection of one unseen procedural photograph."""
     from svr_nb.data.sample_items import samples
 
-    return samples(category, split="test", count=1, size=128, seed=9)
+    kind = "chair" if category == "object" else category
+    return samples(kind, split="test", count=1, size=128, seed=9)
 
 
 def _compared(result: Any, truth: Collection) -> Reconstruction:
@@ -199,25 +258,56 @@ def _compared(result: Any, truth: Collection) -> Reconstruction:
 
     made, true = (unit_box(points[None]) for points in (result.points.points, truth[0]["points"]))
     result.metrics["Chamfer x100 to the true shape"] = float(chamfer(made, true, scale=100.0))
-    result.metrics["pose error in degrees"] = float(
-        geodesic_angle(result.camera.rotation, truth.camera(0).rotation)
-    )
+    if result.camera is not None:
+        result.metrics["pose error in degrees"] = float(
+            geodesic_angle(result.camera.rotation, truth.camera(0).rotation)
+        )
     return result
 
 
 def _demo(a: argparse.Namespace) -> None:
     """Runs the demo."""
+    safe_output(a.out, {"--photo": a.photo, "--mask": a.mask})
     demo(a.out, system=a.system, category=a.category, photo=a.photo, mask=a.mask, steps=a.steps)
 
+# %% ../../nbs/app/953_command_line.ipynb #f7d8ef59
+KNOWN = ("ssl3d", "umr", "agt", "tars", "lem")
+DEBUG = "SVR_NB_DEBUG"
+
+
+def known_systems() -> str:
+    """The systems and the categories that ship for them, one system a line; loads nothing."""
+    folder = Path(str(files("svr_nb"))) / "checkpoints"
+    names = sorted(entry.name for entry in folder.glob("*-*")) if folder.is_dir() else []
+    lines = []
+    for system in KNOWN:
+        own = [name.partition("-")[2] for name in names if name.startswith(f"{system}-")]
+        lines.append(f"  {system:6} {', '.join(own) or 'nothing ships'}")
+    return "\n".join(["systems, and the categories that ship for them:", *lines])
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, like every other refusal."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        hint = f"see {self.prog} --help"
+        self.exit(2, f"svr_nb: {' '.join(message.split())}; {hint}\n")
+
 # %% ../../nbs/app/953_command_line.ipynb #65727f86
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     """All commands and their options."""
-    parser = argparse.ArgumentParser(
-        "svr_nb", description="Single-view 3D reconstruction: from one photograph to a 3D shape."
+    parser = Parser(
+        "svr_nb",
+        description="Single-view 3D reconstruction: from one photograph to a 3D shape.",
+        epilog=f"{known_systems()}\n\n{DEBUG}=1 shows where an unexpected error came from",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"svr_nb {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--system", default="ssl3d", help="which system (default: ssl3d)")
+    shared = Parser(add_help=False)
+    systems = ", ".join(KNOWN)
+    shared.add_argument("--system", default="ssl3d", help=f"{systems} (default: ssl3d)")
     shared.add_argument(
         "--category",
         default=None,
@@ -226,27 +316,31 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--device", default=None, help="cpu, cuda, ...; the best there is by default"
     )
-    data = argparse.ArgumentParser(add_help=False)
+    data = Parser(add_help=False)
     data.add_argument(
         "--photos", default=None, help="a folder of photographs; procedural samples without it"
     )
     data.add_argument("--count", type=int, default=400, help="how many samples")
     data.add_argument("--seed", type=int, default=0)
     _add_one_photo(commands, shared)
-    _add_collections(commands, shared, data)
+    _add_collections(commands, data)
     commands.add_parser("doctor", help="what is installed and what runs").set_defaults(run=_doctor)
     return parser
 
-
-def _add_one_photo(commands: Commands, shared: argparse.ArgumentParser) -> None:
+# %% ../../nbs/app/953_command_line.ipynb #1a20ca68
+def _add_one_photo(commands: Commands, shared: Parser) -> None:
     """The commands that take one photograph."""
     one = commands.add_parser("reconstruct", parents=[shared], help="one photograph to a 3D file")
     one.add_argument("image")
     one.add_argument("--mask", default=None, help="the object's silhouette")
     one.add_argument("--out", default="reconstruction.glb", help=".glb, .obj or .ply")
     one.add_argument(
-        "--steps", type=int, default=None, help="steps of optimisation on this photograph"
+        "--steps",
+        type=int,
+        default=None,
+        help="steps of fitting to this photograph (default: 60 where the system can; 0: none)",
     )
+    one.add_argument("--invert-mask", action="store_true", help="the mask is dark on the object")
     one.set_defaults(run=_reconstruct)
     tour = commands.add_parser("demo", parents=[shared], help="the tour without a browser")
     tour.add_argument("--out", default="_demo")
@@ -256,21 +350,20 @@ def _add_one_photo(commands: Commands, shared: argparse.ArgumentParser) -> None:
     tour.set_defaults(run=_demo)
 
 # %% ../../nbs/app/953_command_line.ipynb #9cf47db2
-def _add_collections(
-    commands: Commands, shared: argparse.ArgumentParser, data: argparse.ArgumentParser
-) -> None:
+def _add_collections(commands: Commands, data: Parser) -> None:
     """The commands that take a collection."""
     train = commands.add_parser("train", parents=[data], help="train a system, or continue")
-    train.add_argument("system")
-    train.add_argument("--category", default="car")
+    train.add_argument("system", help=", ".join(KNOWN))
+    train.add_argument("--category", default=None, help="what to learn; the system's usual one")
     train.add_argument("--device", default=None)
     train.add_argument("--preset", default="tiny", choices=["tiny", "paper"])
-    train.add_argument("--out", required=True)
-    train.set_defaults(run=_train)
-    score = commands.add_parser(
-        "evaluate", parents=[shared, data], help="the paper's metrics as a table"
-    )
-    score.add_argument("model", help="a run folder or a saved model")
+    train.add_argument("--out", default=None, help="default: runs/<system>-<category>")
+    train.set_defaults(run=_train, again="the same command goes on where it stopped")
+    score = commands.add_parser("evaluate", parents=[data], help="the paper's metrics as a table")
+    score.add_argument("model", help="a run folder or a saved model; it knows its system")
+    score.add_argument("--system", default=None, help="refused if the model is of another one")
+    score.add_argument("--category", default=None, help="what it is measured on; the model's own")
+    score.add_argument("--device", default=None)
     score.set_defaults(run=_evaluate)
     make = commands.add_parser("samples", help="make procedural samples")
     make.add_argument("category")
@@ -282,18 +375,62 @@ def _add_collections(
     make.add_argument("--out", required=True)
     make.set_defaults(run=_samples)
 
+# %% ../../nbs/app/953_command_line.ipynb #ec330527
+@contextlib.contextmanager
+def _spoken() -> Iterator[None]:
+    """Inside this block the library's warnings are lines of the command, each said once."""
+    home, said = str(files("svr_nb")), set()
 
+    def show(
+        message: Warning | str, category: type, filename: str, lineno: int, *_: object
+    ) -> None:
+        text = " ".join(str(message).split())
+        if filename.startswith(home) and text not in said:
+            said.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+def _say(error: BaseException, more: str = "") -> int:
+    """Prints one line about an error; the exit status."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"svr_nb: {text}{more}", file=sys.stderr)
+    return 2
+
+# %% ../../nbs/app/953_command_line.ipynb #328cd16f
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; a refusal prints its one sentence and gives exit status 2.
+    """Runs one command; returns the exit status: 0, 2 after one line about what went wrong, 130
+    after Ctrl-C.
 
-    arguments: the words after the program's name; None takes them from the shell.
+    arguments: the words after the program's name; None takes them from the shell. With the
+        environment variable SVR_NB_DEBUG set, unexpected errors show where they came from.
     """
-    parsed = _parser().parse_args(arguments)
+    again = "run the same command again"
     try:
-        parsed.run(parsed)
+        parsed = _parser().parse_args(arguments)
+        again = getattr(parsed, "again", again)
+        with _spoken():
+            parsed.run(parsed)
+        sys.stdout.flush()
+    except SystemExit as ending:  # help, version, or words that the parser does not know
+        return ending.code if isinstance(ending.code, int) else 2
     except SvrError as error:
-        print(f"svr_nb: {error}", file=sys.stderr)
-        return 2
+        return _say(error)
+    except KeyboardInterrupt:
+        print(f"\nsvr_nb: stopped; {again}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader has gone, as in svr_nb doctor | head -3
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        kind = type(error).__name__
+        return _say(error, f" ({kind}, which was not expected; {DEBUG}=1 shows where)")
     return 0
 
 

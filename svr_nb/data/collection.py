@@ -24,6 +24,7 @@ from svr_nb.conventions import (
     check_tensor,
     describe,
     file_path,
+    optional,
     refuse,
     seeded,
 )
@@ -247,7 +248,8 @@ def _camera(collection: Collection, index: object) -> Pinhole | Orthographic:
 # %% ../../nbs/data/307_collection.ipynb #3dbe3531
 def _contact_sheet(collection: Collection, count: int, columns: int) -> Figure:
     """Draws the first images with mask outlines on a grid."""
-    import matplotlib.pyplot as plt
+    with optional("lab"):
+        import matplotlib.pyplot as plt
 
     if "image" not in collection:
         raise refuse("collection", "a field named image", ", ".join(collection.fields))

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ..conventions import check_number, refuse
+from ..conventions import check_number, describe, refuse
 
 # %% auto #0
 __all__ = ['Values', 'Table', 'summarise', 'Measurable', 'Levelled', 'Countable', 'evaluate']
@@ -162,6 +162,9 @@ def evaluate(
     The note under the table says where items without a value (NaN) were left out.
     Raises InputError for an empty collection.
     """
+    if not hasattr(data, "__len__") or not hasattr(data, "subset"):
+        do = "Read photographs with svr.data.photos(...), or make some with svr.data.samples(...)"
+        raise refuse("data", "a collection", describe(data), do)
     if limit is not None:
         count = min(int(check_number(limit, "limit", 1, integer=True)), len(data))
         data = data.subset(torch.arange(count))

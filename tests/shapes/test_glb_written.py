@@ -128,9 +128,7 @@ def test_a_vertex_is_written_once_for_every_place_it_reads():
     ],
 )
 def test_nothing_is_refused_in_one_sentence(mesh: Mesh, tmp_path: Path):
-    with pytest.raises(
-        InputError, match="^mesh: expected at least one .*face"
-    ):
+    with pytest.raises(InputError, match="^mesh: expected at least one .*face"):
         save_mesh(mesh, tmp_path / "nothing.glb")
     assert not list(tmp_path.iterdir())
 
