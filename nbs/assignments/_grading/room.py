@@ -15,6 +15,7 @@ import linecache
 import os
 import re
 import resource
+import shutil
 import signal
 import sys
 import traceback
@@ -69,9 +70,8 @@ def main(arguments: list[str]) -> None:
 def keep(order: dict, handles: list[int], number: int, weak: bool) -> NoReturn:
     """Opens one room, waits until it is empty, and says how it ended."""
     walls.die_with_parent()
-    if weak:
-        walls.weak_scratch()
-    else:
+    folder = walls.weak_scratch() if weak else ""
+    if not weak:
         walls.fresh_scratch(order["withheld"], order["limits"]["file"] * 4)
     first = os.fork()
     if first == 0:  # process 1 of its namespace: when it ends, every process in it is killed
@@ -82,6 +82,8 @@ def keep(order: dict, handles: list[int], number: int, weak: bool) -> NoReturn:
     os.write(handles[1], json.dumps({"pid": first}).encode() + b"\n")
     os.close(handles[1])
     os.waitpid(first, 0)
+    if weak:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 

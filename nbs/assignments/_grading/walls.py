@@ -91,6 +91,8 @@ def build(extra: list[Path], place: Path) -> None:
     for path in needed(extra):
         show(path, place)
     (place / "tmp").mkdir(exist_ok=True)
+    # Where there is only one user, a submission owns this root: it may leave nothing for the next.
+    mount("none", place, flags=BIND | REMOUNT | READ_ONLY | NO_SUID)
     os.chroot(place)
     os.chdir("/")
 
@@ -106,11 +108,12 @@ def fresh_scratch(withheld: list[str], megabytes: int) -> None:
             mount("/dev/null", Path(path), flags=BIND)
 
 
-def weak_scratch() -> None:
+def weak_scratch() -> str:
     """Without walls: at least an empty folder to work in."""
     folder = tempfile.mkdtemp(prefix="svr_room_")
     os.chmod(folder, 0o777)  # noqa: PTH101
     os.chdir(folder)
+    return folder
 
 
 def die_with_parent() -> None:
