@@ -109,8 +109,10 @@ release: setup
 	$(COURSE) release $(ASSIGNMENT) --out $(or $(RELEASE),_release) $(if $(SEED),--seed $(SEED))
 
 grade: setup
+	@test -n "$(ASSIGNMENT)" || { echo "Say which: make grade ASSIGNMENT=name SUBMISSIONS=folder. Assignments: $(notdir $(wildcard nbs/assignments/_source/*))"; exit 1; }
 	$(COURSE) grade $(ASSIGNMENT) --submissions $(or $(SUBMISSIONS),submitted) --out $(or $(GRADES),_grades) \
 		$(if $(SEED),--seed $(SEED)) $(if $(WEAK),--weak)
 
 validate: setup
+	@test -n "$(ASSIGNMENT)" || { echo "Say which notebook: make validate ASSIGNMENT=path.ipynb"; exit 1; }
 	$(COURSE) validate $(ASSIGNMENT)

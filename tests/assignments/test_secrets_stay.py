@@ -69,6 +69,11 @@ def test_export_and_site_skip_the_sources():
     assert not [p for p in found if private(p.relative_to(ROOT))]
 
 
+def test_the_instructors_page_names_every_assignment():
+    page = (ROOT / "nbs/assignments/990_assignments.ipynb").read_text(encoding="utf-8")
+    assert not [name for name in NAMES if f"`{name}`" not in page]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_page_of_the_book_tells_a_hidden_test(name):
     """A long line of a hidden test that stands in a page would be an answer to look up."""

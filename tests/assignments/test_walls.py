@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from _grading import notebooks
+from _grading.examiner import Building, examine
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "spatial_attention"
@@ -91,6 +92,21 @@ def test_a_user_without_rights_has_the_same_walls(handed_in):
     assert done.returncode == 0, done.stderr
     assert "No walls" not in done.stdout
     assert marks(handed_in) == [["ann", "20", ""], ["bob", "20", ""]]
+
+
+def test_python_and_the_course_may_lie_below_tmp(handed_in, monkeypatch):
+    """The scratch folder of a submission hides nothing that it needs."""
+    (handed_in / "site-packages").mkdir()
+    (handed_in / "site-packages" / "late.py").write_text("value = 1")
+    monkeypatch.setenv("GRADING_PATH", str(handed_in / "site-packages"))
+    more = "import late, os, tempfile\nfrom pathlib import Path\n"
+    more += "for place in (Path.cwd(), Path(tempfile.gettempdir())):\n"
+    more += "    (place / 'mine').write_text('x')\n"
+    ann = notebooks.read(handed_in / "submitted" / "ann.ipynb")
+    ann["cells"][-1]["source"] = more
+    with Building(notebooks.source(NAME)) as building:
+        found = examine(building, notebooks.source(NAME), ann)
+    assert found.problems == [] and found.marks == 20
 
 
 def test_without_walls_nothing_is_graded_unless_all_are_trusted(handed_in):

@@ -609,6 +609,8 @@ def reason(cell: Cell, error: Exception) -> str:
     """Why a test gave no marks, without a line of a hidden test."""
     if isinstance(error, FromStudent):
         where = f" ({'; '.join(error.lines)})" if error.lines else ""
+        if isinstance(error, NotImplementedError) and not str(error):
+            return f"not written yet{where}"[:600]
         return f"your code raised {type(error).__name__}: {error}{where}"[:600]
     text = str(error)
     if isinstance(error, AssertionError):

@@ -18,6 +18,7 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 import traceback
 import types
 from pathlib import Path
@@ -115,8 +116,11 @@ def enter(order: dict, channel: int, output: int, number: int) -> NoReturn:
     os.closerange(4, 4096)
     sys.stdout = open(1, "w", buffering=1, errors="replace", closefd=False)
     sys.stderr = open(2, "w", buffering=1, errors="replace", closefd=False)
-    if Path("/tmp").is_mount():
-        os.chdir("/tmp")
+    if walls.SCRATCH.is_mount():
+        os.chdir(walls.SCRATCH)
+        for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):
+            os.environ[name] = str(walls.SCRATCH)
+        tempfile.tempdir = None  # forgets where it was before
     walls.give_up_rights(number)
     walls.limit(order["limits"])
     forget(order["withheld_modules"])
