@@ -19,7 +19,7 @@ from svr_nb.result.reconstruction import Reconstruction, mesh_to_points
 from svr_nb.render.hard_mesh import render_mesh
 from svr_nb.shapes.mesh_files import load_mesh
 from svr_nb.shapes.point_files import load_points
-from svr_nb.shapes.mesh import Mesh, ellipsoid, torus
+from svr_nb.shapes.mesh import Mesh, ellipsoid, icosphere, torus
 from svr_nb.shapes.voxels import voxelize
 from svr_nb.view.pictures import to_pixels
 
@@ -136,7 +136,7 @@ def test_show_is_a_plot():
 
 
 def test_a_texture_finds_another_name_where_the_photograph_has_it(tmp_path):
-    ball = ellipsoid((0.5, 0.4, 0.3), 1)
+    ball = icosphere(1, 0.4)
     uvs = torch.rand(len(ball.faces), 3, 2, generator=seeded(1))
     item = Reconstruction(mesh=Mesh(ball.verts, ball.faces, uvs=uvs, texture=torch.rand(3, 8, 8)))
     first = item.save(tmp_path / "horse.obj")
