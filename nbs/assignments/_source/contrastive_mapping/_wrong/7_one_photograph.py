@@ -1,0 +1,19 @@
+# The number of positives of the first photograph for every photograph, and a step that swaps keep.
+# marks: loss_values=0 loss_unsure=0 loss_cold=0 loss_gradients=0
+# marks: follow_values=0 evolve_values=0
+# cell: csm_loss
+def csm_loss(scores, positives, unsure, temperature=0.1):
+    if temperature <= 0:
+        raise refuse("temperature", "a number above 0", temperature)
+    if (positives & unsure).any():
+        raise refuse("unsure", "pairs that are not positive", "some that are")
+    logits = (scores / temperature).masked_fill(unsure, torch.finfo(scores.dtype).min)
+    logs = torch.log_softmax(logits, dim=1)
+    each = -(logs * positives).sum(1) / positives[0].sum().clamp(min=1)
+    return each.sum() / positives.any(1).sum().clamp(min=1)
+
+
+# cell: follow
+def follow(slow, fast, keep):
+    with torch.no_grad():
+        return [(1 - keep) * old + keep * new for old, new in zip(slow, fast)]
