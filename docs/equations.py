@@ -89,21 +89,21 @@ def notebooks() -> dict[str, Path]:
 
 
 @functools.cache
-def sections(path: Path) -> list[tuple[str, str]]:
-    """Heading and text (prose and code) of every section of a notebook."""
+def sections(path: Path, with_code: bool = True) -> list[tuple[str, str]]:
+    """Heading and text (prose, and code if wanted) of every section of a notebook."""
     found: list[tuple[str, str]] = [("", "")]
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "code":
-            found[-1] = (found[-1][0], f"{found[-1][1]}\n{text}")
+            found[-1] = (found[-1][0], f"{found[-1][1]}\n{text if with_code else ''}\n\n")
             continue
         text = FENCE.sub("", text)
         at = 0
         for match in HEADING.finditer(text):
-            found[-1] = (found[-1][0], found[-1][1] + text[at : match.start()])
+            found[-1] = (found[-1][0], f"{found[-1][1]}{text[at : match.start()]}\n\n")
             found.append((match[2].strip(), ""))
             at = match.end()
-        found[-1] = (found[-1][0], found[-1][1] + text[at:])
+        found[-1] = (found[-1][0], f"{found[-1][1]}{text[at:]}\n\n")
     return found
 
 

@@ -168,7 +168,6 @@ def record(notebook: Path) -> None:
 def in_order() -> list[Path]:
     """Notebooks with panels: the six components, the lessons, then the rest of the book."""
     from book import pages
-
     from site_map import COMPONENTS
 
     order = [page for page in pages() if has_panels(page.path)]
