@@ -5,12 +5,12 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-settings = ConfigParser(delimiters=["="], interpolation=None)
+settings = ConfigParser(delimiters=["="])
 settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 settings = settings["DEFAULT"]
 
-lab, fast, masks, dev = (
-    settings[f"{name}_requirements"].split() for name in ("lab", "fast", "masks", "dev")
+lab, fast, masks, docs, dev = (
+    settings[f"{name}_requirements"].split() for name in ("lab", "fast", "masks", "docs", "dev")
 )
 setup(
     name="svr_nb",
@@ -20,6 +20,15 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     author=settings["author"],
+    author_email=settings["author_email"],
+    url=settings["git_url"],
+    project_urls={
+        "Documentation": settings["documentation"],
+        "Source": settings["git_url"],
+        "Issues": f"{settings['git_url']}/issues",
+        "Changelog": f"{settings['git_url']}/blob/{settings['branch']}/CHANGELOG.md",
+    },
+    keywords=settings["keywords"].split(),
     packages=find_packages(include=["svr_nb", "svr_nb.*"]),
     package_data={
         "svr_nb": ["py.typed", "checkpoints/*/*", "sample_photos/*"],
@@ -33,6 +42,7 @@ setup(
         "lab": lab,
         "fast": fast,
         "masks": masks,
+        "docs": docs,
         "dev": lab + fast + dev,
         "all": lab + fast + masks,
     },

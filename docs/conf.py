@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from site_map import REPOSITORY, SETTINGS, VERSION
 
 project, author, release = "svr_nb", SETTINGS["author"], VERSION
-copyright = SETTINGS["copyright"].replace("%(author)s", author)
+copyright = SETTINGS["copyright"]
 extensions = ["myst_nb", "mathml"]
 html_theme = "furo"
 html_title = "svr_nb"

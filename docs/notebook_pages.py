@@ -196,19 +196,26 @@ def still(outputs: list[dict], place: Place) -> list[dict]:
     return [*outputs, made]
 
 
+def anchored(anchor: str) -> str:
+    """An anchor as the pages write it; JupyterLab keeps capitals and marks."""
+    return "#" + re.sub(r"[^\w\- ]", "", anchor.lower()) if anchor else ""
+
+
 def linked(text: str, place: Place) -> str:
     """Prose whose links hold on the site: pages stay, files of the repository are named there."""
     here = place.notebook.parent
 
     def one(match: re.Match[str]) -> str:
         target = match[2]
-        if re.match(r"[a-z]+:|#", target):
+        if re.match(r"[a-z]+:", target):
             return match[0]
+        if target.startswith("#"):
+            return f"{match[1]}{anchored(target[1:])}{match[3]}"
         path, _, anchor = target.partition("#")
         file = (here / path).resolve()
         if file.suffix == ".ipynb" and file.is_relative_to(ROOT / "nbs"):
             name = Place(file, place.pages).name
-            return f"{match[1]}{place.root}{name}.ipynb{'#' + anchor if anchor else ''}{match[3]}"
+            return f"{match[1]}{place.root}{name}.ipynb{anchored(anchor)}{match[3]}"
         if file.suffix in (".png", ".jpg", ".svg", ".gif", ".webp") and file.exists():
             return f"{match[1]}/{file.relative_to(ROOT).as_posix()}{match[3]}"
         inside = file.relative_to(ROOT).as_posix() if file.is_relative_to(ROOT) else path
