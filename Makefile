@@ -101,7 +101,7 @@ clean:
 	rm -rf _demo _docs _proc build dist *.egg-info
 
 # The site, from the stored outputs of the notebooks: nothing is run, and nothing is fetched once the packages are there.
-.PHONY: docs docs-serve docs-frames
+.PHONY: docs docs-serve docs-frames docs-check
 .venv/.docs-ready: constraints.txt settings.ini setup.py | setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0 --editable '.[dev,docs]'
 	@touch .venv/.docs-ready
@@ -117,3 +117,7 @@ docs-serve:
 # Draws the frames of live panels, notebook by notebook (hours; may be stopped and goes on later). NOTEBOOKS=nbs/... draws these only.
 docs-frames: .venv/.docs-ready
 	$(BIN)/python docs/frames.py $(NOTEBOOKS)
+
+# The built site in a headless browser without a network.
+docs-check: docs
+	SVR_SITE=1 $(BIN)/pytest -q tests/docs

@@ -9,6 +9,7 @@ python docs/build.py serve     shows _docs/html on a local port
 from __future__ import annotations
 
 import argparse
+import os
 import functools
 import http.server
 import json
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -29,7 +31,7 @@ from book import Page, pages
 from check import check
 from site_map import COMPONENTS, ROOT, SYSTEMS, WORKSHOP
 
-OUT = ROOT / "_docs"
+OUT = Path(os.environ.get("SVR_DOCS", ROOT / "_docs")).resolve()
 SOURCE, HTML = OUT / "source", OUT / "html"
 DOCS = ROOT / "docs"
 
@@ -95,7 +97,7 @@ def write_landing(order: list[Page]) -> None:
     more = [name[p.key] for p in order if p.part not in (*SYSTEMS, *WORKSHOP, "", "lessons")]
     openers = [n for n in more if n in set(have({p.part for p in order}))]
     lists = [
-        toctree(["tour", name["conventions"]], "Start", hidden=True),
+        toctree(["The tour <tour>", *have(["conventions"])], "Start", hidden=True),
         toctree(have(COMPONENTS), "Six components", hidden=True),
         toctree(lessons, "Lessons", hidden=True) if lessons else "",
         toctree(have(SYSTEMS), "Five systems", hidden=True),
@@ -110,9 +112,9 @@ def write_landing(order: list[Page]) -> None:
     put(SOURCE / "index.md", landing.page(order, name) + "\n" + "\n".join(filter(None, lists)))
 
 
-def write_pages() -> None:
-    """Writes everything that Sphinx reads."""
-    order = pages()
+def write_pages(only: list[str] | None = None) -> None:
+    """Writes everything that Sphinx reads; of the notebooks perhaps only a few."""
+    order = [page for page in pages() if not only or page.key in only]
     for old in [p for p in SOURCE.rglob("*") if p.suffix in (".md", ".ipynb")]:
         old.unlink() if not still_there(old, order) else None
     panels = write_notebooks(order)
@@ -152,9 +154,12 @@ def put_copy(source: Path, target: Path) -> None:
 def write_html(jobs: str = "auto") -> None:
     """Calls Sphinx, and puts beside the pages what they offer for download."""
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-c", str(DOCS), "-j", jobs, "-q"]
+    command += ["-D", f"html_static_path={SOURCE / '_static'}"]
     subprocess.run([*command, "-d", str(OUT / "cache"), str(SOURCE), str(HTML)], check=True)
     for page in pages():
         place = notebooks.Place(page.path, SOURCE)
+        if not (SOURCE / f"{place.name}.ipynb").exists():
+            continue
         put(HTML / "colab" / f"{place.name}.ipynb", notebooks.for_colab(page.path))
     put(HTML / "equations.json", indexes.equation_file())
     put(HTML / ".nojekyll", "")
@@ -164,14 +169,29 @@ def write_html(jobs: str = "auto") -> None:
 
 
 def mended(page: Path) -> None:
-    """Small things in finished pages: lazy pictures, and tables and code that can be scrolled."""
+    """Small things in finished pages: pictures with a size, loaded late; code to be scrolled."""
     text = before = page.read_text(encoding="utf-8")
-    text = re.sub(r"<img (?![^>]*loading=)", '<img loading="lazy" ', text)
+    text = re.sub(r'<img (?![^>]*loading=)([^>]*?src="([^"]+)"[^>]*)>', sized(page), text)
     text = re.sub(
         r'<div class="highlight"><pre>', '<div class="highlight"><pre tabindex="0">', text
     )
     if text != before:
         page.write_text(text, encoding="utf-8")
+
+
+def sized(page: Path) -> Callable[[re.Match[str]], str]:
+    """Gives a picture its size, so that a page does not jump when it comes."""
+    from PIL import Image
+
+    def one(match: re.Match[str]) -> str:
+        file = page.parent / match[2].split("?")[0]
+        size = ""
+        if "width=" not in match[1] and file.suffix in (".png", ".webp", ".jpg", ".jpeg"):
+            with Image.open(file) as picture:
+                size = f'width="{picture.width}" height="{picture.height}" '
+        return f'<img loading="lazy" {size}{match[1]}>'
+
+    return one
 
 
 def serve(port: int) -> None:
@@ -187,17 +207,18 @@ def main() -> int:
     reader = argparse.ArgumentParser(description=__doc__)
     reader.add_argument("command", nargs="?", default="all")
     reader.add_argument("--port", type=int, default=8000)
+    reader.add_argument("--only", nargs="*", help="a few notebooks by name, for a quick look")
     asked = reader.parse_args()
     start = time.monotonic()
     if asked.command == "serve":
         serve(asked.port)
         return 0
     if asked.command in ("all", "pages"):
-        write_pages()
+        write_pages(asked.only)
         print(f"pages: {time.monotonic() - start:.0f} s")
     if asked.command in ("all", "html"):
         write_html()
-        print(f"site: {time.monotonic() - start:.0f} s, in {HTML.relative_to(ROOT)}")
+        print(f"site: {time.monotonic() - start:.0f} s, in {HTML}")
     return min(1, check(HTML)) if asked.command in ("all", "html", "check") else 0
 
 

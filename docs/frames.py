@@ -25,12 +25,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".ci"))
 FRAMES = ROOT / "_frames"
 # A page weighs 3 MB at most, with all that it loads; this is left beside its text and pictures.
-PAGE_BYTES, PANEL_BYTES, PANEL_FRAMES, PANEL_SECONDS = 1_900_000, 700_000, 60, 90
+PAGE_BYTES, PANEL_BYTES, PANEL_FRAMES, PANEL_SECONDS = 1_900_000, 700_000, 96, 90
 LIVE = ("explore(", "side_by_side(", "image_click(")
 FIRST = """
 _panels_for_the_site = []
 def _collect_panels(made):
     import importlib
+    made.append((get_ipython().execution_count, None))  # how this cell counts itself
     module = importlib.import_module("svr_nb.view.explore")
     first = module.Explorer.__init__
     def collecting(self, *given, **named):
@@ -45,8 +46,9 @@ def _record_panels(made, place, page_bytes, panel_bytes, frames, seconds):
     from pathlib import Path
     from svr_nb.view.explore_offline import record
     shown = {}
-    for count, panel in made:
-        shown[count] = panel  # of several in one cell the last is shown
+    start_count = made[0][0]
+    for count, panel in made[1:]:
+        shown[count - start_count] = panel  # of several in one cell the last is shown
     each = min(panel_bytes, page_bytes // max(1, len(shown)))
     found = {}
     for count, panel in shown.items():
@@ -158,7 +160,8 @@ def record(notebook: Path) -> None:
         book, timeout=1800, kernel_name="python3", store_widget_state=False, resources=where
     )
     client.execute()
-    ids = {str(cell.execution_count): cell.id for cell in code}
+    start = book.cells[0].execution_count
+    ids = {str(c.execution_count - start): c.id for c in code if c.execution_count}
     panels = {ids[count]: tape for count, tape in json.loads(spare.read_text()).items()}
     spare.write_text(json.dumps({"marks": made, "panels": panels}, separators=(",", ":")))
     spare.replace(place)

@@ -59,32 +59,28 @@ def equation_page() -> str:
         "",
     ]
     for paper, title in PAPERS.items():
-        lines += [f"## {paper.upper()}: {title}", "", ":::{list-table}", ":header-rows: 1"]
-        lines += [
-            ":class: equations",
-            "",
-            "* - Eq.",
-            "  - formula",
-            "  - computed by",
-            "  - taught in",
-        ]
+        lines += [f"## {paper.upper()}", "", f"*{title}*", ""]
+        lines += ["::::{list-table}", ":class: equations", ":widths: 6 94", ""]
         for e in found:
             if e.paper == paper:
                 lines += equation_row(e, formulas[paper][str(e.number)])
-        lines += [":::", ""]
+        lines += ["::::", ""]
     return "\n".join(lines)
 
 
 def equation_row(e: equations.Equation, formula: str) -> list[str]:
     """One row of the index."""
     errata = " · ".join(f"[erratum {key}](errata.md#{key.lower()})" for key in e.errata)
-    taught = to_section(e.notebook, e.section)
-    more = "".join(f". {text}" for text in (errata, e.note) if text)
+    said = [", ".join(map(to_function, e.functions[:3])), to_section(e.notebook, e.section)]
+    said += [text for text in (errata, e.note) if text]
     return [
-        f"* - ({e.paper}-eq-{e.number})=\n    {e.number}",
-        f"  - ${formula}$",
-        f"  - {', '.join(map(to_function, e.functions[:3]))}",
-        f"  - {taught}{more}",
+        f"* - ({e.paper}-eq-{e.number})=",
+        f"    {e.number}",
+        "  - $$",
+        f"    {formula}",
+        "    $$",
+        "",
+        f"    {' · '.join(said)}",
     ]
 
 
@@ -138,7 +134,7 @@ def errata_page() -> str:
         "",
     ]
     for paper, title in PAPERS.items():
-        lines += [f"## {paper.upper()}: {title}", ""]
+        lines += [f"## {paper.upper()}", "", f"*{title}*", ""]
         for key, row in table.items():
             if row["paper"] == paper:
                 at = list(dict.fromkeys(named.get(key, [])))[:3]
@@ -187,7 +183,8 @@ def figure_page() -> str:
         "",
     ]
     for paper, title in PAPERS.items():
-        lines += [f"## {paper.upper()}: {title}", "", "| | shows | ours |", "|---|---|---|"]
+        lines += [f"## {paper.upper()}", "", f"*{title}*", ""]
+        lines += ["| | shows | ours |", "|---|---|---|"]
         for row in table[paper]:
             there = []
             for name in row.get("ours", []):

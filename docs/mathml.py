@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from xml.etree import ElementTree
 
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+MATHML = "http://www.w3.org/1998/Math/MathML"
+ElementTree.register_namespace("", MATHML)
 say = logging.getLogger(__name__)
 
 
@@ -29,8 +32,21 @@ def mathml(text: str, display: str, where: Any = None) -> str:
     except Exception as error:
         say.warning("cannot read the formula %r: %s", text, error, location=where)
         return f"<code>{nodes.unescape(text)}</code>"
+    made = with_bars(made)
     number = f'<span class="tag">({tag[1]})</span>' if tag else ""
     return made + number
+
+
+def with_bars(made: str) -> str:
+    """Lines over a whole expression; as an accent they would not grow with it."""
+    root = ElementTree.fromstring(made)
+    for node in root.iter(f"{{{MATHML}}}mover"):
+        above = node[-1] if len(node) == 2 else None
+        if above is not None and above.text in ("\u2015", "\u203e"):
+            node.tag = f"{{{MATHML}}}mrow"
+            node.remove(above)
+            node.set("class", "bar")
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def inline(self: Any, node: nodes.math) -> None:

@@ -15,6 +15,7 @@ function playPanel(root, data, alt) {
   const said = make("div", "panel-said");
   said.setAttribute("role", "status");
   const setters = controls.map(() => () => {});
+  const still = root.querySelector("img"); // stays until the first frame is there
 
   // ---- frames
   const pictures = new Map();
@@ -31,6 +32,7 @@ function playPanel(root, data, alt) {
     const turn = ++latest, frame = data.frames[data.keys[at.join()]];
     if (typeof frame === "string") {
       canvas.hidden = true; page.hidden = false; page.innerHTML = frame;
+      still?.remove();
       return;
     }
     const base = frame.whole ? [] : data.frames[0].patches;
@@ -39,6 +41,7 @@ function playPanel(root, data, alt) {
         .map(async ([x, y, text]) => [x, y, await picture(text)]));
     if (turn !== latest) return;
     canvas.hidden = false; page.hidden = true;
+    still?.remove();
     const [width, height] = frame.size || data.frames[0].size;
     if (canvas.width !== width || canvas.height !== height) {
       canvas.width = width; canvas.height = height; canvas.style.width = width + "px";
@@ -173,6 +176,7 @@ function playPanel(root, data, alt) {
       const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
       if (!way) return;
       event.preventDefault();
+      event.stopPropagation();
       const [u, v] = control.points[at[i]];
       let best = -1, least = Infinity;
       control.points.forEach(([a, b], k) => {
@@ -184,7 +188,8 @@ function playPanel(root, data, alt) {
   });
 
   canvas.setAttribute("role", "img");
-  stage.append(canvas, page);
+  canvas.hidden = true;
+  stage.append(...(still ? [still] : []), canvas, page);
   root.replaceChildren(bar, stage, said, make("div", "panel-note", data.note));
   setters.forEach((set, i) => set(at[i]));
   return paint();

@@ -106,7 +106,7 @@ def _axis(
     return Axis(name, kind, list(values), list(values).index(value), labels or said, len(values))
 
 # %% ../../nbs/view/258_explore_offline.ipynb #f0228557
-LEVELS = (41, 25, 17, 13, 9, 7, 5, 4)  # positions of a slider, from many to few
+LEVELS = (41, 25, 17, 13, 9, 7, 5)  # positions of a slider, from many to few
 
 
 def thinned(axis: Axis, most: int) -> Axis:
@@ -149,7 +149,7 @@ def grid(axes: Sequence[Axis], most: int) -> tuple[list[Axis], list[Key]]:
         few = [thinned(axis, level) for axis in axes]
         if np.prod([float(len(few[i].values)) for i in free]) <= most:
             return few, _keys(few, set(free))
-    for level in LEVELS:
+    for level in (*LEVELS, 4, 3):
         few = [thinned(axis, level) for axis in axes]
         if 1 + sum(len(few[i].values) - 1 for i in free) <= most:
             break
