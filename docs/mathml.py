@@ -26,13 +26,13 @@ def mathml(text: str, display: str, where: Any = None) -> str:
     tag = re.search(r"\\tag\{([^}]*)\}", text)
     bare = re.sub(r"\\tag\{[^}]*\}|\\label\{[^}]*\}", "", text).strip().rstrip("\\")
     if "&" in bare and "\\begin" not in bare:
-        bare = f"\\begin{{aligned}}{bare}\\end{{aligned}}"
+        bare = f"\\begin{{align*}}{bare}\\end{{align*}}"
+    bare = re.sub(r"(\\(?:begin|end))\{(?:aligned|split|gathered)\}", r"\1{align*}", bare)
     try:
-        made = convert(bare, display=display)
+        made = with_bars(convert(bare, display=display))
     except Exception as error:
         say.warning("cannot read the formula %r: %s", text, error, location=where)
         return f"<code>{nodes.unescape(text)}</code>"
-    made = with_bars(made)
     number = f'<span class="tag">({tag[1]})</span>' if tag else ""
     return made + number
 
