@@ -100,6 +100,21 @@ evidence-tars: setup
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info
 
+# Assignments. `make release SEED=2027` writes the students' notebooks into _release/, and a zip; `make grade
+# ASSIGNMENT=spatial_attention SUBMISSIONS=submitted SEED=2027` writes marks and feedback into _grades/;
+# `make validate ASSIGNMENT=path.ipynb` runs the visible tests of a student's own notebook.
+.PHONY: release grade validate
+COURSE := PYTHONPATH=nbs/assignments $(BIN)/python -m _grading
+release: setup
+	$(COURSE) release $(ASSIGNMENT) --out $(or $(RELEASE),_release) $(if $(SEED),--seed $(SEED))
+
+grade: setup
+	$(COURSE) grade $(ASSIGNMENT) --submissions $(or $(SUBMISSIONS),submitted) --out $(or $(GRADES),_grades) \
+		$(if $(SEED),--seed $(SEED)) $(if $(WEAK),--weak)
+
+validate: setup
+	$(COURSE) validate $(ASSIGNMENT)
+
 # The site, from the stored outputs of the notebooks: nothing is run, and nothing is fetched once the packages are there.
 .PHONY: docs docs-serve docs-frames docs-check
 .venv/.docs-ready: constraints.txt settings.ini setup.py | setup

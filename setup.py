@@ -9,9 +9,8 @@ settings = ConfigParser(delimiters=["="])
 settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 settings = settings["DEFAULT"]
 
-lab, fast, masks, docs, dev = (
-    settings[f"{name}_requirements"].split() for name in ("lab", "fast", "masks", "docs", "dev")
-)
+names = ("lab", "fast", "masks", "course", "docs", "dev")
+lab, fast, masks, course, docs, dev = (settings[f"{name}_requirements"].split() for name in names)
 setup(
     name="svr_nb",
     version=settings["version"],
@@ -42,8 +41,9 @@ setup(
         "lab": lab,
         "fast": fast,
         "masks": masks,
+        "course": lab + course,
         "docs": docs,
-        "dev": lab + fast + dev,
+        "dev": lab + fast + course + dev,
         "all": lab + fast + masks,
     },
     entry_points={

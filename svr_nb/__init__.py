@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from svr_nb.former_names import FORMER, keep_former_names
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -107,8 +109,13 @@ __all__ = [
 ]
 
 
+keep_former_names()
+
+
 def __getattr__(name: str) -> Any:
     """Loads a public name when it is first used."""
+    if name in FORMER:
+        return importlib.import_module(f"svr_nb.{name}")
     if name in _PARTS:
         return importlib.import_module(f"svr_nb.{_PARTS[name]}")
     if name not in _HOMES:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +17,8 @@ from torch import Tensor
 
 # %% auto #0
 __all__ = ['FRONT', 'RIGHT', 'UP', 'FRAMES', 'pixel_centers', 'SvrError', 'InputError', 'FileError', 'CheckpointError', 'refuse',
-           'describe', 'check_tensor', 'check_number', 'check_choice', 'seeded', 'rand', 'pick_device', 'frame_matrix']
+           'describe', 'check_tensor', 'check_number', 'check_choice', 'file_path', 'seeded', 'rand', 'pick_device',
+           'frame_matrix']
 
 # %% ../nbs/000_conventions.ipynb #a3ac1803
 FRONT, RIGHT, UP = (0.0, 0.0, -1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -187,6 +190,29 @@ def check_choice(value: object, name: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise refuse(name, f"one of {', '.join(choices)}", describe(value))
     return str(value)
+
+# %% ../nbs/000_conventions.ipynb #3c4109f5
+def file_path(path: object, name: str = "path") -> Path:
+    """A path as the user means it, with `~` for the home folder expanded.
+
+    path: text, bytes or a path object.
+    name: the argument's name, for the message.
+    Returns the path; it need not exist. Raises FileError for web addresses, InputError for what is
+    no path.
+    """
+    try:
+        text = os.fsdecode(path)  # type: ignore[arg-type]
+    except (TypeError, UnicodeError) as error:
+        raise refuse(name, "the path of a file or folder", describe(path)) from error
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        advice = "Download it first and give the path of the file"
+        raise refuse(name, "a path on this machine", f"the address {text}", advice, FileError)
+    if not text or "\0" in text:
+        raise refuse(name, "the path of a file or folder", describe(text), "", FileError)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # there is no such user, so the sign means itself
+        return Path(text)
 
 # %% ../nbs/000_conventions.ipynb #8e31c84a
 def seeded(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:

@@ -6,6 +6,10 @@
 __all__ = []
 
 # %% ../../nbs/shapes/100_shapes.ipynb #91294199
+import importlib
+from typing import TYPE_CHECKING
+
+from ..former_names import FORMER
 from .binvox import load_binvox, save_binvox
 from svr_nb.shapes.fields import (
     cell_centers,
@@ -36,3 +40,12 @@ from svr_nb.shapes.points import (
 from .triangles import edge_lengths, uniform_laplacian, vertex_normals
 from .uv import sample_texture, sphere_uv, symmetric_sphere
 from .voxels import VoxelGrid, voxel_centers, voxelize
+
+# %% ../../nbs/shapes/100_shapes.ipynb #a51f02c8
+if not TYPE_CHECKING:  # a checker of types should see the real names only
+
+    def __getattr__(name: str) -> object:
+        """A module that has moved, under its former name; see `former_names`."""
+        if f"shapes.{name}" not in FORMER:
+            raise AttributeError(f"module 'svr_nb.shapes' has no attribute {name!r}")
+        return importlib.import_module(f"svr_nb.shapes.{name}")

@@ -6,23 +6,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from ..conventions import check_choice, check_number, check_tensor, refuse
+from ..conventions import check_number, refuse
 from ..losses.silhouettes import affinity_points, image_loss, mask_bce
 from ..losses.clouds import angle_loss
+from ..losses.mutual_nearest import mutual_nearest
 from ..render.soft_points import splat_features, splat_mask
 from .frame import project
 
 # %% auto #0
-__all__ = ['Drawing', 'draw_cloud', 'mask_loss', 'mutual_nearest', 'geometric_cycle', 'pose_cycle', 'recon_weights',
-           'pose_weights', 'Cycle', 'run_cycle']
+__all__ = ['Drawing', 'draw_cloud', 'mask_loss', 'geometric_cycle', 'pose_cycle', 'recon_weights', 'pose_weights', 'Cycle',
+           'run_cycle']
 
 # %% ../../nbs/ssl3d/502_cycle_consistency.ipynb #83212570
 class Drawing(NamedTuple):
@@ -85,86 +84,6 @@ def mask_loss(
     return close + affinity * affinity_points(
         drawn.uvz[..., :2], mask, count=count, generator=generator, per_sample=per_sample
     )
-
-# %% ../../nbs/ssl3d/502_cycle_consistency.ipynb #201193d1
-def _both_dense(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Nearest indices both ways from one table of squared distances (up to a constant per row)."""
-    with torch.no_grad():
-        table = torch.baddbmm(y.square().sum(-1)[:, None, :], x, y.transpose(1, 2), alpha=-2)
-        return table.argmin(2), (table + x.square().sum(-1)[:, :, None]).argmin(1)
-
-
-def _scan(x: np.ndarray, y: np.ndarray, forth: np.ndarray, back: np.ndarray) -> None:
-    """The same table one row at a time; x, y are (b, c, n), compiled when numba is there."""
-    row, best = np.empty(y.shape[2], np.float32), np.empty(y.shape[2], np.float32)
-    for b in range(x.shape[0]):
-        best[:] = np.float32(1e30)
-        for i in range(x.shape[2]):
-            row[:] = np.float32(0)
-            for c in range(x.shape[1]):
-                for j in range(y.shape[2]):
-                    step = y[b, c, j] - x[b, c, i]
-                    row[j] += step * step
-            least = np.float32(1e30)
-            for j in range(y.shape[2]):
-                least = min(least, row[j])
-            for j in range(y.shape[2]):
-                if row[j] == least:
-                    forth[b, i] = j
-                    break
-            for j in range(y.shape[2]):
-                if row[j] < best[j]:
-                    best[j] = row[j]
-                    back[b, j] = i
-
-
-@cache
-def _compiled() -> Callable[..., None] | None:
-    """The row-by-row scan in machine code, or None without numba."""
-    try:
-        import numba
-    except ImportError:
-        return None
-    compiled: Callable[..., None] = numba.njit(fastmath=True)(_scan)
-    return compiled
-
-# %% ../../nbs/ssl3d/502_cycle_consistency.ipynb #17f6d98a
-def mutual_nearest(
-    x: Float[Tensor, "b n c"], y: Float[Tensor, "b m c"], backend: str = "auto"
-) -> tuple[Int[Tensor, "b n"], Int[Tensor, "b m"]]:
-    """Nearest point of the other cloud for every point of either, from one pass over all pairs; no
-    gradient.
-
-    x, y: points of any dimension c.
-    backend: "dense" (PyTorch), "numba" (CPU, float32), or "auto".
-    Returns the index in y for every x (b, n), and the index in x for every y (b, m).
-    Raises InputError for shapes that do not match or a backend that is not there.
-    """
-    x, y = check_tensor(x, "x", "b n c", finite=False), check_tensor(y, "y", "b m c", finite=False)
-    if x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
-        raise refuse(
-            "y", f"shape ({x.shape[0]}, m, {x.shape[2]}) to go with x", str(tuple(y.shape))
-        )
-    check_choice(backend, "backend", ("auto", "dense", "numba"))
-    able = x.device.type == "cpu" and x.dtype == y.dtype == torch.float32
-    scan = _compiled() if able and backend != "dense" else None
-    if scan is None:
-        if backend == "numba":
-            raise refuse(
-                "backend",
-                "numba for float32 tensors on the CPU",
-                f"{x.dtype} on {x.device.type}",
-                "Use backend='auto'",
-            )
-        return _both_dense(x.detach(), y.detach())
-    forth, back = np.zeros(x.shape[:2], np.int64), np.zeros(y.shape[:2], np.int64)
-    scan(
-        x.detach().transpose(1, 2).contiguous().numpy(),
-        y.detach().transpose(1, 2).contiguous().numpy(),
-        forth,
-        back,
-    )
-    return torch.from_numpy(forth), torch.from_numpy(back)
 
 # %% ../../nbs/ssl3d/502_cycle_consistency.ipynb #11768619
 def geometric_cycle(

@@ -202,6 +202,15 @@ class Lab:
             self.page.wait_for_timeout(1500)
         return number >= 0
 
+    def ask(self, code: str) -> list[str]:
+        """Runs a statement in the notebook's kernel; returns the errors."""
+        run = f"""async code => {{
+            const future = {PANEL}.sessionContext.session.kernel.requestExecute({{code}});
+            const reply = await future.done;
+            return reply.content.status === 'ok' ? [] : [reply.content.evalue || 'error'];
+        }}"""
+        return self.page.evaluate(run, code)
+
     def press(self, index: int, key: str, times: int = 3) -> tuple[str, str]:
         """Presses a key on one slider; returns its value before and after."""
         handle = self.page.locator(SLIDER).nth(index)

@@ -1,5 +1,5 @@
-"""Notebooks in JupyterLab: every cell runs, a slider moved by keys changes a picture, nothing asks
-another machine.
+"""Notebooks in JupyterLab: every cell runs, a slider moved by keys changes a picture, a brush
+paints, nothing asks another machine.
 """
 
 from __future__ import annotations
@@ -13,27 +13,54 @@ sys.path.insert(0, str(Path(__file__).parent))
 from lab import SLIDER, Lab, reason_to_skip  # noqa: E402
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "nbs"
-CHOSEN = ["index.ipynb", "ssl3d/141_cycle_consistency.ipynb", "76_widgets.ipynb"]
+CHOSEN = ["index", "ssl3d.cycle_consistency", "view.explore"]
 pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "can run")
+
+
+def notebook(name: str) -> Path:
+    """The notebook of a name such as "ssl3d.cycle_consistency", whatever its number."""
+    if name == "index":
+        return NOTEBOOKS / "index.ipynb"
+    part, _, module = name.partition(".")
+    (path,) = (NOTEBOOKS / part).glob(f"[0-9]*_{module}.ipynb")
+    return path
+
+
+def no_errors(cells: list[dict]) -> bool:
+    """Whether every cell ran, and none complained."""
+    return all(cell["count"] and not cell["errors"] for cell in cells)
 
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_notebook_is_alive_in_the_lab(name):
-    path = NOTEBOOKS / name
-    if not path.exists():
-        pytest.skip(f"{name} is not here")
-    with Lab(path) as lab:
+    with Lab(notebook(name)) as lab:
+        assert no_errors(lab.run_all())
+        assert lab.show_cell("explore(")
+        assert lab.page.locator(SLIDER).count()
+        shown = lab.pictures()
+        low, high = lab.press(0, "ArrowRight")
+        if low == high:
+            low, high = lab.press(0, "ArrowLeft")  # it stood at its upper end
+        assert low != high, "the slider moved"
+        assert lab.pictures() != shown, "and the picture followed"
+        assert not lab.outside
+
+
+def test_a_stroke_of_the_brush_reaches_the_kernel():
+    with Lab(notebook("view.mask_painter")) as lab:
         cells = lab.run_all()
-        assert not [error for cell in cells for error in cell["errors"]]
-        assert all(cell["count"] for cell in cells), "every cell ran"
-        assert lab.show_cell("explore(") or name == "index.ipynb"
-        if lab.page.locator(SLIDER).count():
-            shown = lab.pictures()
-            low, high = lab.press(0, "ArrowRight")
-            if low == high:
-                low, high = lab.press(0, "ArrowLeft")  # it stood at its upper end
-            assert low != high, "the slider moved"
-            assert lab.pictures() != shown, "and the picture followed"
-        else:
-            assert name == "index.ipynb", "a component notebook has sliders"
+        assert no_errors(cells)
+        assert lab.show_cell("paint_mask(item")
+        canvas = lab.page.get_by_label("paint over the object").first
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        lab.page.get_by_role("button", name="clear", exact=True).first.click()
+        scale = box["width"] / 256  # the photograph has 256 pixels a side
+        lab.page.mouse.move(box["x"] + 20 * scale, box["y"] + 20 * scale)
+        lab.page.mouse.down()
+        lab.page.mouse.move(box["x"] + 60 * scale, box["y"] + 20 * scale, steps=5)
+        lab.page.mouse.up()
+        lab.wait_idle()
+        asked = "assert 0 < int(painter.mask.sum()) < 3000 and painter.mask[0, 21, 40] == 1"
+        assert lab.ask(asked) == [], "a short stroke near the corner, and nothing else"
         assert not lab.outside
