@@ -29,7 +29,7 @@ import notebook_pages as notebooks
 import reference
 from book import Page, pages
 from check import check
-from site_map import COMPONENTS, ROOT, SYSTEMS, WORKSHOP
+from site_map import COMPONENTS, LEARN, ROOT, SYSTEMS, WORKSHOP
 
 OUT = Path(os.environ.get("SVR_DOCS", ROOT / "_docs")).resolve()
 SOURCE, HTML = OUT / "source", OUT / "html"
@@ -62,7 +62,7 @@ def write_notebooks(order: list[Page]) -> dict[str, str]:
             for p in order
             if p.part == page.part and p is not page and p.key not in COMPONENTS
         ]
-        opens = page.part and page.name == page.part and page.part != "lessons"
+        opens = page.part and page.name == page.part and page.part not in LEARN
         opener = "## Pages\n\n" + toctree(inside) if opens and inside else ""
         book, files = notebooks.page(place, opener)
         put(SOURCE / f"{place.name}.ipynb", json.dumps(book, indent=1, ensure_ascii=False))
@@ -94,15 +94,14 @@ def write_landing(order: list[Page]) -> None:
     name = {page.key: notebooks.Place(page.path, SOURCE).name for page in order}
     have = lambda parts: [name[part] for part in parts if part in name]
     lessons = [name[p.key] for p in order if p.part == "lessons"]
-    more = [name[p.key] for p in order if p.part not in (*SYSTEMS, *WORKSHOP, "", "lessons")]
-    openers = [n for n in more if n in set(have({p.part for p in order}))]
+    tasks = [name[p.key] for p in order if p.part == "assignments"]
     lists = [
         toctree(["The tour <tour>", *have(["conventions"])], "Start", hidden=True),
         toctree(have(COMPONENTS), "Six components", hidden=True),
         toctree(lessons, "Lessons", hidden=True) if lessons else "",
         toctree(have(SYSTEMS), "Five systems", hidden=True),
+        toctree(tasks, "Assignments", hidden=True) if tasks else "",
         toctree(have(WORKSHOP), "Workshop", hidden=True),
-        toctree(openers, "Measured", hidden=True) if openers else "",
         toctree(
             ["equations", "errata", "figures", "evidence", "models", "glossary", "api/index"],
             "Reference",

@@ -45,4 +45,7 @@ WORKSHOP = (
     "training",
     "result",
     "app",
+    "experiments",
+    "former_names",
 )
+LEARN = ("lessons", "assignments")

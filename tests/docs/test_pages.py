@@ -18,7 +18,7 @@ import notebook_pages  # isort: skip
 import reference  # isort: skip
 from book import pages  # isort: skip
 from check import Reader  # isort: skip
-from site_map import COMPONENTS, SYSTEMS, WORKSHOP  # isort: skip
+from site_map import COMPONENTS, LEARN, SYSTEMS, WORKSHOP  # isort: skip
 
 ORDER = pages()
 
@@ -30,8 +30,8 @@ def place(key: str) -> notebook_pages.Place:
 
 
 def test_every_part_of_the_book_has_its_place_on_the_site():
-    parts = {page.part for page in ORDER} - {"", "lessons", "experiments", "assignments"}
-    assert parts <= {*SYSTEMS, *WORKSHOP}
+    parts = {page.part for page in ORDER} - {""}
+    assert parts <= {*SYSTEMS, *WORKSHOP, *LEARN}
     assert set(COMPONENTS) <= {page.key for page in ORDER}
 
 
