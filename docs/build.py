@@ -48,7 +48,7 @@ def toctree(names: list[str], caption: str = "", hidden: bool = False, depth: in
     options = [f":caption: {caption}"] if caption else []
     options += [":hidden:"] if hidden else []
     listed = "\n".join(names)
-    head = "\n".join([*options, f":maxdepth: {depth}"])
+    head = "\n".join([*options, f":maxdepth: {depth}", ":titlesonly:"])
     return f"```{{toctree}}\n{head}\n\n{listed}\n```\n"
 
 

@@ -18,6 +18,12 @@ from sphinx.util import logging
 
 MATHML = "http://www.w3.org/1998/Math/MathML"
 ElementTree.register_namespace("", MATHML)
+# What the converter reads wrongly, and what it reads.
+PLAIN = (
+    (r"\\(?:[lr]?Vert(?![a-zA-Z])|\|)", "‖"),
+    (r"\\[lr]vert(?![a-zA-Z])", "|"),
+    (r"\\arg\s*\\(max|min)(?![a-zA-Z])", r"\\operatorname{arg\1}"),
+)
 say = logging.getLogger(__name__)
 
 
@@ -28,11 +34,15 @@ def mathml(text: str, display: str, where: Any = None) -> str:
     if "&" in bare and "\\begin" not in bare:
         bare = f"\\begin{{align*}}{bare}\\end{{align*}}"
     bare = re.sub(r"(\\(?:begin|end))\{(?:aligned|split|gathered)\}", r"\1{align*}", bare)
+    for pattern, better in PLAIN:
+        bare = re.sub(pattern, better, bare)
     try:
         made = with_bars(convert(bare, display=display))
     except Exception as error:
         say.warning("cannot read the formula %r: %s", text, error, location=where)
         return f"<code>{nodes.unescape(text)}</code>"
+    if "\\" in re.sub(r"<[^>]+>", "", made):
+        say.warning("a command was not understood in %r", text, location=where)
     number = f'<span class="tag">({tag[1]})</span>' if tag else ""
     return made + number
 

@@ -74,7 +74,8 @@ def described(docstring: str, names: set[str]) -> list[str]:
     for paragraph in said.text:
         lines += [escaped(paragraph), ""] if paragraph else []
     if said.arguments:
-        lines += [f":param {name}: {escaped(text)}" for name, text in said.arguments]
+        # A space would make the first of two names the type of the second.
+        lines += [f":param {n.replace(' ', '')}: {escaped(text)}" for n, text in said.arguments]
     for end in said.ends:
         word, _, text = end.partition(" ")
         text = text.rstrip(". ") + "."

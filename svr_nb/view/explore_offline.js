@@ -37,8 +37,7 @@ function playPanel(root, data, alt) {
     }
     const base = frame.whole ? [] : data.frames[0].patches;
     const patches = await Promise.all(
-      [...base, ...(frame === data.frames[0] ? [] : frame.patches)]
-        .map(async ([x, y, text]) => [x, y, await picture(text)]));
+      [...base, ...frame.patches].map(async ([x, y, text]) => [x, y, await picture(text)]));
     if (turn !== latest) return;
     canvas.hidden = false; page.hidden = true;
     still?.remove();

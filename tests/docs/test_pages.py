@@ -138,6 +138,20 @@ def test_every_public_name_has_its_place_on_the_api_pages():
                 assert f" {name}(" in reference.module_page(module, "x"), name
 
 
+def test_every_formula_of_the_book_is_understood():
+    """No command is left over in what the converter makes."""
+    wrong = []
+    for page in ORDER:
+        for cell in json.loads(page.path.read_text())["cells"]:
+            prose = notebook_pages.joined(cell["source"]) if cell["cell_type"] == "markdown" else ""
+            prose = re.sub(r"```.*?```|`[^`]*`", "", prose, flags=re.S)
+            for found in re.finditer(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)\$", prose, re.S):
+                formula = found[1] or found[2]
+                if "\\" in re.sub(r"<[^>]+>", "", mathml.mathml(formula, "inline")):
+                    wrong.append(f"{page.key}: {formula}")
+    assert not wrong
+
+
 def test_formulas_are_drawn_without_scripts():
     assert "<mfrac>" in mathml.mathml(r"\frac{a}{b}", "inline")
     assert "(3)" in mathml.mathml(r"a \tag{3}", "block")
