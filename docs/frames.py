@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".ci"))
 FRAMES = ROOT / "_frames"
 # A page weighs 3 MB at most, with all that it loads; this is left beside its text and pictures.
-PAGE_BYTES, PANEL_BYTES, PANEL_FRAMES, PANEL_SECONDS = 1_900_000, 700_000, 96, 90
+PAGE_BYTES, PANEL_BYTES, PANEL_FRAMES, PANEL_SECONDS = 1_900_000, 700_000, 96, 60
 LIVE = ("explore(", "side_by_side(", "image_click(")
 FIRST = """
 _panels_for_the_site = []

@@ -24,8 +24,8 @@ from .pictures import to_pixels
 
 # %% auto #0
 __all__ = ['PRESSES', 'SWITCHES', 'LEVELS', 'Key', 'TILE', 'Rectangle', 'Frame', 'QUALITIES', 'Axis', 'switchings', 'stops',
-           'axis_of', 'thinned', 'grid', 'differences', 'webp', 'patches', 'drawn_frame', 'frames_of', 'packed_frames',
-           'control_data', 'remark', 'Recording', 'head_of', 'record', 'drawn_grid']
+           'axis_of', 'thinned', 'grid', 'sparser', 'differences', 'webp', 'patches', 'drawn_frame', 'frames_of',
+           'packed_frames', 'control_data', 'remark', 'Recording', 'head_of', 'record', 'drawn_grid']
 
 # %% ../../nbs/view/259_explore_offline.ipynb #18bebbaf
 PRESSES = 6  # of a button, in a recording
@@ -165,6 +165,21 @@ def _keys(axes: Sequence[Axis], together: set[int]) -> list[Key]:
     for i in alone:
         keys += [(*start[:i], k, *start[i + 1 :]) for k in range(len(axes[i].values))]
     return list(dict.fromkeys(keys))
+
+
+def sparser(axes: Sequence[Axis], keys: Sequence[Key]) -> tuple[list[Axis], dict[Key, Key]]:
+    """Every second position of the axis with the most; start and ends stay.
+
+    axes, keys: of a recording.
+    Returns the new axes and, for every key that stays, its new key.
+    """
+    i = max(range(len(axes)), key=lambda i: len(axes[i].values))
+    axis, last = axes[i], len(axes[i].values) - 1
+    kept = [k for k in range(last + 1) if k in (0, last) or (k - axis.at) % 2 == 0]
+    values, labels = [axis.values[k] for k in kept], [axis.labels[k] for k in kept]
+    less = replace(axis, values=values, labels=labels, at=kept.index(axis.at))
+    stay = {k: (*k[:i], kept.index(k[i]), *k[i + 1 :]) for k in keys if k[i] in kept}
+    return [*axes[:i], less, *axes[i + 1 :]], stay
 
 # %% ../../nbs/view/259_explore_offline.ipynb #b4e1a605
 TILE = 16
@@ -385,7 +400,8 @@ def record(
 
     panel: made by `explore`; it is left where it stands.
     most: frames at most; sliders are thinned until they fit.
-    most_bytes: of the recording's text; the quality, then the number of frames is lowered for it.
+    most_bytes: of the recording's text; the quality, then the number of frames is lowered for it,
+        down to a few.
     seconds: for drawing; slow panels get fewer frames.
     widest: wider pictures are made smaller, pixels.
     alt: what the picture is, in words.
@@ -397,15 +413,16 @@ def record(
     most_bytes = int(check_number(most_bytes, "most_bytes", 1_000, integer=True))
     room = max(6, min(most, int(1000 * seconds / max(panel.milliseconds, 1))))
     axes, frames = drawn_grid(panel, min(room, most), widest, seconds)
-    head = head_of(panel, axes, frames)
-    for quality in QUALITIES:
-        data = head | packed_frames(frames, quality)
-        if _bytes(data) <= most_bytes:
+    while True:
+        head = head_of(panel, axes, frames)
+        for quality in QUALITIES:
+            data = head | packed_frames(frames, quality)
+            if _bytes(data) <= most_bytes:
+                return Recording(data, alt)
+        axes, stay = sparser(axes, list(frames))
+        if len(stay) == len(frames) or len(stay) < 3:
             return Recording(data, alt)
-    if most <= 4:
-        return Recording(data, alt)
-    fewer = max(4, int(most * min(0.7, most_bytes / _bytes(data))))
-    return record(panel, most=fewer, most_bytes=most_bytes, seconds=seconds, widest=widest, alt=alt)
+        frames = {new: frames[old] for old, new in stay.items()}
 
 
 def drawn_grid(
