@@ -1,9 +1,30 @@
 """Installs svr_nb. Every value comes from settings.ini, so that nbdev and pip never disagree."""
 
+import importlib.util
 from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+
+
+class BuildWithBook(build_py):
+    """Puts the notebooks, packed, into the built package: `svr_nb lab` unpacks them."""
+
+    def run(self) -> None:
+        """Builds as usual; a checkout's notebooks go along."""
+        super().run()
+        if self.editable_mode or not (ROOT / "nbs").is_dir():
+            return
+        source = ROOT / "svr_nb" / "app" / "book_archive.py"
+        spec = importlib.util.spec_from_file_location("book_archive", source)
+        archive = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(archive)
+        target = Path(self.build_lib) / "svr_nb" / "book.zip"
+        target.write_bytes(archive.pack(archive.gather(ROOT)))
+
 
 settings = ConfigParser(delimiters=["="])
 settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
@@ -46,6 +67,7 @@ setup(
         "dev": lab + fast + course + dev,
         "all": lab + fast + masks,
     },
+    cmdclass={"build_py": BuildWithBook},
     entry_points={
         "console_scripts": settings["console_scripts"].split(),
         "nbdev": ["svr_nb=svr_nb._modidx:d"],

@@ -5,10 +5,13 @@
 # %% ../nbs/000_conventions.ipynb #20c52875
 from __future__ import annotations
 
+import contextlib
+import difflib
 import math
 import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +19,9 @@ import torch
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['FRONT', 'RIGHT', 'UP', 'FRAMES', 'pixel_centers', 'SvrError', 'InputError', 'FileError', 'CheckpointError', 'refuse',
-           'describe', 'check_tensor', 'check_number', 'check_choice', 'file_path', 'seeded', 'rand', 'pick_device',
-           'frame_matrix']
+__all__ = ['FRONT', 'RIGHT', 'UP', 'CATEGORY_WORDS', 'FRAMES', 'pixel_centers', 'SvrError', 'InputError', 'FileError',
+           'CheckpointError', 'refuse', 'describe', 'check_tensor', 'check_number', 'check_choice', 'file_path',
+           'nearest', 'category_name', 'MissingPackage', 'optional', 'seeded', 'rand', 'pick_device', 'frame_matrix']
 
 # %% ../nbs/000_conventions.ipynb #a3ac1803
 FRONT, RIGHT, UP = (0.0, 0.0, -1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -213,6 +216,79 @@ def file_path(path: object, name: str = "path") -> Path:
         return Path(text).expanduser()
     except RuntimeError:  # there is no such user, so the sign means itself
         return Path(text)
+
+# %% ../nbs/000_conventions.ipynb #8a994626
+CATEGORY_WORDS: dict[str, tuple[str, ...]] = {
+    "aeroplane": ("airplane", "plane", "aircraft", "jet", "airliner", "02691156"),
+    "bird": ("birdie", "01503061"),
+    "car": ("auto", "automobile", "motorcar", "sedan", "02958343"),
+    "chair": ("armchair", "03001627"),
+    "horse": ("pony", "02374451"),
+    "mug": ("cup", "03797390"),
+    "table": ("desk", "04379243"),
+    "object": ("anything", "things"),
+}
+
+
+def _spellings(word: str) -> list[str]:
+    """A word as it may stand in a list: as it is, and without the endings of a plural."""
+    plain = unicodedata.normalize("NFKC", word).casefold().strip()
+    plain = re.sub(r"[\s_-]+", " ", re.sub(r"^(an?|the)\s+", "", plain))
+    plain = re.sub(r"^n?(\d{8})$", r"\1", plain)  # a synset of WordNet, with its n or without
+    return [plain, plain.removesuffix("s"), plain.removesuffix("es")]
+
+
+def nearest(value: object, known: Sequence[str]) -> str:
+    """Advice for a word that is not known: the nearest one that is, or nothing.
+
+    value: what came.  known: what there is.
+    """
+    near = difflib.get_close_matches(str(value).casefold(), known, 1)
+    return f"Perhaps {near[0]!r}" if near else ""
+
+
+def category_name(value: object, known: Sequence[str], name: str = "category") -> str:
+    """The category that a person means, in the spelling of a list.
+
+    value: a name in any case, singular or plural, British or American, or a number of ShapeNet:
+        "Airplanes" and "02691156" are "aeroplane".
+    known: the categories that there are.
+    name: the argument's name, for the message.
+    Raises InputError that lists them, with the nearest one.
+    """
+    wanted = f"one of {', '.join(known)}"
+    if not isinstance(value, str) or not value.strip():
+        raise refuse(name, wanted, describe(value))
+    own = {_spellings(word)[0]: word for word in known}
+    for word, others in CATEGORY_WORDS.items():
+        if word in own:
+            own = {other: own[word] for other in others} | own
+    found = [own[word] for word in _spellings(value) if word in own]
+    if found:
+        return found[0]
+    near = difflib.get_close_matches(_spellings(value)[0], list(own), 1)
+    raise refuse(name, wanted, describe(value), f"Perhaps {own[near[0]]!r}" if near else "")
+
+# %% ../nbs/000_conventions.ipynb #2f824b4c
+class MissingPackage(SvrError, ImportError):
+    """An optional package is not installed."""
+
+
+@contextlib.contextmanager
+def optional(extra: str) -> Iterator[None]:
+    """Imports inside this block fail with one sentence that says what to install.
+
+    extra: which of the package's extras brings what is imported, for example "lab".
+    Raises MissingPackage.
+    """
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or "an optional package").split(".")[0]
+        missing = error.name is not None and isinstance(error, ModuleNotFoundError)
+        got = "none" if missing else f"one that cannot be imported ({error})"
+        do = f'Run pip install "svr_nb[{extra}]"'
+        raise refuse(package, "an installed package", got, do, MissingPackage) from error
 
 # %% ../nbs/000_conventions.ipynb #8e31c84a
 def seeded(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:

@@ -5,6 +5,7 @@
 # %% ../../nbs/agt/724_system.ipynb #e30001ba
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,16 +23,21 @@ from ..conventions import describe, pixel_centers, refuse
 from ..data.collection import Collection
 from ..networks.encoders import fresh_weights
 from ..networks.features import FeatureNet, TinyNet
+from ..training.needs import measurable
 from ..training.stages import Stage
 from ..umr.expectation import Prediction, View
+from ..umr.system import NEEDS as UMR_NEEDS
 from ..umr.system import UMR, read_pictures
 
 if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['AGT', 'make_var_head', 'make_critic', 'with_texture_groups', 'frechet_of', 'judge_of', 'make_judge',
+__all__ = ['NEEDS', 'AGT', 'make_var_head', 'make_critic', 'with_texture_groups', 'frechet_of', 'judge_of', 'make_judge',
            'modulated_photograph', 'carried', 'continued', 'take_over']
+
+# %% ../../nbs/agt/724_system.ipynb #9eecadf5
+NEEDS = (replace(UMR_NEEDS[0], what="two images", least=2), *UMR_NEEDS[1:])
 
 # %% ../../nbs/agt/724_system.ipynb #53365a4c
 class AGT(UMR):
@@ -42,6 +48,7 @@ class AGT(UMR):
     """
 
     Config = AGTConfig
+    needs = NEEDS
     config: AGTConfig
 
     def __init__(self, config: AGTConfig | None = None, seed: int = 0) -> None:
@@ -126,6 +133,7 @@ class AGT(UMR):
 
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """UMR's scores and `texture_scores`."""
+        data = measurable(self, data)
         return super().evaluate(data) | texture_scores(self, data)
 
 # %% ../../nbs/agt/724_system.ipynb #3be8f6e4

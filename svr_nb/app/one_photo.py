@@ -5,29 +5,110 @@
 # %% ../../nbs/app/951_one_photo.ipynb #32c75524
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+import os
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
-from ..training.system import load, shipped
-from ..conventions import pick_device
-from ..data.photo_folder import photo
+from ..conventions import file_path, pick_device, refuse
+from ..data.photo_folder import prepare_photo
 from ..result.reconstruction import Reconstruction
+from ..scores.metrics import mask_iou
+from ..shapes.images import load_image
+from ..training.needs import in_float32
+from ..training.system import load, shipped_categories
 
 if TYPE_CHECKING:
     from svr_nb.shapes.images import ImageSource
 
 # %% auto #0
-__all__ = ['reconstruct']
+__all__ = ['STEPS', 'original', 'fitting_options', 'with_notes', 'reconstruct']
+
+# %% ../../nbs/app/951_one_photo.ipynb #abdc7a6b
+def _source(value: Any, name: str) -> Any:
+    """A picture in the forms that readers take; a path with its `~` expanded, no web address."""
+    return file_path(value, name) if isinstance(value, (str, os.PathLike)) else in_float32(value)
+
+
+def original(image: ImageSource, most: int = 2048) -> Tensor:
+    """The photograph as it was taken, upright and on white where it is transparent.
+
+    image: in any form.
+    most: pixels along the longer side; larger ones are reduced to that.
+    Returns (3, h, w) in [0, 1]. Raises FileError or InputError.
+    """
+    picture, alpha = load_image(image)
+    if alpha is not None:
+        picture = picture * alpha + 1 - alpha
+    scale = most / max(picture.shape[1:])
+    if scale >= 1:
+        return picture
+    size = [max(1, round(side * scale)) for side in picture.shape[1:]]
+    return torch.nn.functional.interpolate(picture[None], size, mode="area")[0].clamp(0, 1)
+
+# %% ../../nbs/app/951_one_photo.ipynb #25dab736
+STEPS = 60  # of fitting to the very photograph, for systems that can
+
+
+def fitting_options(model: Any, options: Mapping[str, object]) -> dict[str, object]:
+    """What a system's own `reconstruct` is told: the options given, and 60 steps of fitting where
+    it can be fitted and nobody said how long.
+
+    model: the system.
+    options: by name; `steps=0` is understood by systems that cannot be fitted, too.
+    Raises InputError that lists the system's options for one that it does not have.
+    """
+    takes = inspect.signature(model.reconstruct).parameters
+    given = dict(options)
+    if "steps" not in takes and given.get("steps") == 0:
+        del given["steps"]
+    own = [name for name in takes if name not in ("image", "mask", "options", "unknown")]
+    open_ended = any(p.kind is p.VAR_KEYWORD and p.name == "options" for p in takes.values())
+    unknown = [] if open_ended else [name for name in given if name not in own]
+    if unknown:
+        kind = type(model).__name__
+        no_fit = "steps" in unknown or "refine_pose" in unknown
+        do = f"{kind} is not fitted to single photographs; leave steps out" if no_fit else ""
+        wanted = f"options of {kind} ({', '.join(own) or 'it has none'})"
+        raise refuse("options", wanted, ", ".join(unknown), do)
+    if "steps" in takes and "steps" not in given:
+        given = {"steps": STEPS, "refine_pose": True, **given}
+    return given
+
+
+def with_notes(result: Reconstruction, said: tuple[str, ...] = ()) -> Reconstruction:
+    """A result with what was done to its photograph among its notes; warns if its silhouette
+    disagrees with the mask.
+
+    result: changes, and is returned.
+    said: about the photograph.
+    """
+    result.notes = (*result.notes, *said)
+    if result.mask is None or result.camera is None or not bool(result.mask.any()):
+        return result
+    seen = result.mask.cpu()[None]
+    outline = result.silhouette(seen.shape[-1]).cpu()[None]
+    overlap = float(mask_iou(outline, seen, threshold=0.5))
+    if overlap < 0.5:
+        what = f"a photograph of one {result.category or 'object'}"
+        doubt = (
+            f"the silhouette of the result overlaps the mask by {overlap:.2f} only (IoU): "
+            f"look at the mask, and whether this is {what}"
+        )
+        result.notes = (*result.notes, doubt)
+        warnings.warn(doubt, stacklevel=3)
+    return result
 
 # %% ../../nbs/app/951_one_photo.ipynb #59b58864
 def _first_category(system: str) -> str:
     """What a system reconstructs if nobody says: horses if it can, else the first of its shipped
     categories.
     """
-    names = [
-        name.partition("-")[2] for name in shipped() if name.startswith(f"{str(system).lower()}-")
-    ]
+    names = shipped_categories(system)
     return "horse" if "horse" in names or not names else names[0]
 
 
@@ -38,6 +119,7 @@ def reconstruct(
     system: str = "ssl3d",
     category: str | None = None,
     device: str | torch.device | None = None,
+    invert: bool = False,
     **options: object,
 ) -> Reconstruction:
     """The shape seen in one photograph, by a network that ships with this library.
@@ -46,19 +128,31 @@ def reconstruct(
     mask: the object's silhouette in any of these forms; None finds it by itself where the
         background allows.
     system: which system reconstructs, for example "ssl3d".
-    category: what is in the photograph, for example "horse"; None takes "horse", or the first that
-        ships with the system.
+    category: what is in the photograph, for example "horse" or "airplane"; None takes "horse", or
+        the first that ships with the system.
     device: where to compute; None takes the best there is.
-    options: handed on to the system's own `reconstruct`, for example `steps=100` of optimisation on
-        this photograph for SSL3D.
+    invert: whether the mask is dark on the object.
+    options: handed on to the system's own `reconstruct`. A system that can be fitted to the very
+        photograph is, in 60 steps; `steps=0` gives the first prediction.
+    Returns a Reconstruction with the original as `.photograph`; its `.notes` say how it was made
+    and what was done to the photograph. Warns if its silhouette disagrees with the mask.
     Raises FileError for a file that cannot be read, InputError for a silhouette that cannot be
-    found,
-    CheckpointError if no network ships for this system and category.
+    found, CheckpointError if no network ships for this system and category.
     """
-    model = load(system, category or _first_category(system)).to(pick_device(device)).eval()
-    if not getattr(model, "needs_mask", True):  # it was trained on photographs as they are
-        return model.reconstruct(image, mask, **options)
-    picture, silhouette = photo(
-        image, mask, size=2 * model.config.image_size
-    )  # the system cuts its own margin out of it
-    return model.reconstruct(picture, silhouette, **options)
+    image, mask = _source(image, "image"), _source(mask, "mask")
+    model: Any = load(system, category or _first_category(system))
+    given = fitting_options(model, options)
+    model = model.to(pick_device(device)).eval()
+    said: tuple[str, ...] = ()
+    if getattr(model, "needs_mask", True):
+        turned: Any = {"invert": True} if invert else {}
+        # the system cuts its own margin out of it
+        made = prepare_photo(image, mask, 2 * model.config.image_size, **turned)
+        result, said = model.reconstruct(made.image, made.mask, **given), made.notes
+        doubts = [] if hasattr(made, "doubts") else [n for n in said if n.endswith("?")]
+        for doubt in doubts:
+            warnings.warn(f"{made.name}: {doubt}", stacklevel=2)
+    else:  # it was trained on photographs as they are
+        result = model.reconstruct(image, mask, **given)
+    result.photograph = original(image)
+    return with_notes(result, said)

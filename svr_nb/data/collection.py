@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..cameras.projections import Orthographic, Pinhole
-from ..conventions import FileError, check_number, check_tensor, describe, refuse, seeded
+from svr_nb.conventions import (
+    FileError,
+    check_number,
+    check_tensor,
+    describe,
+    file_path,
+    optional,
+    refuse,
+    seeded,
+)
+from ..shapes.disk import write_file
 from ..shapes.mesh import Mesh
 
 if TYPE_CHECKING:
@@ -94,6 +105,8 @@ class Collection(Dataset):
         names: Sequence[str] = (),
         labels: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        if not isinstance(fields, Mapping):
+            raise refuse("fields", "a dictionary of tensors", describe(fields))
         self.fields = {name: _checked(name, value) for name, value in fields.items()}
         _check_lengths(self.fields, {"meshes": meshes, "names": names})
         self.category, self.source = category, source
@@ -158,14 +171,14 @@ class Collection(Dataset):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes fields, names and words to one .safetensors file (meshes stay behind)."""
-        return _save(self, Path(path))
+        return _save(self, file_path(path))
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Collection:
         """Reads a collection that `save` wrote; raises FileError if the file is missing, damaged or
         something else.
         """
-        return _load(Path(path))
+        return _load(file_path(path))
 
 # %% ../../nbs/data/307_collection.ipynb #8856f38c
 def _item(collection: Collection, index: int | str) -> Tensor | dict[str, Tensor]:
@@ -174,6 +187,10 @@ def _item(collection: Collection, index: int | str) -> Tensor | dict[str, Tensor
         if index not in collection.fields:
             raise refuse("field", f"one of {', '.join(collection.fields)}", repr(index))
         return collection.fields[index]
+    if isinstance(index, bool) or not hasattr(index, "__index__"):
+        advice = "subset(...) takes several rows"
+        raise refuse("index", "a row number or the name of a field", describe(index), advice)
+    index = operator.index(index)
     if not -len(collection) <= index < len(collection):
         raise IndexError(f"index {index} is outside 0..{len(collection) - 1}")
     return {name: value[index] for name, value in collection.fields.items()}
@@ -231,7 +248,8 @@ def _camera(collection: Collection, index: object) -> Pinhole | Orthographic:
 # %% ../../nbs/data/307_collection.ipynb #3dbe3531
 def _contact_sheet(collection: Collection, count: int, columns: int) -> Figure:
     """Draws the first images with mask outlines on a grid."""
-    import matplotlib.pyplot as plt
+    with optional("lab"):
+        import matplotlib.pyplot as plt
 
     if "image" not in collection:
         raise refuse("collection", "a field named image", ", ".join(collection.fields))
@@ -259,8 +277,8 @@ def _contact_sheet(collection: Collection, count: int, columns: int) -> Figure:
 
 # %% ../../nbs/data/307_collection.ipynb #51df26c2
 def _save(collection: Collection, path: Path) -> Path:
-    """Writes to a temporary name first, so that a crash never leaves half a file."""
-    from safetensors.torch import save_file
+    """Writes the file whole or not at all, so that a crash never leaves half of one."""
+    from safetensors.torch import save
 
     about = {
         "category": collection.category,
@@ -268,15 +286,15 @@ def _save(collection: Collection, path: Path) -> Path:
         "names": collection.names,
         "labels": collection.labels,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in collection.fields.items()},
-        part,
-        metadata={"collection": json.dumps(about)},
-    )
-    part.replace(path)
-    return path
+    whole = {name: value.detach().cpu().contiguous() for name, value in collection.fields.items()}
+    apart = {name: value.clone() for name, value in whole.items()}  # fields may share their memory
+    data = save(apart, metadata={"collection": json.dumps(about, default=str)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        came, advice = problem.strerror or "an error", "Choose another"
+        raise refuse(str(path), "a place to write to", came, advice, FileError) from problem
+    return write_file(path, data)
 
 
 def _load(path: Path) -> Collection:

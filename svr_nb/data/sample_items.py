@@ -17,6 +17,7 @@ from torch.nn.functional import avg_pool2d, normalize, one_hot, pad
 
 from ..cameras.projections import Orthographic, Pinhole, orbit
 from svr_nb.conventions import (
+    category_name,
     check_choice,
     check_number,
     check_tensor,
@@ -302,9 +303,7 @@ def _categories(category: str | Sequence[str]) -> tuple[str, ...]:
     """One or several names, checked."""
     several = isinstance(category, Sequence) and not isinstance(category, str)
     names = tuple(category) if several else (str(category),)
-    for name in names or ("",):
-        check_choice(name, "category", CATEGORIES)
-    return names
+    return tuple(category_name(name, CATEGORIES) for name in names or ("",))
 
 
 def _weights(shares: Sequence[float] | None, count: int) -> Tensor:

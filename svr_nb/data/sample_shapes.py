@@ -14,7 +14,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..conventions import check_choice, check_number, check_tensor, describe, refuse, seeded
+from svr_nb.conventions import (
+    category_name,
+    check_choice,
+    check_number,
+    check_tensor,
+    describe,
+    refuse,
+    seeded,
+)
 from .sample_animals import build_bird, build_horse
 from .sample_furniture import Built, build_chair, build_mug, build_table
 from .sample_parts import Draw, Part, Vector, block
@@ -335,7 +343,7 @@ def sample_shape(
     fixed: parameters by name that replace the drawn ones, for example arms="open".
     Raises InputError, with the list of parameter names if one is unknown.
     """
-    check_choice(category, "category", CATEGORIES)
+    category = category_name(category, CATEGORIES)
     check_choice(paint, "paint", PAINTS)
     draw = Draw(generator, span, fixed)
     parts, keypoints = BUILDERS[category](draw)

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..conventions import file_path
 from ..data.collection import Collection
 from svr_nb.experiments.runner import (
     Arm,
@@ -93,7 +94,7 @@ def _kept(folder: str | Path | None, name: str, make: Callable[[], Collection]) 
     """A collection from a file of the folder, or made and written there."""
     if folder is None:
         return make()
-    path = Path(folder) / f"{name}.safetensors"
+    path = file_path(folder, "folder") / f"{name}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         make().save(path)

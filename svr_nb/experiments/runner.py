@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import torch
 
-from ..conventions import CheckpointError, FileError, check_choice, refuse
+from svr_nb.conventions import (
+    CheckpointError,
+    FileError,
+    check_choice,
+    file_path,
+    refuse,
+)
 from ..scores.tables import Table
 from ..training.run_files import write_bytes
 
@@ -73,7 +79,7 @@ def read_rows(path: str | Path) -> list[Row]:
     path: a JSON file.
     Raises FileError if it holds something else.
     """
-    path = Path(path)
+    path = file_path(path)
     if not path.exists():
         return []
     try:
@@ -91,7 +97,7 @@ def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
 
     path: the file; its folder is made if it is not there.  rows: that JSON can hold.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file_path(path).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, json.dumps(list(rows), indent=1).encode())
 
 
@@ -283,7 +289,7 @@ def run_arm(
     folder = experiment.kept(arm.name, seed)
     scores = experiment.measure(system, shared) if experiment.measure else None
     if models and folder and experiment.keeps:
-        cast(Keepable, system).save_pretrained(Path(models) / folder)
+        cast(Keepable, system).save_pretrained(file_path(models, "models") / folder)
     if scores is None:
         return None
     return known_by(experiment, arm.name, seed) | {"seconds": seconds} | dict(scores)
@@ -533,16 +539,16 @@ def ship(
     how = experiment.ships
     if how is None:
         raise refuse("experiment", "one that ships", experiment.name, "", CheckpointError)
-    kept = _kept_rows(experiment, how.arm, rows, Path(models))
+    kept = _kept_rows(experiment, how.arm, rows, file_path(models, "models"))
     if not kept:
         wanted = f"weights of {how.arm!r}"
         raise refuse(str(models), wanted, "none", "Run it first", CheckpointError)
     row = how.best(kept)
-    system = how.load(str(Path(models) / str(experiment.kept(how.arm, row["seed"]))))
+    system = how.load(str(file_path(models, "models") / str(experiment.kept(how.arm, row["seed"]))))
     how.finish(system, row)
     system.category = how.name.split("-", 1)[1]
     system.notes = how.card(row, rows)
-    target = Path(folder) / how.name
+    target = file_path(folder, "folder") / how.name
     (system.half() if how.half else system).save_pretrained(target)
     return target
 

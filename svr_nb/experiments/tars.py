@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from ..conventions import check_choice, seeded
+from ..conventions import check_choice, file_path, seeded
 from ..data.collection import Collection
 from ..data.sample_items import SPLITS, Recipe, samples
 from ..data.sample_shapes import SampleShape, sample_shape
@@ -64,7 +64,7 @@ def learning_pictures(count: int, seed: int, folder: str | Path | None = None) -
     count: of pictures, one per chair.  seed: of the chairs.  folder: where they are kept for the
         next time, or None.
     """
-    path = Path(folder) / f"chairs{count}_{seed}.safetensors" if folder else None
+    path = file_path(folder, "folder") / f"chairs{count}_{seed}.safetensors" if folder else None
     if path and path.exists():
         return Collection.load(path)
     usual: dict[str, Any] = {"size": 64, "points": 0, "elevation": ELEVATION, "progress": False}
@@ -408,7 +408,7 @@ def experiment(
         arms=k_arms((0, 4)),
         seeds=(21, 22, 23),
         data=lambda seed: chairs(),
-        train=Trainer(config, Path(models) / form if models else None, device),
+        train=Trainer(config, file_path(models, "models") / form if models else None, device),
         measure=measure,
         report=lambda rows: [silhouette_table(rows)],
         levels=Levels(LEVELS, seed=None, settings=DRAWN),

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ..conventions import file_path
 from ..data.collection import Collection
 from ..data.photo_folder import photos
 from ..data.sample_items import samples
@@ -330,7 +331,9 @@ def photographs(
         measure=measure_photos,
         levels=Levels(),
         kept=lambda arm, seed: f"{category}-{seed}",
-        ships=_shipping(category, "photographs", made, f"--photos {Path(folder).name}"),
+        ships=_shipping(
+            category, "photographs", made, f"--photos {file_path(folder, 'folder').name}"
+        ),
     )
 
 # %% ../../nbs/experiments/973_umr.ipynb #45aacbdc

@@ -19,7 +19,15 @@ from torch.nn import functional as F
 
 from ..agt.adaptive_sampling import VarianceMap, bilinear_sample, bounded_map, inner_step
 from ..agt.adaptive_sampling import variance_loss
-from ..conventions import check_choice, check_number, check_tensor, rand, refuse, seeded
+from svr_nb.conventions import (
+    check_choice,
+    check_number,
+    check_tensor,
+    file_path,
+    rand,
+    refuse,
+    seeded,
+)
 from svr_nb.experiments.runner import (
     Arm,
     Command,
@@ -377,7 +385,9 @@ def photographs(
     Raises InputError if there are fewer, FileError for one that cannot be read.
     """
     files = sorted(
-        path for path in Path(folder).glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")
+        path
+        for path in file_path(folder, "folder").glob("*")
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png")
     )
     if len(files) < count:
         raise refuse("folder", f"{count} photographs", f"{len(files)} in {folder}")

@@ -14,7 +14,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..conventions import check_choice, check_number, check_tensor, refuse, seeded
+from svr_nb.conventions import (
+    check_choice,
+    check_number,
+    check_tensor,
+    optional,
+    refuse,
+    seeded,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -220,7 +227,8 @@ def draw_code_map(
     method, perplexity, steps, seed: as in `code_places`.
     Source: LEM, figures 4 (renderings and photographs) and 5 (images and shapes).
     """
-    from matplotlib.figure import Figure
+    with optional("lab"):
+        from matplotlib.figure import Figure
 
     places = code_places(groups, method, perplexity, steps, seed)
     count = 2 if classes else 1

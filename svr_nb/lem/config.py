@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..training.config import ConfigBase
-from ..conventions import check_choice, check_number, seeded
+from ..conventions import category_name, check_choice, check_number, seeded
 from ..data.collection import Collection
 from ..data.sample_items import samples
 from ..data.sample_shapes import sample_shape
@@ -314,10 +314,11 @@ def lem_samples(
     """What the command line trains and measures on: both domains for "train", photographs with
     their shapes otherwise.
 
-    category: one kind, or "furniture and vehicles" or any other word for all four.
+    category: one kind; "" or "object" for all four.
     split, count, size, seed: as for `drawings`.
     """
-    kinds = category if category in KINDS else KINDS
+    word = category_name(category or "object", (*KINDS, "object"))
+    kinds: str | tuple[str, ...] = KINDS if word == "object" else word
     if split == "train":
         return two_domains(seed, count, size=size, category=kinds, loose=2 * count)
     return photographs(split, count, seed, size, category=kinds)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +14,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..conventions import SvrError, check_choice, check_tensor, describe, refuse
+from svr_nb.conventions import (
+    SvrError,
+    check_choice,
+    check_tensor,
+    describe,
+    file_path,
+    refuse,
+)
 from ..data.photo_folder import photo
 from .config import TRUNKS, LEMConfig
 from .shape_manifold import VoxelDecoder, VoxelEncoder, on_sphere
@@ -113,7 +119,7 @@ def load_imagenet(
     elif isinstance(source, Mapping):
         tensors = source
     else:
-        tensors = read_tensors(Path(source))
+        tensors = read_tensors(file_path(source, "source"))
     # Counters of batches are often left out; those of the fresh network will do.
     complete = {n: v for n, v in trunk.state_dict().items() if n.endswith("num_batches_tracked")}
     complete |= {name: value for name, value in tensors.items() if not name.startswith("fc.")}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -24,11 +25,28 @@ from ..networks.encoders import fresh_weights
 from ..result.reconstruction import Reconstruction
 from ..scores.metrics import best_threshold
 from ..shapes.voxels import VoxelGrid
+from ..training.needs import Need, in_float32, measurable, prepared
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['Data', 'LEM']
+__all__ = ['MAKE', 'DRAWN', 'SOLID', 'NEEDS', 'Data', 'LEM']
+
+# %% ../../nbs/lem/924_system.ipynb #71f24ea0
+MAKE = "Make them with svr_nb.lem.config.two_domains, or with samples(..., voxels=16)"
+DRAWN = Need("images", ("synthetic/image", "image"), MAKE, spared=("shape",), side="image_size")
+SOLID = Need("voxels", ("synthetic/voxels", "voxels", "shapes/voxels"), MAKE, side="voxels")
+NEEDS = (
+    replace(SOLID, measured=True),
+    replace(DRAWN, measured=True),
+    Need(
+        "photographs of the other world",
+        ("natural/image", "natural_image"),
+        "Give a dict of collections, as svr_nb.lem.config.two_domains makes it",
+        losses=("adversary domain", "csm", "oracle"),
+        side="image_size",
+    ),
+)
 
 # %% ../../nbs/lem/924_system.ipynb #a1095b03
 Data = Collection | Mapping[str, Collection]
@@ -74,7 +92,7 @@ class LEM(SystemBase):
     config: `LEM.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
     """
 
-    Config = LEMConfig
+    Config, needs = LEMConfig, NEEDS
     needs_mask = False  # photographs keep their background
     sample_data = staticmethod(lem_samples)
     config: LEMConfig
@@ -158,7 +176,7 @@ class LEM(SystemBase):
         validation data, or a list for a batch.
         Raises FileError or InputError for pictures that cannot be used.
         """
-        pictures, single = as_picture(image, mask, self.config.image_size)
+        pictures, single = as_picture(in_float32(image), in_float32(mask), self.config.image_size)
         answers = [_answer(self, picture) for picture in pictures]
         return answers[0] if single else answers
 
@@ -174,9 +192,10 @@ class LEM(SystemBase):
 
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics, one value per item; see `item_scores`."""
+        data = measurable(self, data)
         truth = _true_voxels(data)
         return item_scores(self.predict(data.fields["image"])[0].cpu(), truth)
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """IoU of answers that need no learning from images."""
-        return _levels(self, data)
+        return _levels(self, prepared(data))

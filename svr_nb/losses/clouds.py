@@ -5,16 +5,18 @@
 # %% ../../nbs/losses/352_clouds.ipynb #c0f70004
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..conventions import check_choice, check_tensor, refuse
+from ..conventions import check_choice, check_tensor, describe, refuse
 from .silhouettes import averaged, matching, safe_sqrt
 from ..shapes.points import nearest
 
 # %% auto #0
-__all__ = ['REDUCTIONS', 'chamfer_loss', 'symmetry_loss', 'angle_loss']
+__all__ = ['REDUCTIONS', 'chamfer_loss', 'check_keep', 'symmetry_loss', 'angle_loss']
 
 # %% ../../nbs/losses/352_clouds.ipynb #0e3473da
 REDUCTIONS = ("mean_sum", "mean_avg")
@@ -48,9 +50,10 @@ def chamfer_loss(
     a, b: points (b, n, 3) and (b, m, 3).
     squared: squared distances, or plain ones.
     reduce: "mean_sum" adds the two directional means, "mean_avg" halves that.
-    a_keep, b_keep: which points exist (b, n), (b, m); the others are left out, not moved.
+    a_keep, b_keep: which points exist (b, n), (b, m); the others are left out, not moved, and may
+        be NaN.
     per_sample: whether to return one value per cloud (b,) instead of their mean.
-    Returns 0 for a pair of which one side keeps no point.
+    Returns 0, with a gradient of 0, for a pair of which one side keeps no point.
     Raises InputError for wrong shapes.
     Source: SSL3D, section 3.1 (Eq. 5).
     """
@@ -63,19 +66,39 @@ def chamfer_loss(
     values = _both_ways(_one_way(a, b, squared), _one_way(b, a, squared), reduce)
     return averaged(values, per_sample)
 
+# %% ../../nbs/losses/352_clouds.ipynb #cf9396eb
+def check_keep(keep: object, name: str, shape: Sequence[int]) -> Bool[Tensor, "..."]:
+    """Which of several things count, as booleans.
+
+    keep: booleans, or the numbers 0 and 1.
+    name: what to call it in messages.
+    shape: what it must be.
+    Raises InputError for another shape or other numbers.
+    """
+    mask = torch.as_tensor(keep)
+    wanted = f"booleans of shape {tuple(shape)}"
+    if tuple(mask.shape) != tuple(shape):
+        raise refuse(name, wanted, describe(mask))
+    if mask.dtype != torch.bool and not bool(((mask == 0) | (mask == 1)).all()):
+        raise refuse(name, wanted, f"other numbers than 0 and 1 in {describe(mask)}")
+    return mask.bool()
+
 
 def _chamfer_kept(
-    a: Tensor, b: Tensor, a_keep: Tensor | None, b_keep: Tensor | None, squared: bool, reduce: str
+    a: Tensor, b: Tensor, a_keep: object, b_keep: object, squared: bool, reduce: str
 ) -> Tensor:
     """Chamfer distance of true subsets, pair by pair."""
-    a_keep = torch.ones_like(a[..., 0], dtype=torch.bool) if a_keep is None else a_keep.bool()
-    b_keep = torch.ones_like(b[..., 0], dtype=torch.bool) if b_keep is None else b_keep.bool()
+    keeps = []
+    for points, keep, name in ((a, a_keep, "a_keep"), (b, b_keep, "b_keep")):
+        every = torch.ones_like(points[..., 0], dtype=torch.bool) if keep is None else keep
+        keeps.append(check_keep(every, name, points.shape[:2]).to(points.device))
     values = []
-    for p, q, keep_p, keep_q in zip(a, b, a_keep, b_keep):
-        if bool(keep_p.any()) and bool(keep_q.any()):
-            values.append(chamfer_loss(p[keep_p][None], q[keep_q][None], squared, reduce))
+    for p, q, keep_p, keep_q in zip(a, b, *keeps):
+        p, q = p[keep_p], q[keep_q]
+        if len(p) and len(q):
+            values.append(chamfer_loss(p[None], q[None], squared, reduce))
         else:
-            values.append((p.sum() + q.sum()) * 0)
+            values.append(p[:0].sum() + q[:0].sum())
     return torch.stack(values)
 
 # %% ../../nbs/losses/352_clouds.ipynb #ad2626c4
@@ -94,7 +117,7 @@ def symmetry_loss(
         and keeps them.
     squared: squared distances, or plain ones.
     per_sample: whether to return one value per cloud (b,) instead of their mean.
-    Returns 0 for a cloud that lies on one side only (form "subsets").
+    Returns 0 for a cloud that lies on one side only (form "subsets"); NaN if a point is.
     Source: SSL3D, Eq. 10; "literal" is the released code (erratum S5).
     """
     points = check_tensor(points, "points", "b n 3", finite=False)
@@ -102,9 +125,10 @@ def symmetry_loss(
     flip[axis] = -1
     right, left = points[..., axis] > 0, points[..., axis] < 0
     if check_choice(form, "form", ("subsets", "literal")) == "subsets":
-        return chamfer_loss(
-            points, points * flip, squared, a_keep=right, b_keep=left, per_sample=per_sample
-        )
+        mirrored = points * flip
+        values = chamfer_loss(points, mirrored, squared, a_keep=right, b_keep=left, per_sample=True)
+        known = points.isfinite().flatten(1).all(1)  # NaN is on neither side
+        return averaged(torch.where(known, values, torch.nan), per_sample)
     positive = points * right[..., None]
     mirrored = points * flip * left[..., None]
     return chamfer_loss(positive, mirrored, squared, per_sample=per_sample)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conventions import check_choice, check_tensor, refuse
+from ..conventions import check_choice, check_number, check_tensor, refuse
 from ..render.soft_points import edt_outside
 from ..shapes.points import nearest
 
@@ -88,17 +88,18 @@ def mask_bce(
 def soft_iou(
     predicted: Float[Tensor, "b ..."], target: Float[Tensor, "b ..."]
 ) -> Float[Tensor, "b"]:
-    """Intersection over union of two soft sets, one value per sample; 1 where both are empty.
+    """Intersection over union of two soft sets, one value per sample.
 
     predicted, target: memberships (b, ...) in [0, 1], for masks or voxels.
+    Returns 1 where both are empty, so that the loss of nothing is 0; NaN stays NaN.
     Raises InputError if the shapes differ.
     Source: UMR, section 3.2; AGT, Eq. 1.
     """
     a, b = matching(predicted.flatten(1), target.flatten(1), "b n")
     both = (a * b).sum(1)
     union = (a + b - a * b).sum(1)
-    one = torch.ones_like(union)
-    return torch.where(union > 0, both / torch.where(union > 0, union, one), one)
+    one, empty = torch.ones_like(union), union == 0
+    return torch.where(empty, one, both / torch.where(empty, one, union))
 
 
 def mask_iou_loss(
@@ -229,7 +230,7 @@ def _affinity_one(
 ) -> Tensor:
     """Both terms for one picture; a side without foreground costs nothing."""
     bright, wanted = predicted.flatten(), target.flatten()
-    total = predicted.sum() * 0
+    total = (predicted.sum() + target.sum()) * 0
     if bool((target > 0.5).any()):
         distance, _ = _nearest_inside(target > 0.5, squared, offset, chunk)
         total = total + (bright * distance.to(predicted)).mean()
@@ -262,6 +263,8 @@ def affinity_pixels(
     Source: SSL3D, Eq. 3 (erratum S1: the second term can be lowered by dimming the prediction).
     """
     predicted, target = matching(predicted, target, "b 1 h w")
+    check_number(threshold, "threshold", 0, 1)
+    check_number(chunk, "chunk", 1, integer=True)
     options = (squared, offset, threshold, chunk)
     values = [_affinity_one(p[0], t[0], *options) for p, t in zip(predicted, target)]
     return averaged(torch.stack(values), per_sample)

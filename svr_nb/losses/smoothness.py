@@ -46,8 +46,8 @@ def _mesh(verts: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
 
 # %% ../../nbs/losses/353_smoothness.ipynb #e14e78a9
 def _reduced(values: Tensor, reduce: str, per_sample: bool) -> Tensor:
-    """Sum or mean over the second axis, then over the batch."""
-    added = check_choice(reduce, "reduce", ("sum", "mean")) == "sum"
+    """Sum or mean over the second axis, then over the batch; of nothing, 0."""
+    added = check_choice(reduce, "reduce", ("sum", "mean")) == "sum" or not values.shape[1]
     return averaged(values.sum(1) if added else values.mean(1), per_sample)
 
 
@@ -63,7 +63,7 @@ def laplacian_loss(
     verts: vertices (b, v, 3).
     faces: vertex indices (f, 3), shared by the batch.
     squared: squared distances (UMR), or plain ones (AGT, Eq. 4).
-    reduce: "sum" or "mean" over vertices; always the mean over the batch.
+    reduce: "sum" or "mean" over the vertices that faces use; always the mean over the batch.
     per_sample: whether to return one value per mesh (b,).
     Source: UMR, section 6.2; AGT, Eq. 4 and 5.
     """
@@ -71,7 +71,8 @@ def laplacian_loss(
     a, b = _edges(faces).unbind(1)
     total = torch.zeros_like(verts).index_add(1, a, verts[:, b]).index_add(1, b, verts[:, a])
     degree = torch.bincount(torch.cat([a, b]), minlength=verts.shape[1]).to(verts)
-    away = (verts - total / degree.clamp_min(1)[:, None]) * (degree > 0)[:, None]
+    used = degree > 0
+    away = (verts - total / degree.clamp_min(1)[:, None])[:, used]
     squares = away.square().sum(-1)
     return _reduced(squares if squared else safe_sqrt(squares), reduce, per_sample)
 
@@ -113,14 +114,15 @@ def flatten_loss(
 def normal_consistency_loss(
     verts: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], per_sample: bool = False
 ) -> Tensor:
-    """One minus the cosine between neighbouring normals, averaged over edges.
+    """One minus the cosine between neighbouring normals, averaged over edges; 0 if no two faces
+    share one.
 
     verts: vertices (b, v, 3).
     faces: vertex indices (f, 3), all wound the same way round.
     per_sample: whether to return one value per mesh (b,).
     """
     verts, faces = _mesh(verts, faces)
-    return averaged((1 - _bends(verts, faces)).mean(1), per_sample)
+    return _reduced(1 - _bends(verts, faces), "mean", per_sample)
 
 # %% ../../nbs/losses/353_smoothness.ipynb #849ecd39
 def edge_length_loss(

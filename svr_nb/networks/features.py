@@ -21,6 +21,7 @@ from svr_nb.conventions import (
     check_choice,
     check_number,
     check_tensor,
+    file_path,
     rand,
     refuse,
     seeded,
@@ -107,7 +108,7 @@ def find_weights(backend: str, weights: str | Path | None = None) -> Path:
     """
     name = WEIGHT_FILES[check_choice(backend, "backend", list(WEIGHT_FILES))]
     usual = Path(torch.hub.get_dir()) / "checkpoints" / name
-    path = usual if weights is None else Path(weights)
+    path = usual if weights is None else file_path(weights, "weights")
     if not path.is_file():
         advice = "Give its path as weights=..., or put torchvision's file of that name there"
         who = f"weights of {backend!r}"

@@ -5,6 +5,8 @@
 # %% ../../nbs/result/481_reconstruction.ipynb #8e95be00
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras.projections import orbit, view_angles
-from ..conventions import check_choice, check_number, check_tensor, describe, refuse, seeded
+from svr_nb.conventions import (
+    check_choice,
+    check_number,
+    check_tensor,
+    describe,
+    file_path,
+    refuse,
+    seeded,
+)
 from ..render.hard_mesh import render_mesh
 from ..render.soft_points import splat_mask
 from ..shapes.fields import points_to_mesh
@@ -22,6 +32,7 @@ from ..shapes.mesh_files import save_mesh
 from ..shapes.point_files import save_points
 from ..shapes.points import PointCloud, sample_surface
 from ..shapes.voxels import VoxelGrid, voxelize
+from ..training.run_files import writing
 from ..view.drawings import draw_mesh, draw_points
 from ..view.figures import k3d_plot
 from ..view.orbit_viewer import shape_bundle, view_of
@@ -33,6 +44,7 @@ if TYPE_CHECKING:
     from svr_nb.cameras.projections import Orthographic, Pinhole, WeakPerspective
 
     Camera = Pinhole | Orthographic | WeakPerspective
+    Files = Iterable[str | os.PathLike]
     Form = Mesh | PointCloud | VoxelGrid
 
 Angle = float | None  # degrees; None for the photograph's
@@ -135,14 +147,15 @@ def saved_form(path: Path, form: str, predicted: str) -> str:
     raise refuse("path", names, describe(str(path)))
 
 
-def write_form(item: Reconstruction, path: Path, form: str = "") -> Path:
+def write_form(item: Reconstruction, path: Path, form: str = "", keep: Files = ()) -> Path:
     """Writes a reconstruction as a mesh or as points; see `Reconstruction.save`."""
     form = saved_form(path, form, item.predicted)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     if form == "points":
         save_points(item.points, path)
     else:
-        save_mesh(item.mesh, path)
+        save_mesh(item.mesh, path, keep=keep)
     return path
 
 # %% ../../nbs/result/481_reconstruction.ipynb #f765f85c
@@ -177,15 +190,20 @@ def form_from(forms: dict[str, Any], name: str) -> Any:
 
 
 def described(
-    shape: Mesh | PointCloud, predicted: str, names: str, metrics: dict[str, float]
+    shape: Mesh | PointCloud,
+    predicted: str,
+    names: str,
+    metrics: dict[str, float],
+    notes: Sequence[str] = (),
 ) -> str:
-    """One line about a reconstruction: names, form, numbers."""
+    """One line about a reconstruction: names, form, numbers, and the first note."""
     form = (
         f"mesh of {len(shape.faces)} faces" if isinstance(shape, Mesh) else f"{len(shape)} points"
     )
     origin = " from voxels" if predicted == "voxels" else ""
     numbers = "".join(f", {name} {value:.3g}" for name, value in metrics.items())
-    return f"Reconstruction({names}{': ' if names else ''}{form}{origin}{numbers})"
+    said = f"; {notes[0]}" if notes else ""
+    return f"Reconstruction({names}{': ' if names else ''}{form}{origin}{numbers}{said})"
 
 # %% ../../nbs/result/481_reconstruction.ipynb #14dff1df
 class Reconstruction:
@@ -199,6 +217,8 @@ class Reconstruction:
     metrics: names and numbers, if the truth was known.
     system, category: names, for captions.
     photograph: (3, h, w), the picture as it was taken, if it is known (`.photograph` may be set).
+    `.notes` are sentences about how it was made: whether it was fitted, what was done to the
+    photograph; empty until somebody sets them.
     Raises InputError.
     """
 
@@ -224,6 +244,7 @@ class Reconstruction:
         self.image = None if image is None else check_tensor(image, "image", "3 h w")
         self.mask = None if mask is None else check_tensor(mask, "mask", "1 h w")
         self.metrics, self.system, self.category = dict(metrics or {}), system, category
+        self.notes: tuple[str, ...] = ()
 
     @property
     def mesh(self) -> Mesh:
@@ -263,16 +284,18 @@ class Reconstruction:
         size = int(check_number(size, "size", 4, 4096, integer=True))
         return silhouette_of(self.shape, self.view(azimuth, elevation), size)
 
-    def save(self, path: str | Path, form: str = "") -> Path:
+    def save(self, path: str | Path, form: str = "", keep: Files = ()) -> Path:
         """Writes the shape with its colours and returns the path.
 
         path: name that ends in .glb, .obj, .ply, .off or .stl (mesh), or in .glb, .ply or .xyz
             (points).
         form: "mesh" or "points" to force one; by default points are kept as points where the format
             can hold them.
-        Raises InputError for an unknown ending.
+        keep: files that must stay as they are, such as the photograph; a texture beside an .obj
+            finds another name.
+        Raises InputError for an unknown ending, FileError for a place that takes no files.
         """
-        return write_form(self, Path(path), form)
+        return write_form(self, file_path(path), form, keep)
 
     def turntable(
         self,
@@ -297,11 +320,10 @@ class Reconstruction:
         return k3d_plot(self.shape, height)
 
     def __repr__(self) -> str:
-        """One line: system, category, form, numbers."""
+        """One line: system, category, form, numbers, the first note."""
         names = " ".join(text for text in (self.system, self.category) if text)
-        return described(self.shape, self.predicted, names, self.metrics)
+        return described(self.shape, self.predicted, names, self.metrics, self.notes)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """A page that turns, from the photograph's side; a picture; one line of text."""
-        view = view_of(self.view())
-        return shape_bundle(self.shape, self.render(size=300), repr(self), view)
+        return shape_bundle(self.shape, self.render(size=300), repr(self), view_of(self.view()))

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..conventions import check_number, describe, refuse
+from ..conventions import check_number, describe, file_path, refuse
 from .reconstruction import Reconstruction
 from ..view.orbit_viewer import html_viewer, view_of
 from ..view.pictures import to_pixels, to_png
+from ..training.run_files import write_bytes, writing
 
 # %% auto #0
 __all__ = ['part_of_report', 'write_report']
@@ -132,10 +133,11 @@ def _card(label: str, item: Reconstruction, written: Sequence[Path], figures: st
     for name, value in item.metrics.items():
         values.append(f"{html.escape(name.replace('_', ' '))} <b>{value:.4g}</b>")
     numbers = f'<div class="numbers">{"".join(values)}</div>' if values else ""
+    notes = "".join(f"<p><small>{html.escape(note)}</small></p>" for note in item.notes)
     return (
         f"<article><header><h2>{html.escape(label)}</h2>"
         f"<span>{' &middot; '.join(words)}</span></header>"
-        f'<div class="views">{figures}</div>{numbers}'
+        f'<div class="views">{figures}</div>{numbers}{notes}'
         f'<div class="files">{"".join(links)}</div></article>'
     )
 
@@ -182,13 +184,14 @@ def write_report(
     size: of the pictures in pixels.
     frames: pictures of one full turn, at least 2.
     Returns the path of the page.
-    Raises InputError.
+    Raises InputError; FileError for a place that takes no files.
     """
     labelled = _labelled(items)
-    folder = Path(folder)
+    folder = file_path(folder, "folder")
     size = int(check_number(size, "size", 32, 1024, integer=True))
     frames = int(check_number(frames, "frames", 2, 120, integer=True))
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     cards = []
     for name, (label, item) in zip(_file_names(list(labelled)), labelled.items()):
         written = [item.save(folder / f"{name}.{ending.lstrip('.')}") for ending in formats]
@@ -203,5 +206,5 @@ def write_report(
         summary=_numbers(metrics) if len(labelled) > 1 else "",
         cards="".join(cards),
     )
-    page.write_text(text, encoding="utf-8")
+    write_bytes(page, text.encode())
     return page

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..cameras.rotations import cube_rotations, geodesic_angle
 from ..conventions import check_choice, check_number, check_tensor, refuse
-from ..losses.clouds import REDUCTIONS, chamfer_loss
+from ..losses.clouds import REDUCTIONS, chamfer_loss, check_keep
 from ..losses.silhouettes import safe_sqrt, soft_iou
 from ..shapes.points import PointCloud, nearest
 from ..shapes.voxels import VoxelGrid
@@ -49,9 +51,14 @@ def _clouds(a: Cloud, b: Cloud) -> tuple[Tensor, Tensor, bool]:
     first, second = check_tensor(first, "a", pattern), check_tensor(second, "b", pattern)
     if single:
         return first[None], second[None].to(first), True
-    if len(first) != len(second):
-        raise refuse("b", f"as many clouds as a, {len(first)}", f"{len(second)}")
+    _same_count(first, second)
     return first, second.to(first), False
+
+
+def _same_count(a: Tensor, b: Tensor) -> None:
+    """Refuses two batches of different lengths."""
+    if len(a) != len(b):
+        raise refuse("b", f"as many clouds as a, {len(a)}", f"{len(b)}")
 
 
 @torch.no_grad()
@@ -86,22 +93,37 @@ def chamfer_masked(
 ) -> Float[Tensor, "b"]:
     """Chamfer distance of the kept points only.
 
-    a, b: clouds (b, n, 3) and (b, m, 3), padded to a common size.
+    a, b: clouds (b, n, 3) and (b, m, 3), padded to a common size by any numbers, also NaN.
     a_keep, b_keep: which points are real.
     squared, reduce, scale: as in `chamfer`.
+    Returns NaN for a pair of which one side keeps no point.
+    Raises InputError for masks of another shape, and for NaN among the points that are kept.
     """
-    first, second, _ = _clouds(a, b)
-    kept = chamfer_loss(
-        first, second, squared, reduce, a_keep=a_keep, b_keep=b_keep, per_sample=True
+    first, second = (
+        check_tensor(cloud, name, "b n 3", finite=False) for cloud, name in ((a, "a"), (b, "b"))
     )
-    return scale * kept
+    _same_count(first, second)
+    one = _kept(first, a_keep, "a")
+    two = _kept(second, b_keep, "b")
+    values = chamfer_loss(first, second, squared, reduce, a_keep=one, b_keep=two, per_sample=True)
+    return torch.where(one.any(1) & two.any(1), scale * values, torch.nan)
+
+
+def _kept(values: Tensor, keep: object, name: str) -> Tensor:
+    """Which rows (b, n) of values (b, n, c) count; those must be finite, the others need not be."""
+    mask = check_keep(keep, f"{name}_keep", values.shape[:2]).to(values.device)
+    wrong = int((~values[mask].isfinite()).sum())
+    if wrong:
+        raise refuse(name, "finite numbers where it counts", f"{wrong} NaN or infinite ones")
+    return mask
 
 
 def unit_box(points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
     """Clouds moved and scaled so that the bounding box is centred and its longest side is 1.
 
-    points: clouds (b, n, 3).
+    points: clouds (b, n, 3); one without size, all points in one place, comes to the middle.
     """
+    points = check_tensor(points, "points", "b n 3")
     low, high = points.amin(1, keepdim=True), points.amax(1, keepdim=True)
     return (points - (low + high) / 2) / (high - low).amax(2, keepdim=True).clamp_min(1e-12)
 
@@ -138,9 +160,9 @@ def precision_recall(
     """Share of predicted points near the truth, and share of true points near the prediction.
 
     predicted, true: clouds (n, 3) or (b, n, 3).
-    threshold: how near, in object units (a plain distance).
+    threshold: how near, in object units (a plain distance), above 0.
     """
-    check_number(threshold, "threshold", 0)
+    _positive(threshold, "threshold")
     first, second, single = _clouds(predicted, true)
     precision = (safe_sqrt(nearest(first, second)[0]) <= threshold).to(first).mean(1)
     recall = (safe_sqrt(nearest(second, first)[0]) <= threshold).to(first).mean(1)
@@ -151,16 +173,24 @@ def fscore(predicted: Cloud, true: Cloud, threshold: float = 0.01) -> Tensor:
     """Harmonic mean of precision and recall at a distance; in [0, 1].
 
     predicted, true: clouds (n, 3) or (b, n, 3).
-    threshold: in object units.
+    threshold: in object units, above 0.
     """
     precision, recall = precision_recall(predicted, true, threshold)
     return 2 * precision * recall / (precision + recall).clamp_min(1e-12)
 
+
+def _positive(value: object, name: str) -> float:
+    """A finite number above 0."""
+    number = check_number(value, name, 0)
+    if number == 0:
+        raise refuse(name, "a number above 0", "0")
+    return number
+
 # %% ../../nbs/scores/371_metrics.ipynb #301d85f8
 def _hard_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of boolean sets (b, n); 1 where both are empty."""
+    """Intersection over union of boolean sets (b, n); NaN where both are empty."""
     union = (a | b).sum(1)
-    return torch.where(union > 0, (a & b).sum(1) / union.clamp_min(1), 1.0)
+    return torch.where(union > 0, (a & b).sum(1) / union.clamp_min(1), torch.nan)
 
 
 def best_threshold(
@@ -170,11 +200,13 @@ def best_threshold(
     .49.
 
     predicted, true: occupancies (b, d, d, d) in [0, 1]; both are cut at the same value.
-    Returns the threshold and the mean IoU there.
+    Returns the threshold and the mean IoU there, over the pairs that are not both empty; NaN if
+    all are.
     Source: the public Pix3D protocol, as LEM uses it.
     """
-    scores = [float(voxel_iou(predicted, true, step / 100).mean()) for step in range(1, 50)]
-    best = max(range(49), key=lambda i: scores[i])
+    values = [voxel_iou(predicted, true, step / 100) for step in range(1, 50)]
+    scores = [float(v[~v.isnan()].mean()) for v in values]
+    best = max(range(49), key=lambda i: -1.0 if scores[i] != scores[i] else scores[i])
     return (best + 1) / 100, scores[best]
 
 
@@ -187,6 +219,7 @@ def voxel_iou(
     predicted, true: occupancies (d, d, d) or (b, d, d, d) in [0, 1], or VoxelGrids.
     threshold: cells above it are full; "best" searches one threshold for all grids together
         (`best_threshold`).
+    Returns NaN for a pair without any full cell.
     Raises InputError for grids of different shapes.
     """
     first, single = _cells(predicted, "predicted")
@@ -225,29 +258,50 @@ def mask_iou(
     """Intersection over union of masks, one number per image.
 
     predicted, true: masks (b, 1, h, w) in [0, 1].
-    threshold: None compares soft masks as UMR does; a number cuts both first.
+    threshold: None compares soft masks as UMR does; a number in [0, 1] cuts both first, and what
+        is above it is inside.
+    Returns NaN where both are empty.
+    Raises InputError for masks of different shapes, or a threshold outside [0, 1].
     """
     a = check_tensor(predicted, "predicted", "b 1 h w", low=0, high=1)
     b = check_tensor(true, "true", "b 1 h w", low=0, high=1)
+    a, b = (mask.flatten(1) for mask in _same_shape(a, b))
     if threshold is None:
-        return soft_iou(a, b)
-    a, b = _same_shape(a, b)
-    return _hard_iou(a.flatten(1) > threshold, b.flatten(1) > threshold)
+        return torch.where((a > 0).any(1) | (b > 0).any(1).to(a.device), soft_iou(a, b), torch.nan)
+    cut = check_number(threshold, "threshold", 0, 1)
+    return _hard_iou(a > cut, b.to(a.device) > cut)
 
 # %% ../../nbs/scores/371_metrics.ipynb #19ab68ed
 def _hits(
     predicted: Tensor, true: Tensor, visible: Tensor, size: Tensor | float, alpha: float
 ) -> tuple[Tensor, Tensor]:
     """Which keypoints are near enough, and which count; refuses what does not fit together."""
-    a, b = check_tensor(predicted, "predicted", "b k 2"), check_tensor(true, "true", "b k 2")
-    counts = torch.as_tensor(visible).bool()
-    if a.shape != b.shape or counts.shape != a.shape[:2]:
+    a = check_tensor(predicted, "predicted", "b k 2", finite=False)
+    b = check_tensor(true, "true", "b k 2", finite=False).to(a)
+    if a.shape != b.shape or torch.as_tensor(visible).shape != a.shape[:2]:
         wanted = f"shapes {tuple(a.shape)} and {tuple(a.shape[:2])}"
-        raise refuse("true, visible", wanted, f"{tuple(b.shape)} and {tuple(counts.shape)}")
+        came = f"{tuple(b.shape)} and {tuple(torch.as_tensor(visible).shape)}"
+        raise refuse("true, visible", wanted, came)
+    counts = check_keep(visible, "visible", a.shape[:2]).to(a.device)
     if not bool(counts.any()):
         raise refuse("visible", "at least one visible keypoint", "none")
-    reach = alpha * torch.as_tensor(size, dtype=a.dtype).reshape(-1, 1)
+    for points, name in ((a, "predicted"), (b, "true")):
+        wrong = int((~points[counts].isfinite()).sum())
+        if wrong:
+            raise refuse(name, "finite numbers where visible", f"{wrong} NaN or infinite ones")
+    reach = _positive(alpha, "alpha") * _sizes(size, counts).to(a)
     return (a - b).norm(dim=-1) < reach, counts
+
+
+def _sizes(size: Tensor | float, counts: Tensor) -> Tensor:
+    """Lengths (b, 1), above 0 for every item of which something counts."""
+    lengths = torch.as_tensor(size, device=counts.device).reshape(-1, 1)
+    if len(lengths) not in (1, len(counts)):
+        raise refuse("size", f"one number, or one per item, {len(counts)}", f"{len(lengths)}")
+    asked = lengths.expand(len(counts), 1)[counts.any(1)]
+    if not bool((asked.isfinite() & (asked > 0)).all()):
+        raise refuse("size", "finite lengths above 0", f"from {asked.min():g} to {asked.max():g}")
+    return lengths
 
 
 def pck(
@@ -260,10 +314,10 @@ def pck(
     """Percentage of correct keypoints, as a share in [0, 1]: averaged over pairs for each keypoint,
     then over keypoints.
 
-    predicted, true: keypoints (b, k, 2) in any one unit.
-    visible: which keypoints count (b, k).
+    predicted, true: keypoints (b, k, 2) in any one unit; NaN is allowed where not visible.
+    visible: which keypoints count (b, k), booleans or 0 and 1.
     size: longest side of each object's box in the same unit, (b,) or one number.
-    alpha: an error below alpha * size is correct.
+    alpha: an error below alpha * size is correct; above 0.
     Raises InputError if no keypoint is visible anywhere.
     Source: UMR, section 4 (keypoint transfer).
     """
@@ -283,13 +337,13 @@ def precision_recall_curve(
     confidence: of each answer, higher is surer.
     correct: whether the answer is right.
     total: how many right answers there could be; None takes the number of answers.
-    Raises InputError for empty input, unequal lengths or a total of 0.
+    Raises InputError for empty input, unequal lengths, or a total of 0 or below the right answers.
     """
-    sure, right = check_tensor(confidence, "confidence", "n"), torch.as_tensor(correct).bool()
-    if right.shape != sure.shape:
-        wanted = f"shape {tuple(sure.shape)} like confidence"
-        raise refuse("correct", wanted, f"{tuple(right.shape)}")
+    sure = check_tensor(confidence, "confidence", "n")
+    right = check_keep(correct, "correct", sure.shape).to(sure.device)
     possible = check_number(len(sure) if total is None else total, "total", 1, integer=True)
+    if possible < int(right.sum()):
+        raise refuse("total", f"at least the {int(right.sum())} right answers", f"{possible:g}")
     order = sure.argsort(descending=True, stable=True)
     hits, ranked = right[order].double().cumsum(0), sure[order]
     end = ranked.new_ones(1, dtype=torch.bool)
@@ -314,18 +368,20 @@ def apk(
 
     predicted, true, size, alpha: as in `pck`.
     visible: whether the keypoint can be found, seen in source and target.
-    confidence: of every transfer, higher is surer.
+    confidence: of every transfer, higher is surer; NaN is allowed where none was made.
     tried: which transfers were made (seen in the source); those that cannot be found count as
         wrong. None: the visible ones.
     Raises InputError if no keypoint is visible anywhere.
     Source: UMR, section 8.1.
     """
     near, counts = _hits(predicted, true, visible, size, alpha)
-    sure = check_tensor(confidence, "confidence", "b k")
-    made = counts if tried is None else torch.as_tensor(tried).bool() | counts
-    if not sure.shape == made.shape == counts.shape:
+    sure = check_tensor(confidence, "confidence", "b k", finite=False).to(near.device)
+    if sure.shape != counts.shape:
         wanted = f"the shape of visible, {tuple(counts.shape)}"
-        raise refuse("confidence, tried", wanted, f"{tuple(sure.shape)}, {tuple(made.shape)}")
+        raise refuse("confidence", wanted, f"{tuple(sure.shape)}")
+    made = counts
+    if tried is not None:
+        made = check_keep(tried, "tried", counts.shape).to(counts.device) | counts
     hits = (near & counts)[made]
     precision, recall = precision_recall_curve(sure[made], hits, int(counts.sum()))
     return float((precision * torch.diff(recall, prepend=recall.new_zeros(1))).sum())
@@ -340,33 +396,52 @@ def ssim(
     1, averaged over channels.
 
     predicted, true: images (b, c, h, w) in [0, 1], at least 11 pixels wide and high.
-    region: average inside this mask only; None takes all pixels whose window fits into the image.
-    Returns one number per image, at most 1.
+    region: average inside this mask (above .5) only, and outside it pixels may be NaN: windows that
+        reach such a pixel are left out. None takes all pixels whose window fits into the image.
+    Returns one number per image, at most 1; NaN where no window is left.
     Source: AGT, section 4 (window chosen here; the paper gives none).
     """
     from skimage.metrics import structural_similarity
 
-    a = check_tensor(predicted, "predicted", "b c h w", low=0, high=1)
-    b = check_tensor(true, "true", "b c h w", low=0, high=1)
+    a = check_tensor(predicted, "predicted", "b c h w", finite=region is None)
+    b = check_tensor(true, "true", "b c h w", finite=region is None)
     if a.shape != b.shape or min(a.shape[2:]) < 11:
         wanted = f"the shape of predicted {tuple(a.shape)}, at least 11 x 11 pixels"
         raise refuse("true", wanted, f"{tuple(b.shape)}")
+    inside = _region(region, a, b.to(a.device))
+    known = a.isfinite() & b.to(a.device).isfinite()
+    first = check_tensor(torch.where(known, a.detach(), 0), "predicted", "b c h w", low=0, high=1)
+    second = check_tensor(torch.where(known, b.detach().to(a), 0), "true", "b c h w", low=0, high=1)
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     numbers = {"data_range": 1.0, "K1": 0.01, "K2": 0.03}
     values = []
-    for i, (p, q) in enumerate(zip(a.detach().cpu().numpy(), b.detach().cpu().numpy())):
+    for i, (p, q) in enumerate(zip(first.cpu().numpy(), second.cpu().numpy())):
         mean, full = structural_similarity(p, q, channel_axis=0, full=True, **window, **numbers)
-        if region is not None:
-            inside = region[i, 0].cpu().numpy() > 0.5
-            mean = full[:, inside].mean() if inside.any() else 1.0
+        if inside is not None:
+            mean = full[:, inside[i]].mean() if inside[i].any() else float("nan")
         values.append(float(mean))
     return torch.tensor(values)
+
+
+def _region(region: Tensor | None, a: Tensor, b: Tensor) -> np.ndarray | None:
+    """Pixels (b, h, w) whose windows count: inside the region, and clear of NaN in either image."""
+    if region is None:
+        return None
+    size = f"{len(a)} 1 {a.shape[2]} {a.shape[3]}"
+    inside = check_tensor(region, "region", size, low=0, high=1).to(a.device) > 0.5
+    unknown = ~(a.isfinite() & b.isfinite()).all(1, keepdim=True)
+    if bool((inside & unknown).any()):
+        count = int((inside & unknown).sum())
+        raise refuse("region", "finite pixels inside it", f"{count} NaN or infinite ones")
+    near = F.max_pool2d(unknown.float(), 11, 1, 5) > 0
+    return (inside & ~near)[:, 0].cpu().numpy()
 
 # %% ../../nbs/scores/371_metrics.ipynb #e2b6bc7e
 def frechet(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], method: str = "nuclear") -> Tensor:
     """Frechet distance between two sets of features, each seen as a normal distribution.
 
-    x, y: features (n, d) and (m, d); few samples make it too large, so compare only equal n.
+    x, y: features (n, d) and (m, d), at least 2 of each but for "mean_only"; few
+        samples make it too large, so compare only equal n.
     method: "nuclear" takes the nuclear norm of an n x m matrix, exact for any n and differentiable;
         "matrix" takes the root of d x d covariance matrices; "mean_only" compares the means.
     Returns one number, at least 0 up to rounding.
@@ -379,6 +454,9 @@ def frechet(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], method: str = "nuc
     gap = (first.mean(0) - second.mean(0)).square().sum()
     if check_choice(method, "method", ("nuclear", "matrix", "mean_only")) == "mean_only":
         return gap.to(x)
+    if min(len(x), len(y)) < 2:
+        wanted = "at least 2 samples each, since one has no covariance"
+        raise refuse("x, y", wanted, f"{len(x)} and {len(y)}", "method='mean_only' takes one")
     a, b = ((f - f.mean(0)) / max(len(f) - 1, 1) ** 0.5 for f in (first, second))
     spread = a.square().sum() + b.square().sum()
     if method == "nuclear":
@@ -432,8 +510,11 @@ def pose_error(
         90 degrees.
     vertical: that axis; 1 is y, up in this library's frame.
     Returns angles in [0, 180].
+    Raises InputError for matrices that are no rotations.
     """
-    a, b = check_tensor(predicted, "predicted", "b 3 3"), check_tensor(true, "true", "b 3 3")
+    a, b = _rotations(predicted, "predicted"), _rotations(true, "true")
+    a, b = _same_shape(a, b)
+    check_number(vertical, "vertical", 0, 2, integer=True)
     angle = geodesic_angle(a, b)
     if not flip:
         return angle
@@ -442,13 +523,26 @@ def pose_error(
     return torch.where(angle > 90, geodesic_angle(a * signs, b), angle)
 
 
+def _rotations(matrices: Tensor, name: str) -> Tensor:
+    """Matrices (b, 3, 3), refused unless they are rotations to within a hundredth."""
+    checked = check_tensor(matrices, name, "b 3 3")
+    gap = checked @ checked.transpose(1, 2) - torch.eye(3).to(checked)
+    wrong = (gap.abs().amax((1, 2)) > 0.01) | (torch.linalg.det(checked) < 0)
+    if bool(wrong.any()):
+        raise refuse(
+            name, "rotation matrices", f"{int(wrong.sum())} of {len(checked)} that are none"
+        )
+    return checked
+
+
 def pose_accuracy(errors: Float[Tensor, "b"], within: float = 30.0) -> float:
     """Share of errors below a threshold.
 
     errors: in degrees.
-    within: threshold in degrees.
+    within: threshold in degrees, above 0.
     """
-    return float((check_tensor(errors, "errors", "b") < within).to(torch.float64).mean())
+    cut = _positive(within, "within")
+    return float((check_tensor(errors, "errors", "b", low=0) < cut).to(torch.float64).mean())
 
 
 def circular_variance(angles: Float[Tensor, "n"]) -> float:

@@ -17,7 +17,8 @@ from torch import Tensor
 from ..cameras.rotations import axis_angle_rad, geodesic_angle, rotation_y_rad
 from ..conventions import check_choice, check_number, check_tensor, refuse
 from ..shapes.mesh import Mesh
-from ..shapes.voxels import VoxelGrid, voxel_centers, voxelize
+from ..shapes.solids import inside_cells
+from ..shapes.voxels import VoxelGrid, voxel_centers
 
 # %% auto #0
 __all__ = ['TURNS', 'Solid', 'as_solid', 'read_cells', 'placed', 'best_shift', 'search_turns', 'Similarity', 'Pose', 'Steps',
@@ -43,15 +44,15 @@ class Solid:
 
 # %% ../../nbs/scores/372_overlap.ipynb #6281582a
 def as_solid(shape: Mesh | VoxelGrid | Tensor, size: int, name: str = "shape") -> Solid:
-    """A closed mesh, or a grid over [-.5, .5], as cells in a cube around it.
+    """A mesh, or a grid over [-.5, .5], as cells in a cube around it.
 
     shape: Mesh, VoxelGrid or occupancies (d, d, d), cut at .5.
     size: cells along one side.
     name: for messages.
-    Raises InputError for a shape that fills no cell.
+    Raises InputError for a shape that fills no cell, or whose inside is a guess.
     """
     if isinstance(shape, Mesh):
-        solid = _solid_of_mesh(shape, size)
+        solid = _solid_of_mesh(shape, size, name)
     else:
         solid = _solid_of_cells(shape, size, name)
     if not bool(solid.cells.any()):
@@ -66,12 +67,16 @@ def _halved(cells: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool3d(cells[None], 2)[0]
 
 
-def _solid_of_mesh(mesh: Mesh, size: int) -> Solid:
-    """A closed mesh, voxelised in a cube around it."""
+def _solid_of_mesh(mesh: Mesh, size: int, name: str) -> Solid:
+    """The inside of a mesh, in a cube around it."""
     low, high = mesh.bounds()
     center, side = (low + high) / 2, max(float((high - low).norm()), 1e-9) * 1.02
     moved = mesh.transform(translation=-center / side, scale=1 / side)
-    return Solid(_halved(voxelize(moved, 2 * size).occupancy), center, side)
+    found = inside_cells(moved, 2 * size)
+    if found.doubtful > 0.75 * found.full.sum() > 0:
+        came = f"{found.open_faces} open faces, which leave {found.doubtful} cells in doubt"
+        raise refuse(name, "a closed shape", came, "Close the mesh")
+    return Solid(_halved(torch.as_tensor(found.full).float()), center, side)
 
 
 def _solid_of_cells(shape: VoxelGrid | Tensor, size: int, name: str) -> Solid:
@@ -314,7 +319,7 @@ def shape_iou_similarity(
 ) -> Similarity:
     """Best intersection over union of two solids over similarities of the predicted one.
 
-    predicted, true: closed meshes, VoxelGrids, or occupancies (d, d, d) over [-.5, .5] that are cut
+    predicted, true: meshes, VoxelGrids, or occupancies (d, d, d) over [-.5, .5] that are cut
         at .5.
     turns: rotations to try: "vertical" (about y), "all" or "none". Reflections are never tried.
     scale: whether to try sizes from 0.6 to 1.67 times the one of equal volume; otherwise the size
@@ -395,4 +400,5 @@ def _askew(mesh: Mesh, center: Tensor, side: float, size: int) -> Tensor:
     upright side.
     """
     turn = axis_angle_rad(torch.tensor([0.5, 0.7, 0.3]), 0.6)
-    return voxelize(mesh.transform(turn / side, -turn @ center / side), size).occupancy
+    cells = inside_cells(mesh.transform(turn / side, -turn @ center / side), size).full
+    return torch.as_tensor(cells).float()

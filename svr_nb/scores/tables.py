@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ..conventions import check_number, refuse
+from ..conventions import check_number, describe, refuse
 
 # %% auto #0
 __all__ = ['Values', 'Table', 'summarise', 'Measurable', 'Levelled', 'Countable', 'evaluate']
@@ -159,18 +159,34 @@ def evaluate(
     data: a collection with the truth that the system's metrics need.
     limit: use only so many items, from the start; None uses all.
     references: whether to add the reference levels the system offers.
+    The note under the table says where items without a value (NaN) were left out.
     Raises InputError for an empty collection.
     """
+    if not hasattr(data, "__len__") or not hasattr(data, "subset"):
+        do = "Read photographs with svr.data.photos(...), or make some with svr.data.samples(...)"
+        raise refuse("data", "a collection", describe(data), do)
     if limit is not None:
         count = min(int(check_number(limit, "limit", 1, integer=True)), len(data))
         data = data.subset(torch.arange(count))
     if len(data) == 0:
         raise refuse("data", "at least one item", "an empty collection")
-    rows = _rows(system.evaluate(data))
+    values = dict(system.evaluate(data))
+    rows = _rows(values)
     if references and isinstance(system, Levelled):
         for row in _rows(system.reference_levels(data)):
             rows.append({**row, "metric": f"  level: {row['metric']}"})
-    return Table(rows, title=f"{type(system).__name__} on {len(data)} items")
+    title = f"{type(system).__name__} on {len(data)} items"
+    return Table(rows, title=title, note=_left_out(values))
+
+
+def _left_out(values: Values) -> str:
+    """Which metrics lack a value for some items, and for how many."""
+    lacking = []
+    for name, value in values.items():
+        missing = torch.as_tensor(value).isnan()
+        if missing.ndim and bool(missing.any()):
+            lacking.append(f"{name}, {int(missing.sum())} of {missing.numel()}")
+    return f"left out, nothing to measure: {'; '.join(lacking)}" if lacking else ""
 
 
 def _rows(values: Values) -> list[dict[str, object]]:

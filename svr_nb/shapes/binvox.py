@@ -5,15 +5,13 @@
 # %% ../../nbs/shapes/110_binvox.ipynb #7aa18d26
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..conventions import FileError, check_number, refuse
-from .disk import check_ending, read_file, write_file
+from .disk import FileSource, Written, check_ending, file_label, read_file, write_to
 from .voxels import VoxelGrid
 
 # %% auto #0
@@ -88,29 +86,30 @@ def encode_binvox(
     return head.encode() + runs.astype(np.uint8).tobytes()
 
 # %% ../../nbs/shapes/110_binvox.ipynb #81ea1246
-def load_binvox(path: str | os.PathLike, max_side: int = 512) -> VoxelGrid:
+def load_binvox(path: FileSource, max_side: int = 512, kind: str | None = None) -> VoxelGrid:
     """Reads a binvox file into the cube [-.5, .5], whatever units it was made in.
 
-    path: a .binvox file.
+    path: a .binvox file, or an open one.
     max_side: larger grids are refused.
+    kind: "binvox" for an open file without a name.
     Raises FileError. `decode_binvox` also gives the file's own position and scale.
     """
-    check_ending(path, ("binvox",))
-    return VoxelGrid(
-        torch.as_tensor(decode_binvox(read_file(path), str(path), max_side)[0]).float()
-    )
+    check_ending(path, ("binvox",), kind)
+    cells, _, _ = decode_binvox(read_file(path), file_label(path), max_side)
+    return VoxelGrid(torch.as_tensor(cells).float())
 
 
-def save_binvox(grid: VoxelGrid, path: str | os.PathLike, level: float = 0.5) -> Path:
+def save_binvox(
+    grid: VoxelGrid, path: FileSource, level: float = 0.5, kind: str | None = None
+) -> Written:
     """Writes the cells of a grid whose occupancy is above a level.
 
     grid: the grid.
-    path: ends in .binvox.
+    path: ends in .binvox; or a file that is open for writing.
     level: occupancy in [0, 1].
-    Returns the path. Raises FileError if the place cannot be written to.
+    kind: "binvox" for an open file without a name.
+    Returns the path, or the open file. Raises FileError if the place cannot be written to.
     """
-    check_ending(path, ("binvox",))
-    return write_file(
-        path,
-        encode_binvox((grid.occupancy.detach().cpu() > check_number(level, "level", 0, 1)).numpy()),
-    )
+    check_ending(path, ("binvox",), kind)
+    cells = grid.occupancy.detach().cpu() > check_number(level, "level", 0, 1)
+    return write_to(path, encode_binvox(cells.numpy()))

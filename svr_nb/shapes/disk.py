@@ -12,107 +12,217 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TypeAlias, cast
 
 import numpy as np
 
-from ..conventions import FileError, SvrError, describe, refuse
+from ..conventions import FileError, SvrError, describe, file_path, refuse
 
 # %% auto #0
-__all__ = ['write_file', 'read_file', 'check_ending', 'quietly']
+__all__ = ['FileSource', 'Written', 'write_file', 'is_open', 'file_label', 'few', 'read_file', 'write_to', 'check_ending',
+           'text_of', 'quietly']
 
 # %% ../../nbs/shapes/108_disk.ipynb #26660a60
-def write_file(path: str | os.PathLike, data: bytes) -> Path:
+def _placed(temporary: Path, path: Path, new: bool) -> None:
+    """The last step of writing: gives a finished file its name, in one go."""
+    if not new:
+        temporary.replace(path)
+        return
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: take the name first
+        path.touch(exist_ok=False)
+        temporary.replace(path)
+
+
+def _no_place(path: Path, wanted: str, problem: OSError, do: str) -> SvrError:
+    """The refusal of a place that cannot be written to."""
+    return refuse(str(path), wanted, problem.strerror or "an error", do, FileError)
+
+
+def write_file(path: str | os.PathLike, data: bytes, new: bool = False) -> Path:
     """Writes a file completely or not at all.
 
     path: where to; an existing file is replaced. Its folder must exist.
     data: the contents.
+    new: never replace anything; FileExistsError is raised if the name is taken.
     Returns the path. Raises FileError if it cannot be written.
     """
-    path = Path(path)
+    path = file_path(path)
     try:
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name[:20]}.", suffix=".part", dir=path.parent
         )
     except OSError as problem:
-        raise refuse(
-            str(path),
-            "a folder to write to",
-            problem.strerror or "an error",
-            "Create it first",
-            FileError,
-        ) from problem
+        raise _no_place(path, "a folder to write to", problem, "Create it first") from problem
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.chmod(0o644)
+        _placed(temporary, path, new)
+    except FileExistsError:
+        raise
     except OSError as problem:
-        raise refuse(
-            str(path),
-            "a place to write to",
-            problem.strerror or "an error",
-            "Choose another",
-            FileError,
-        ) from problem
+        raise _no_place(path, "a place to write to", problem, "Choose another") from problem
     finally:
-        Path(temporary).unlink(missing_ok=True)  # gone already if all went well
+        temporary.unlink(missing_ok=True)  # gone already if all went well
     return path
 
+# %% ../../nbs/shapes/108_disk.ipynb #f04fab8a
+FileSource: TypeAlias = "str | os.PathLike[str] | IO[bytes] | IO[str]"
+Written: TypeAlias = "Path | IO[bytes] | IO[str]"
+
+
+def is_open(source: object) -> bool:
+    """Whether something is an open file rather than a path."""
+    path = isinstance(source, (str, bytes, os.PathLike))
+    return not path and (hasattr(source, "read") or hasattr(source, "write"))
+
+
+def file_label(source: object) -> str:
+    """What messages call a file: its path, the name of an open one, or "the open file"."""
+    if not is_open(source):
+        return str(file_path(source))
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) and name else "the open file"
+
+
+def few(notes: list[str], most: int = 12) -> list[str]:
+    """Different notes, each once; from so many on, how many more there are.
+
+    notes: what the reader of a file has to say.
+    most: how many are said in full.
+    """
+    different = list(dict.fromkeys(notes))
+    more = len(different) - most
+    return different[:most] + ([f"{more} more things like these"] if more > 0 else [])
+
+
+def _read_open(stream: IO[bytes], max_bytes: int) -> bytes:
+    """The rest of an open file."""
+    try:
+        data = getattr(stream, "buffer", stream).read(max_bytes + 1)
+    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        wanted, came = "an open file that can be read", str(problem)[:80]
+        raise refuse(file_label(stream), wanted, came, "Open it with 'rb'", FileError) from problem
+    found = data.encode() if isinstance(data, str) else bytes(data or b"")
+    if not found or len(found) > max_bytes:
+        do = "" if found else "If it was written just now, go back to its beginning with seek(0)"
+        raise _wrong_size(file_label(stream), len(found), max_bytes, do)
+    return found
+
 # %% ../../nbs/shapes/108_disk.ipynb #fb655b2b
-def read_file(path: str | os.PathLike, max_bytes: int = 512 * 2**20) -> bytes:
+def _wrong_size(label: str, size: int, most: int, do: str = "") -> SvrError:
+    """The refusal of an empty or a huge file."""
+    return refuse(label, f"1 to {most} bytes", f"{size} bytes", do, FileError)
+
+
+def _read_path(path: Path, max_bytes: int) -> bytes:
+    """The contents of an ordinary file of a sensible size."""
+    if not path.exists():
+        do = "Check the spelling; download web addresses first"
+        raise refuse(str(path), "a file", "nothing of that name", do, FileError)
+    if not path.is_file():
+        raise refuse(str(path), "a file", "a folder or a device", "Name one file", FileError)
+    size = path.stat().st_size
+    if size == 0 or size > max_bytes:
+        raise _wrong_size(str(path), size, max_bytes)
+    return path.read_bytes()
+
+
+def read_file(path: FileSource, max_bytes: int = 512 * 2**20) -> bytes:
     """The contents of a file, if it is an ordinary file of a sensible size.
 
-    path: the file.
+    path: the file, or an open one, in binary or text mode, from where it stands.
     max_bytes: larger files are refused before they are read.
     Raises FileError.
     """
+    if is_open(path):
+        return _read_open(cast("IO[bytes]", path), max_bytes)
+    place = file_path(path)
     try:
-        path = Path(path).expanduser()
-        if not path.exists():
-            raise refuse(
-                str(path),
-                "a file",
-                "nothing of that name",
-                "Check the spelling; download web addresses first",
-                FileError,
-            )
-        if not path.is_file():
-            raise refuse(str(path), "a file", "a folder or a device", "Name one file", FileError)
-        size = path.stat().st_size
-        if size == 0 or size > max_bytes:
-            raise refuse(str(path), f"1 to {max_bytes} bytes", f"{size} bytes", "", FileError)
-        return path.read_bytes()
-    except (OSError, ValueError, TypeError) as problem:
-        if isinstance(problem, SvrError):
-            raise
-        raise refuse(
-            "path",
-            "a readable file",
-            describe(path),
-            str(getattr(problem, "strerror", "") or problem),
-            FileError,
-        ) from problem
+        return _read_path(place, max_bytes)
+    except OSError as problem:
+        wanted = "a readable file"
+        raise refuse("path", wanted, describe(path), str(problem.strerror), FileError) from problem
+
+# %% ../../nbs/shapes/108_disk.ipynb #4a1a5808
+def _write_open(stream: IO, data: bytes) -> None:
+    """Writes into an open file, in binary or text mode."""
+    try:
+        if hasattr(stream, "buffer"):
+            stream.flush()
+        target = getattr(stream, "buffer", stream)
+        try:
+            target.write(data)
+        except TypeError:  # it takes text only
+            if b"\0" in data:
+                raise
+            target.write(data.decode())
+    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        wanted, came = "an open file that takes bytes", str(problem)[:80]
+        raise refuse(file_label(stream), wanted, came, "Open it with 'wb'", FileError) from problem
+
+
+def write_to(target: FileSource, data: bytes) -> Written:
+    """Writes to a path, completely or not at all, or into an open file.
+
+    target: a path, or a file that is open for writing.
+    data: the contents.
+    Returns the path, or the open file. Raises FileError if it cannot be written.
+    """
+    if not is_open(target):
+        return write_file(cast("str", target), data)
+    _write_open(cast(IO, target), data)
+    return cast(IO, target)
 
 # %% ../../nbs/shapes/108_disk.ipynb #6c6f8115
-def check_ending(path: str | os.PathLike, kinds: tuple[str, ...]) -> str:
-    """The kind of a file, by its ending.
+def _ending(path: FileSource) -> str:
+    """The ending of a file's name, small and without the dot; empty if there is no name."""
+    if not is_open(path):
+        return file_path(path).suffix.lower().removeprefix(".")
+    name = getattr(path, "name", None)
+    return Path(name).suffix.lower().removeprefix(".") if isinstance(name, str) else ""
+
+
+def check_ending(path: FileSource, kinds: tuple[str, ...], kind: str | None = None) -> str:
+    """The kind of a file: the one that is named, or else the one that its ending says.
 
     path: the file; need not exist.
     kinds: the endings that are understood, without the dot.
+    kind: one of them; needed for an open file whose name says nothing.
     Returns the ending in small letters. Raises FileError that lists the kinds.
     """
-    ending = Path(path).suffix.lower().removeprefix(".")
-    if ending not in kinds:
-        raise refuse(
-            str(path),
-            f"a name that ends in .{', .'.join(kinds)}",
-            ending or "no ending",
-            "Convert it",
-            FileError,
-        )
-    return ending
+    named = str(kind).lower().removeprefix(".") if kind is not None else _ending(path)
+    if named in kinds:
+        return named
+    listed = f".{', .'.join(kinds)}"
+    if kind is not None:
+        raise refuse("kind", f"one of {listed}", describe(kind), "", FileError)
+    label, do = file_label(path), "Convert it"
+    if is_open(path):
+        do = f"Say kind={kinds[0]!r}, or another"
+    raise refuse(label, f"a name that ends in {listed}", named or "no ending", do, FileError)
+
+# %% ../../nbs/shapes/108_disk.ipynb #9050284f
+def text_of(data: bytes) -> str:
+    """The text of a file, with a plain line feed at the end of every line.
+
+    data: UTF-8 or UTF-16 with their marks, UTF-8 without, or Latin-1.
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16", "replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 # %% ../../nbs/shapes/108_disk.ipynb #9d376efe
 @contextmanager

@@ -5,6 +5,7 @@
 # %% ../../nbs/shapes/105_fields.ipynb #a15c5042
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -19,8 +20,8 @@ from .points import PointCloud
 
 # %% auto #0
 __all__ = ['sdf_sphere', 'sdf_box', 'sdf_cylinder', 'sdf_torus', 'sdf_capsule', 'sdf_ellipsoid', 'union', 'intersection',
-           'difference', 'transform', 'cell_centers', 'evaluate_field', 'marching_cubes', 'point_density_field',
-           'points_to_mesh']
+           'difference', 'transform', 'cell_centers', 'evaluate_field', 'off_level', 'marching_cubes',
+           'point_density_field', 'points_to_mesh']
 
 # %% ../../nbs/shapes/105_fields.ipynb #91817613
 def _length(vectors: Tensor) -> Tensor:
@@ -227,6 +228,32 @@ def evaluate_field(
             size, size, size
         )
 
+# %% ../../nbs/shapes/105_fields.ipynb #d4d917c7
+def off_level(
+    values: Float[np.ndarray, "..."], level: float, inside: str = "below"
+) -> tuple[Float[np.ndarray, "..."], float]:
+    """Values in single precision of which none lies at the level; those that do are moved outside.
+
+    values: finite numbers, of single or double precision.
+    level: what they are compared with.
+    inside: "below" or "above" the level.
+    Returns the values and the level they are to be traced at. Single precision without ties comes
+    back unchanged.
+    """
+    outward = (
+        math.inf if check_choice(inside, "inside", ("below", "above")) == "below" else -math.inf
+    )
+    exact = values.astype(np.float64)
+    with np.errstate(over="ignore"):
+        single, cut = exact.astype(np.float32), np.float32(level)
+    lost = ((single < cut) != (exact < level)) | ((single > cut) != (exact > level))
+    if values.dtype != np.float32 and (lost.any() or not np.isfinite(single).all()):
+        gap = exact - level
+        single, cut = (gap / np.abs(gap).max()).astype(np.float32), np.float32(0)
+        level = 0.0
+    step = np.nextafter(single, np.float32(outward))
+    return np.where(single == cut, step, single), level
+
 # %% ../../nbs/shapes/105_fields.ipynb #76f20255
 def marching_cubes(
     values: Tensor | Callable[[Tensor], Tensor],
@@ -240,7 +267,7 @@ def marching_cubes(
 
     values: numbers (d, d, d) at cell centres, index order (x, y, z), or a function of points (n,
         3).
-    level: value on the surface.
+    level: value on the surface; values at the level itself are outside.
     size: cells along one side, when `values` is a function.
     inside: "below" the level for signed distances, "above" for densities and occupancies.
     outside: value assumed beyond the cube, which closes shapes that reach its faces; default one
@@ -251,18 +278,17 @@ def marching_cubes(
     numbers = evaluate_field(values, size) if callable(values) else values
     numbers = check_tensor(numbers, "values", "d d d").detach().cpu()
     sign = 1.0 if check_choice(inside, "inside", ("below", "above")) == "below" else -1.0
-    cells, beyond = (
-        numbers.shape[0],
-        level + sign / numbers.shape[0] if outside is None else outside,
-    )
-    if sign * (beyond - level) <= 0:
+    cut, cells = check_number(level, "level"), numbers.shape[0]
+    beyond = cut + sign / cells if outside is None else check_number(outside, "outside")
+    if sign * (beyond - cut) < 0 or (outside is not None and beyond == cut):
         raise refuse("outside", f"a value outside the shape at level {level:g}", f"{beyond:g}")
-    padded = np.pad(numbers.float().numpy(), 1, constant_values=beyond)
-    if not (sign * padded < sign * level).any():
+    exact = numbers.numpy() if numbers.dtype == torch.float32 else numbers.double().numpy()
+    padded, cut = off_level(np.pad(exact, 1, constant_values=beyond), cut, inside)
+    if not (sign * padded < sign * cut).any():
         return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
     from skimage.measure import marching_cubes as trace
 
-    verts, faces, _, _ = trace(sign * padded, sign * level, gradient_direction="descent")
+    verts, faces, _, _ = trace(sign * padded, sign * cut, gradient_direction="descent")
     return Mesh(
         torch.as_tensor((verts - 0.5) / cells - 0.5, dtype=torch.float32),
         torch.as_tensor(faces.astype(np.int64)),

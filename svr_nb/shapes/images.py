@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,12 +15,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..conventions import FileError, InputError, SvrError, describe, refuse
-from .disk import check_ending, quietly, read_file, write_file
+from svr_nb.shapes.disk import (
+    FileSource,
+    Written,
+    check_ending,
+    file_label,
+    is_open,
+    quietly,
+    read_file,
+    write_to,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | np.ndarray | Tensor | Image
+    Numbers: TypeAlias = np.ndarray | Tensor
+    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Numbers | Image
 
 # %% auto #0
 __all__ = ['IMAGE_FORMATS', 'image_turn', 'load_image', 'to_pil', 'save_image']
@@ -75,17 +84,20 @@ def _opened(source: bytes, name: str, max_pixels: int) -> Image:
         raise refuse(name, wanted, came, advice, FileError) from problem
 
 # %% ../../nbs/shapes/109_images.ipynb #927003c7
-def image_turn(source: str | os.PathLike | bytes) -> int:
+def image_turn(source: FileSource | bytes) -> int:
     """The EXIF orientation of a picture: 1 upright, 3, 6, 8 turned, 2, 4, 5, 7 mirrored; 1 if there
     is no such note.
 
-    source: a path or the bytes of a file.
+    source: a path, the bytes of a file, or an open one, which stays where it stands.
     """
     from PIL import Image
 
     try:
         with quietly():
+            place = source.tell() if is_open(source) else 0  # type: ignore[union-attr]
             data = source if isinstance(source, bytes) else read_file(source)
+            if is_open(source):
+                source.seek(place)  # type: ignore[union-attr]
             found = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS).getexif().get(0x0112, 1)
         return int(found) if found in range(1, 9) else 1
     except Exception:  # the picture itself is judged by load_image
@@ -134,31 +146,40 @@ def load_image(
 ) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "1 h w"] | None]:
     """One picture from a file, from bytes, from Pillow, or from numbers.
 
-    source: a path, the bytes of a file, a PIL image, an array (h, w[, c]) or a tensor ([c,] h, w).
-        Of several frames the first is taken.
+    source: a path, an open file, the bytes of a file, a PIL image, an array (h, w[, c]) or a tensor
+        ([c,] h, w). Of several frames the first is taken.
     max_pixels: larger pictures are refused before they are decoded.
     name: what to call it in messages, if it has no path.
     Returns RGB (3, h, w) in [0, 1], upright, and the transparency (1, h, w), or None if there is
     none.
     Raises FileError for files and bytes, InputError for anything else that is not a picture.
     """
-    if isinstance(source, (str, os.PathLike)):
-        name = str(source)
+    if isinstance(source, (str, os.PathLike)) or (is_open(source) and not _is_pil(source)):
+        name = file_label(source)
         source = _opened(read_file(source), name, max_pixels)
     elif isinstance(source, (bytes, bytearray)):
         source = _opened(bytes(source), name, max_pixels)
-    elif hasattr(source, "convert") and hasattr(source, "getexif"):
+    elif _is_pil(source):
         _check_size(source.width, source.height, max_pixels, name, InputError)
         source = _from_pil(source, name)
     if not isinstance(source, (Tensor, np.ndarray)):
         if not hasattr(source, "convert"):
-            raise refuse(name, "a path, bytes, a PIL image, an array or a tensor", describe(source))
+            raise refuse(
+                name,
+                "a path, an open file, bytes, a PIL image, an array or a tensor",
+                describe(source),
+            )
         source = _pil_numbers(source, name)
     array = _from_array(source, name, max_pixels)
     image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
     return image[:3], image[3:] if len(image) == 4 else None
 
 # %% ../../nbs/shapes/109_images.ipynb #15ebd424
+def _is_pil(source: object) -> bool:
+    """Whether something is a PIL image."""
+    return hasattr(source, "convert") and hasattr(source, "getexif")
+
+
 def _from_pil(image: Image, name: str) -> Image:
     """A PIL image of any mode as upright RGB, RGBA, I or F."""
     try:
@@ -193,23 +214,29 @@ def to_pil(image: Tensor) -> Image:
 
 def save_image(
     image: Float[Tensor, "3 h w"],
-    path: str | os.PathLike,
+    path: FileSource,
     alpha: Float[Tensor, "1 h w"] | None = None,
-) -> Path:
+    kind: str | None = None,
+) -> Written:
     """Writes a picture.
 
     image: (3, h, w) in [0, 1].
-    path: ends in .png, .jpg or .webp.
+    path: ends in .png, .jpg or .webp; or a file that is open for writing.
     alpha: transparency (1, h, w) in [0, 1]; not for .jpg.
-    Returns the path. Raises InputError for a tensor that is no picture, FileError if the place
-    cannot be written to.
+    kind: the format, if the name does not end in it: "png", "jpg" or "webp".
+    Returns the path, or the open file. Raises InputError for a tensor that is no
+    picture, FileError if the place cannot be written to.
     """
     kinds = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
-    kind = kinds[check_ending(path, ("png", "jpg", "jpeg", "webp"))]
+    form = kinds[check_ending(path, ("png", "jpg", "jpeg", "webp"), kind)]
     layers, _ = load_image(image)
-    if alpha is not None and kind != "JPEG":
-        layers = torch.cat([layers, load_image(alpha, name="alpha")[0][:1]])
+    if alpha is not None and form != "JPEG":
+        opacity = load_image(alpha, name="alpha")[0][:1]
+        if opacity.shape[1:] != layers.shape[1:]:
+            wanted = f"shape (1, {layers.shape[1]}, {layers.shape[2]}) to go with image"
+            raise refuse("alpha", wanted, describe(alpha))
+        layers = torch.cat([layers, opacity])
     options: dict[str, dict[str, int]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
     buffer = io.BytesIO()
-    to_pil(layers).save(buffer, kind, **options.get(kind, {}))
-    return write_file(path, buffer.getvalue())
+    to_pil(layers).save(buffer, form, **options.get(form, {}))
+    return write_to(path, buffer.getvalue())

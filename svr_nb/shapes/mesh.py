@@ -86,11 +86,19 @@ def _is_closed(mesh: Mesh) -> bool:
     return torch.equal(forward.sort().values, backward.sort().values)
 
 
+def _used(mesh: Mesh) -> Float[Tensor, "u 3"]:
+    """The vertices that faces use; all of them if there are no faces."""
+    used = torch.zeros(len(mesh.verts), dtype=torch.bool, device=mesh.verts.device)
+    used[mesh.faces.reshape(-1)] = True
+    return mesh.verts[used] if bool(used.any()) and not bool(used.all()) else mesh.verts
+
+
 def _bounds(mesh: Mesh) -> Float[Tensor, "2 3"]:
     """Lowest and highest corner of the bounding box."""
     if not len(mesh.verts):
         raise refuse("mesh", "at least one vertex", "an empty mesh")
-    return torch.stack([mesh.verts.amin(0), mesh.verts.amax(0)])
+    used = _used(mesh)
+    return torch.stack([used.amin(0), used.amax(0)])
 
 # %% ../../nbs/shapes/103_mesh.ipynb #762a4d79
 def _transformed(mesh: Mesh, rotation: object, translation: object, scale: float) -> Mesh:
@@ -188,11 +196,13 @@ class Mesh:
 
     def volume(self) -> float:
         """Enclosed volume; negative if the faces point inward, 0 without faces."""
-        centred = self.verts - self.verts.mean(0)
+        centred = self.verts - _used(self).mean(0)
         return float(signed_volume(centred, self.faces)) if len(self.faces) else 0.0
 
     def bounds(self) -> Float[Tensor, "2 3"]:
-        """Lowest and highest corner of the bounding box."""
+        """Lowest and highest corner of the box around the faces; vertices that no face uses do not
+        count, unless there are no faces.
+        """
         return _bounds(self)
 
     def to(self, device: torch.device | str) -> Mesh:

@@ -5,6 +5,7 @@
 # %% ../../nbs/ssl3d/524_system.ipynb #8328904c
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from .neighbor_consistency import neighbor_table
 from .networks import PoseNet, ReconNet
 from .photo_frame import extents, reframe
 from .scores import fit_frame, item_scores, level_scores, winning_points
+from ..training.needs import IMAGES, SILHOUETTES, in_float32, measurable, prepared
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
 
 # %% auto #0
-__all__ = ['find_neighbors', 'predict', 'align', 'evaluate', 'SSL3D']
+__all__ = ['NEEDS', 'find_neighbors', 'predict', 'refuse_options', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
 def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
@@ -76,6 +78,18 @@ def predict(
     return torch.cat(clouds), torch.cat(paints), torch.cat(poses)
 
 # %% ../../nbs/ssl3d/524_system.ipynb #14541959
+def refuse_options(options: Mapping[str, object]) -> None:
+    """Raises InputError that lists the options of `optimize_inference` if one is not among them.
+
+    options: what was given by name.
+    """
+    own = set(inspect.signature(optimize_inference).parameters)
+    known = sorted(own - {"system", "image", "mask", "pose", "steps"})
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise refuse("options", f"some of {', '.join(known)}", ", ".join(unknown))
+
+
 def _one(
     system: SSL3D, image: Tensor, mask: Tensor, steps: int, options: Mapping[str, Any]
 ) -> Reconstruction:
@@ -90,7 +104,7 @@ def _one(
     cloud = PointCloud(to_house(points[0]) @ frame.T, colors[0].clamp(0, 1), name=system.category)
     on_object = mask[0, 0] > 0.5
     shown = winning_points(points, pose, image.shape[-1])[0]
-    return Reconstruction(
+    found = Reconstruction(
         points=cloud,
         camera=replace(learned, rotation=rotation),
         image=image[0],
@@ -99,6 +113,8 @@ def _one(
         system="SSL3D",
         category=system.category,
     )
+    found.notes = (f"fitted to the photograph in {steps} steps" if steps else "as predicted",)
+    return found
 
 # %% ../../nbs/ssl3d/524_system.ipynb #eab60de3
 def _turns(pose: Tensor) -> Tensor:
@@ -150,6 +166,20 @@ def evaluate(system: SSL3D, data: Collection) -> dict[str, Tensor]:
     predicted = (points @ frame.T, colors.cpu(), turns @ frame.T)
     return item_scores(*predicted, _true_turns(data), draw_cloud(*views).mask, data)
 
+# %% ../../nbs/ssl3d/524_system.ipynb #e0fa77b5
+NEEDS = (
+    IMAGES,
+    SILHOUETTES,
+    replace(
+        IMAGES,
+        what="a second image",
+        how="Neighbours are other images of the category",
+        losses=("neighbors",),
+        least=2,
+        measured=False,
+    ),
+)
+
 # %% ../../nbs/ssl3d/524_system.ipynb #ebe3cda1
 class SSL3D(SystemBase):
     """Coloured point clouds and poses from single images, learned from images and silhouettes alone
@@ -160,6 +190,7 @@ class SSL3D(SystemBase):
     """
 
     Config = SSL3DConfig
+    needs = NEEDS
     config: SSL3DConfig
     recon: ReconNet
     pose: PoseNet
@@ -199,7 +230,8 @@ class SSL3D(SystemBase):
         self, data: Collection, stage: Stage, epoch: int, generator: torch.Generator
     ) -> None:
         """Finds the neighbours of every image anew, every few epochs of the neighbour stage."""
-        if "neighbors" in wanted(stage) and epoch % self.config.refresh == 0:
+        due = "neighbors" in wanted(stage) and epoch % self.config.refresh == 0
+        if due and len(data) > 1:  # one image alone has no neighbours
             self.memory = find_neighbors(self, data)
 
     def predict(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -219,9 +251,11 @@ class SSL3D(SystemBase):
         Returns a Reconstruction, or a list of them for a batch.
         Raises FileError or InputError for pictures that cannot be used.
         """
+        image, mask = in_float32(image), in_float32(mask)
         size, extent = self.config.image_size, float(self.extent[1])
         images, masks, single = as_pictures(image, mask, size, extent)
         check_number(steps, "steps", 0, integer=True)
+        refuse_options(options)
         images, masks = reframe(images * masks, masks, extent)
         images, masks = images.to(self.device), masks.to(self.device)
         pairs = zip(images.split(1), masks.split(1))
@@ -234,8 +268,8 @@ class SSL3D(SystemBase):
 
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics, one value per item; see `evaluate`."""
-        return evaluate(self, data)
+        return evaluate(self, measurable(self, data))
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """Chamfer distances of answers that need no learning."""
-        return level_scores(data, self.config.points)
+        return level_scores(prepared(data), self.config.points)

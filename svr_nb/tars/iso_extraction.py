@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..conventions import check_number, check_tensor, refuse, seeded
+from ..shapes.fields import off_level
 from ..shapes.mesh import Mesh
 
 Field = Callable[[Tensor], Tensor]
@@ -86,7 +87,8 @@ def trace_lattice(
         return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
     low, high = inside.min(0) - 1, inside.max(0) + 2
     box = padded[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    verts, faces, _, _ = marching_cubes(box, level, gradient_direction="descent")
+    box, cut = off_level(box, float(level))  # a node at the level itself is outside
+    verts, faces, _, _ = marching_cubes(box, cut, gradient_direction="descent")
     scale = 2 * bound / (divide_by or numbers.shape[0] - 1)
     places = torch.as_tensor((verts + low - 1) * scale - bound, dtype=torch.float32)
     return Mesh(places, torch.as_tensor(faces.astype(np.int64)))

@@ -14,7 +14,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..conventions import CheckpointError, check_choice, check_tensor, describe, refuse, seeded
+from svr_nb.conventions import (
+    CheckpointError,
+    check_choice,
+    check_tensor,
+    describe,
+    file_path,
+    refuse,
+    seeded,
+)
 from ..data.photo_folder import photo
 from ..networks.encoders import ConvEncoder
 from .config import TARSConfig
@@ -84,7 +92,7 @@ class ResNet18(nn.Module):
         path: the file.
         Raises FileError or CheckpointError.
         """
-        tensors = read_tensors(Path(path))
+        tensors = read_tensors(file_path(path))
         own = self.state_dict()
         wanted = {name for name in own if not name.startswith("fc.")}
         missing = sorted(n for n in wanted if n not in tensors or tensors[n].shape != own[n].shape)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -43,11 +43,26 @@ from svr_nb.tars.networks import (
 )
 from .reading import COLORS, Lattice, painted, read_surface
 from .scores import item_scores, reference_scores, score_columns
+from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable, prepared
 from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'collection_rows', 'TARS']
+__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'level_columns',
+           'collection_rows', 'TARS']
+
+# %% ../../nbs/tars/824_system.ipynb #9d68eaf1
+WITHOUT_RAYS = ("sphere", "identity", "normal")
+NEEDS = (
+    IMAGES,
+    replace(SILHOUETTES, spared=WITHOUT_RAYS),
+    Need(
+        "cameras",
+        ("camera_rotation",),
+        "Samples have them; SSL3D and UMR learn the cameras of photographs by themselves",
+        spared=(*WITHOUT_RAYS, "drift"),
+    ),
+)
 
 # %% ../../nbs/tars/824_system.ipynb #ae121364
 def stage_losses(system: TARS, batch: Mapping[str, Any], stage: Stage | None) -> dict[str, Tensor]:
@@ -145,6 +160,14 @@ def answers(
     return found
 
 
+def level_columns(data: Collection) -> dict[str, Tensor]:
+    """The levels of a collection with known points; none without.
+
+    data: in float32.
+    """
+    return reference_scores(data.fields["points"]) if "points" in data else {}
+
+
 @torch.no_grad()
 def collection_rows(system: TARS, data: Collection) -> list[dict[str, float]]:
     """The scores of every item of a collection.
@@ -167,7 +190,7 @@ class TARS(SystemBase):
     config: `TARS.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
     """
 
-    Config = TARSConfig
+    Config, needs = TARSConfig, NEEDS
     config: TARSConfig
     dumped: Tensor
 
@@ -263,7 +286,7 @@ class TARS(SystemBase):
         """
         refuse_options(unknown)
         options = Options(self.config.cells if cells is None else cells, colors, topology)
-        shown = as_batch(image, mask, self.config.image_size)
+        shown = as_batch(in_float32(image), in_float32(mask), self.config.image_size)
         found = answers(self, shown, camera, options)
         return found[0] if shown.single else found
 
@@ -272,8 +295,8 @@ class TARS(SystemBase):
 
         data: a collection with pictures, and with "points", "voxels" or both.
         """
-        return score_columns(collection_rows(self, data))
+        return score_columns(collection_rows(self, measurable(self, data)))
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """Overall x10 of answers that need no network; see `reference_scores`."""
-        return reference_scores(data.fields["points"]) if "points" in data.fields else {}
+        return level_columns(prepared(data))

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..conventions import optional
+
 if TYPE_CHECKING:
     import matplotlib.figure
 
@@ -130,7 +132,8 @@ def draw_history(
     smooth: steps in the running mean.
     Returns a matplotlib figure.
     """
-    import matplotlib.pyplot as plt
+    with optional("lab"):
+        import matplotlib.pyplot as plt
 
     names = names or [name for name in history.columns if not name.startswith("|grad|")]
     figure, axes = plt.subplots(figsize=(7, 3))

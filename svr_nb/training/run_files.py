@@ -5,22 +5,25 @@
 # %% ../../nbs/training/454_run_files.ipynb #16fe40f6
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from torch import Tensor
 
-from ..conventions import CheckpointError, InputError, refuse
+from ..conventions import CheckpointError, FileError, InputError, file_path, refuse
 
 # %% auto #0
-__all__ = ['PICKLES', 'write_bytes', 'read_tensors', 'write_tensors', 'Snapshot', 'RunFolder']
+__all__ = ['PICKLES', 'IN_USE', 'writing', 'write_bytes', 'read_tensors', 'write_tensors', 'Snapshot', 'RunFolder', 'claimed']
 
 # %% ../../nbs/training/454_run_files.ipynb #a60163b3
 def _sync_folder(folder: Path) -> None:
@@ -34,23 +37,42 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def writing(place: str | Path) -> Iterator[None]:
+    """Inside this block a disk that is full, or a place that takes no files, is one clear sentence.
+
+    place: the file or folder, for the message.
+    Raises FileError.
+    """
+    try:
+        yield
+    except OSError as problem:
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = (problem.strerror or type(problem).__name__).lower()
+        do = "Free some and try again; what was there is whole" if full else "Choose another place"
+        raise refuse(str(place), "a place to write to", reason, do, FileError) from problem
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Writes a file so that a reader sees the old contents or the new, never a part.
 
     path: the file; its folder must exist.
     data: what it will hold.
+    Raises FileError if it cannot be written.
     """
-    path = Path(path)
+    path = file_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}~")
-    try:
-        with open(temporary, "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with writing(path):
+        try:
+            with open(temporary, "wb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
 
 # %% ../../nbs/training/454_run_files.ipynb #3d3e050f
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -65,7 +87,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = Path(path)
+    path = file_path(path)
     if path.suffix in PICKLES:
         got = "a pickle, which can run any program when opened"
         do = "Ask for the weights as safetensors, or convert them in a place you can afford to lose"
@@ -133,11 +155,13 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, keep: int = 2) -> None:
-        self.path = Path(path)
+        self.path = file_path(path, "out")
         self.keep = max(1, int(keep))
         if self.path.exists() and not self.path.is_dir():
             raise refuse("out", "a folder", f"the file {self.path}", "", InputError)
-        self.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.steps()
 
     def steps(self) -> list[int]:
         """Step numbers of all step folders, whole or damaged, in rising order."""
@@ -170,8 +194,10 @@ class RunFolder:
         step: its number; a checkpoint with the same number is replaced.
         tensors: file name (without suffix) to named tensors.
         state: plain values that JSON can hold.
+        Raises FileError if the disk is full or takes no files.
         """
-        return _save_step(self, step, tensors, state)
+        with writing(self.path):
+            return _save_step(self, step, tensors, state)
 
 # %% ../../nbs/training/454_run_files.ipynb #b0de0b8e
 def _save_step(
@@ -205,3 +231,84 @@ def _prune(run: RunFolder) -> None:
         shutil.rmtree(run.folder(step), ignore_errors=True)
     for stale in run.path.glob(".step-*~"):
         shutil.rmtree(stale, ignore_errors=True)
+
+# %% ../../nbs/training/454_run_files.ipynb #0bdbbf2d
+IN_USE = ".in-use"
+
+
+def _locked(handle: IO[str]) -> bool | None:
+    """Takes the kernel's lock of an open file; None where there are no such locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # another system, or a disk that keeps no locks
+        return None
+    return True
+
+
+def _alive(record: Mapping[str, Any]) -> bool:
+    """Whether the process that a claim names still runs, as far as can be told from here."""
+    if record.get("host") != socket.gethostname():
+        return bool(record)
+    try:
+        os.kill(int(record["process"]), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _claim_in(handle: IO[str]) -> dict[str, Any]:
+    """What a claim says: process and host; nothing if it was not written to its end."""
+    handle.seek(0)
+    try:
+        return dict(json.loads(handle.read()))
+    except (ValueError, TypeError):
+        return {}
+
+# %% ../../nbs/training/454_run_files.ipynb #6d6987c2
+def _opened_claim(path: Path) -> IO[str]:
+    """The claim of a folder, opened and locked by this process."""
+    while True:
+        handle = open(path, "a+", encoding="utf-8")
+        locked, record = _locked(handle), _claim_in(handle)
+        if locked is False or (locked is None and _alive(record)):
+            handle.close()
+            who = f"process {record.get('process', '?')} on {record.get('host', 'this machine')}"
+            wanted = f"a folder in which nobody else trains ({path.parent})"
+            do = f"Wait for it, name another folder, or remove {path.name} there if it has ended"
+            raise refuse("out", wanted, f"one in use by {who}", do, CheckpointError)
+        try:
+            same = os.path.samestat(os.fstat(handle.fileno()), path.stat())
+        except FileNotFoundError:
+            same = False
+        if same:
+            return handle
+        handle.close()  # its owner removed it between the two calls
+
+
+@contextlib.contextmanager
+def claimed(folder: str | Path) -> Iterator[None]:
+    """Inside this block a folder belongs to this process; a claim whose owner has died is taken
+    over.
+
+    folder: must exist.
+    Raises CheckpointError that names process and host if somebody else is at work there.
+    """
+    path = file_path(folder, "out") / IN_USE
+    with writing(path.parent):
+        handle = _opened_claim(path)
+    try:
+        with writing(path.parent):
+            handle.truncate(0)
+            handle.write(json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
+            handle.flush()
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        handle.close()

@@ -19,13 +19,21 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..conventions import FileError, check_number, check_tensor, pixel_centers, refuse
+from svr_nb.conventions import (
+    FileError,
+    check_number,
+    check_tensor,
+    file_path,
+    pixel_centers,
+    refuse,
+)
 from ..data.collection import Collection
 from ..data.photo_folder import Photo, find_photos, photos, prepare_photo
 from ..shapes.disk import check_ending, read_file, write_file
 from ..shapes.images import load_image
 from .part_cues import part_agreement, reference_agreement
 from .part_segmentation import PartSegmenter, fit_segmenter, segment_parts
+from ..training.run_files import writing
 from .semantic_uv import soft_centroids, with_background
 
 # %% auto #0
@@ -219,7 +227,7 @@ def photos_with_parts(
     made = _prepared(folder, size, limit, options)
     cropped = []
     for item in made:
-        full = read_part_map(_map_file(Path(maps), item.path.stem))
+        full = read_part_map(_map_file(file_path(maps, "maps"), item.path.stem))
         scale = (full.shape[2] / item.width, full.shape[1] / item.height) * 2
         box = [edge * factor for edge, factor in zip(item.photo.box, scale)]
         cropped.append(crop_part_map(full, box, size) * item.photo.mask)
@@ -231,7 +239,7 @@ def photos_with_parts(
     plain = Collection(fields, category, str(folder), (), stems)
     return with_parts(plain, torch.stack(cropped), names)
 
-
+# %% ../../nbs/umr/605_part_maps.ipynb #61a7c10f
 def write_photo_parts(
     folder: str | os.PathLike,
     maps: Float[Tensor, "b p s s"],
@@ -249,11 +257,13 @@ def write_photo_parts(
     made = _prepared(folder, maps.shape[-1], limit, options)
     if len(made) != len(maps):
         raise refuse("maps", f"{len(made)}, one per photograph", f"{len(maps)}")
-    Path(out).mkdir(parents=True, exist_ok=True)
+    folder_of_maps = file_path(out, "out")
+    with writing(folder_of_maps):
+        folder_of_maps.mkdir(parents=True, exist_ok=True)
     written = []
     for one, item in zip(maps, made):
         full = paste_part_map(one, item.photo.box, item.height, item.width)
-        written.append(write_part_map(Path(out) / f"{item.path.stem}.npy", full))
+        written.append(write_part_map(folder_of_maps / f"{item.path.stem}.npy", full))
     return written
 
 # %% ../../nbs/umr/605_part_maps.ipynb #0fa120a2

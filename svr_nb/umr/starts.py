@@ -10,7 +10,10 @@ from pathlib import Path
 
 import torch
 
-from ..conventions import check_number
+from svr_nb.conventions import (
+    check_number,
+    file_path,
+)
 from ..data.collection import Collection
 from ..training.loop import fit
 from .config import UMRConfig
@@ -65,7 +68,7 @@ def first_round(
     """
     tried: list[tuple[float, UMR]] = []
     for trial in range(int(check_number(starts, "starts", 1, 100, integer=True))):
-        place = None if out is None else Path(out) / f"start-{trial}"
+        place = None if out is None else file_path(out, "out") / f"start-{trial}"
         system = one_start(config, data, seed + 7919 * trial, place, progress)
         confidence = start_confidence(system, data) if "part_map" in data else 1.0
         tried.append((confidence, system))
@@ -100,6 +103,6 @@ def train_umr(
         )
     system = UMR(config, seed=seed)
     system.load_state_dict(start.state_dict())
-    place = None if out is None else Path(out) / "second"
+    place = None if out is None else file_path(out, "out") / "second"
     fit(system, data, out=place, seed=seed, progress=progress, stages=system.stages()[1:])
     return system, copy.deepcopy(start), report

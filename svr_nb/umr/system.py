@@ -22,6 +22,7 @@ from ..networks.features import PerceptualLoss
 from ..result.reconstruction import Reconstruction
 from ..shapes.triangles import signed_volume, uniform_laplacian
 from ..shapes.uv import SymmetricSphere, symmetric_sphere
+from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable
 from ..training.stages import Stage
 from ..training.system import SystemBase
 from .config import UMRConfig, cameras_of, rounds
@@ -38,9 +39,20 @@ if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'move_template', 'relabel', 'between_rounds',
-           'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera', 'reconstruct_one',
-           'reconstruct_all', 'align_frame', 'noisy_samples']
+__all__ = ['HOW_TO_MAPS', 'NEEDS', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'move_template', 'relabel',
+           'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera',
+           'reconstruct_one', 'reconstruct_all', 'align_frame', 'noisy_samples']
+
+# %% ../../nbs/umr/624_system.ipynb #8df3ab3e
+HOW_TO_MAPS = (
+    "For photographs make them with svr_nb.umr.part_segmentation and read them with "
+    "svr_nb.umr.part_maps.photos_with_parts; for samples ask for part_map=True"
+)
+NEEDS = (
+    replace(IMAGES, side=""),  # crops are cut from pictures of any size
+    replace(SILHOUETTES, side=""),
+    Need("part maps", ("part_map",), HOW_TO_MAPS, losses=("sp", "sv")),
+)
 
 # %% ../../nbs/umr/624_system.ipynb #6595af9c
 def fresh_surface(config: UMRConfig, sphere: SymmetricSphere) -> dict[str, Tensor]:
@@ -71,7 +83,7 @@ class UMR(SystemBase):
         starting weights.
     """
 
-    Config = UMRConfig
+    Config, needs = UMRConfig, NEEDS
     config: UMRConfig
     faces: Tensor
     laplacian: Tensor
@@ -172,6 +184,7 @@ class UMR(SystemBase):
 
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics; see `survey_scores`."""
+        data = measurable(self, data)
         return survey_scores(self, survey(self, data, int(self.active)), data)
 
 # %% ../../nbs/umr/624_system.ipynb #13bcb1d2
@@ -343,6 +356,7 @@ def reconstruct_all(
     model: the system.
     image, mask, texels: as there.
     """
+    image, mask = in_float32(image), in_float32(mask)
     square = isinstance(image, Tensor) and image.ndim >= 3 and 0 < image.shape[-1]
     if square and image.shape[-1] == image.shape[-2]:
         size = image.shape[-1]

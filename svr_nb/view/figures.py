@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..conventions import optional
 from .drawings import MESH_COLOR, places_and_tints, surface_of
 from .orbit_viewer import corner_colors
 
@@ -57,7 +58,8 @@ def plotly_figure(shape: Shape, height: int = 360) -> plotly.graph_objects.Figur
     height: in pixels.
     Raises InputError.
     """
-    import plotly.graph_objects as go
+    with optional("lab"):
+        import plotly.graph_objects as go
 
     places, faces, colors = _parts(shape)
     x, y, z = places[:, 0], -places[:, 2], places[:, 1]  # Plotly's third axis points up
@@ -93,7 +95,8 @@ def k3d_plot(shape: Shape, height: int = 360, point_size: float = 0.015) -> k3d.
     point_size: diameter of a point in object units.
     Raises InputError.
     """
-    import k3d
+    with optional("lab"):
+        import k3d
 
     places, faces, colors = _parts(shape)
     turned = np.ascontiguousarray(places @ UPWARDS, dtype=np.float32)

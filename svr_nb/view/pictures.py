@@ -16,7 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conventions import check_number, check_tensor, describe, refuse
+from svr_nb.conventions import (
+    check_number,
+    check_tensor,
+    describe,
+    optional,
+    refuse,
+)
 from .drawings import draw_mesh, draw_points
 
 if TYPE_CHECKING:
@@ -259,7 +265,8 @@ def heat_picture(
     colors: name of a Matplotlib colour map.
     Raises InputError.
     """
-    import matplotlib
+    with optional("lab"):
+        import matplotlib
 
     if colors not in matplotlib.colormaps:
         raise refuse(

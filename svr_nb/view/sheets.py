@@ -18,7 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conventions import check_number, describe, refuse
+from svr_nb.conventions import (
+    check_number,
+    describe,
+    file_path,
+    refuse,
+)
 from .pictures import enlarged, heat_picture, to_pixels
 
 if TYPE_CHECKING:
@@ -293,7 +298,7 @@ class Sheet:
     def save(self, path: str | Path) -> Path:
         """Writes the sheet as a picture file and returns its path."""
         self.image.save(path)
-        return Path(path)
+        return file_path(path)
 
     def _repr_png_(self) -> bytes:
         """The sheet, for a notebook."""

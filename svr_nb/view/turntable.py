@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conventions import check_number, describe, refuse
+from ..conventions import FileError, check_number, describe, file_path, refuse
+from ..shapes.disk import write_file
 from .drawings import draw_shape, surface_of
 from .pictures import to_pixels
 
@@ -83,9 +84,13 @@ def save_gif(frames: Sequence[Picture] | Tensor, path: str | Path, milliseconds:
     """Writes an endless animated GIF; arguments as in `gif_bytes`. Returns the path. Raises
     InputError.
     """
-    path = Path(path)
+    path = file_path(path)
     if path.suffix.lower() != ".gif":
         raise refuse("path", "a name that ends in .gif", describe(str(path)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gif_bytes(frames, milliseconds))
-    return path
+    data = gif_bytes(frames, milliseconds)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        reason = (problem.strerror or "an error").lower()
+        raise refuse(str(path), "a place to write to", reason, "", FileError) from problem
+    return write_file(path, data)

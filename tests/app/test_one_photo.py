@@ -75,3 +75,57 @@ def test_real_horses_are_covered(shared_data):
                 )
             ) / len(names)
     assert covered[60] > 0.6 and covered[60] > covered[0] + 0.1
+
+
+def test_fitting_is_the_default_and_is_said(item):
+    fitted = svr.reconstruct(item["image"], item["mask"], category="Horses")
+    first = svr.reconstruct(item["image"], item["mask"], category="horse", steps=0)
+    assert fitted.notes[0] == "fitted to the photograph in 60 steps" in repr(fitted)
+    assert first.notes[0] == "as predicted"
+    assert not torch.equal(fitted.points.points, first.points.points)
+
+
+def test_a_system_that_cannot_be_fitted_is_not(item):
+    result = svr.reconstruct(item["image"], item["mask"], system="umr", category="horse", steps=0)
+    assert result.system == "UMR"
+    with pytest.raises(SvrError, match="not fitted"):
+        svr.reconstruct(item["image"], item["mask"], system="umr", category="horse", steps=5)
+    with pytest.raises(SvrError, match="colour"):
+        svr.reconstruct(item["image"], item["mask"], category="horse", colour="red")
+
+
+def test_the_photograph_is_kept_at_its_own_resolution(item):
+    wide = torch.zeros(3, 150, 230)
+    wide[:, 20:116, 30:126] = item["image"]
+    mask = torch.zeros(1, 150, 230)
+    mask[:, 20:116, 30:126] = item["mask"]
+    result = svr.reconstruct(wide, mask, category="horse", steps=0)
+    assert torch.equal(result.photograph, wide) and result.image.shape[-1] < 150
+
+
+def test_a_silhouette_that_disagrees_is_a_warning():
+    line = torch.zeros(1, 128, 128)
+    line[:, 60:62, 10:118] = 1
+    with pytest.warns(UserWarning, match=r"overlaps the mask by 0\.\d\d only"):
+        result = svr.reconstruct(torch.rand(3, 128, 128), line, category="car", steps=0)
+    assert "look at the mask" in result.notes[-1]
+
+
+@pytest.mark.parametrize("word", ["airplane", "Aeroplane", "plane", "AIRPLANES", "02691156"])
+def test_categories_are_understood_as_people_write_them(word):
+    assert svr.load("SSL-3D", word).category == "aeroplane"
+    assert svr.data.samples(word, count=1, size=8).category == "aeroplane"
+
+
+@pytest.mark.parametrize("wrong", ["https://example.org/a.png", "http://a/b", "file:///a.png"])
+def test_addresses_are_refused_as_what_they_are(wrong):
+    with pytest.raises(SvrError, match="Download it first"):
+        svr.reconstruct(wrong)
+
+
+def test_an_inverted_mask_may_be_given(item):
+    right = svr.reconstruct(item["image"], item["mask"], category="horse", steps=0)
+    turned = svr.reconstruct(
+        item["image"], 1 - item["mask"], category="horse", steps=0, invert=True
+    )
+    assert torch.equal(right.points.points, turned.points.points)

@@ -1,8 +1,7 @@
-"""Finding the object: plain walls, masks in every dialect, pieces."""
+"""Finding the object: plain walls, and pieces."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +9,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as some
-from PIL import Image
 
 from svr_nb.conventions import InputError, seeded
 from svr_nb.data.cut_out import (
+    Doubt,
     border_model,
     one_object,
     plain_background,
-    read_mask,
+    say_aloud,
     without_fringe,
 )
 from svr_nb.shapes.images import load_image
-
-
-TURNED = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}  # how a camera stores each orientation
 
 
 def disc(h: int = 60, w: int = 80, radius: float = 18) -> torch.Tensor:
@@ -41,12 +29,6 @@ def disc(h: int = 60, w: int = 80, radius: float = 18) -> torch.Tensor:
 
 def overlap(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a & b).sum() / (a | b).sum())
-
-
-def png(values: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @given(some.floats(0.1, 0.9), some.floats(0, 0.4), some.floats(0, 6.28), some.integers(0, 99))
@@ -131,67 +113,6 @@ def test_no_rim_of_the_background():
     assert torch.equal(without_fringe(image, lines), image)
 
 
-def test_dialects_of_masks():
-    truth = disc()
-    plain = truth[0].numpy().astype(np.uint8)
-    color = np.zeros((60, 80, 3), np.uint8)
-    color[plain > 0] = (0, 0, 128)
-    grey = (plain * 200 + np.random.default_rng(0).integers(0, 50, plain.shape)).astype(np.uint8)
-    clear = np.concatenate([np.full((60, 80, 3), 255, np.uint8), plain[..., None] * 255], 2)
-    for source in (
-        png(plain),
-        png(plain * 255),
-        png(color),
-        png(grey),
-        png(clear),
-        png(plain.astype(np.uint16) * 65535),
-        plain > 0,
-        truth,
-        truth.float(),
-        plain,
-    ):
-        mask, notes = read_mask(source, 60, 80)
-        assert torch.equal(mask, truth) and not notes
-
-
-@pytest.mark.parametrize("source", [torch.zeros(1, 60, 80), torch.full((1, 60, 80), 0.1)])
-def test_black_masks(source: torch.Tensor):
-    with pytest.raises(InputError, match="mask: expected a mask with bright pixels"):
-        read_mask(source, 60, 80)
-
-
-@given(some.integers(10, 200), some.integers(10, 200), some.floats(0.2, 3))
-def test_masks_of_another_size(h: int, w: int, factor: float):
-    small = torch.zeros(1, max(2, round(h * factor)), max(2, round(w * factor)))
-    small[:, : small.shape[1] // 2 + 1] = 1
-    mask, notes = read_mask(small, h, w)
-    assert (
-        mask.shape == (1, h, w)
-        and (bool(notes) == (small.shape != mask.shape))
-        and 0.3 < float(mask.float().mean()) <= 1
-    )
-
-
-def test_masks_of_another_shape():
-    for shape in ((60, 90), (80, 60), (600, 80)):
-        with pytest.raises(
-            InputError, match=rf"shape of its picture \(80 x 60\), got {shape[1]} x {shape[0]}"
-        ):
-            read_mask(torch.ones(1, *shape), 60, 80)
-
-
-@pytest.mark.parametrize("turn", range(1, 9))
-def test_masks_turn_with_their_picture(turn: int):
-    truth = torch.zeros(1, 60, 80, dtype=torch.bool)
-    truth[:, 5:20, 8:60] = True
-    flat = Image.fromarray(truth[0].numpy().astype(np.uint8) * 255)
-    kept = np.asarray(flat if turn == 1 else flat.transpose(TURNED[turn]))
-    if turn >= 5:
-        mask, notes = read_mask(kept, 60, 80, turn)
-        assert torch.equal(mask, truth) and notes == ["mask turned like the photograph"]
-    assert torch.equal(read_mask(truth, 60, 80, turn)[0], truth)
-
-
 def test_pieces():
     mask = torch.zeros(1, 30, 40, dtype=torch.bool)
     mask[:, 2:12, 2:12] = mask[:, 15:29, 15:30] = True
@@ -201,7 +122,6 @@ def test_pieces():
     assert (
         torch.equal(one_object(mask, keep="all")[0], mask) and one_object(mask, keep="all")[1] == []
     )
-    assert "inverted?" in one_object(~disc())[1][0]
     with pytest.raises(InputError, match="empty"):
         one_object(torch.zeros(1, 5, 5, dtype=torch.bool))
     with pytest.raises(InputError, match="keep"):
@@ -216,3 +136,11 @@ def test_real_renderings(shared_data: Path):
     rgb, alpha = load_image(clear)
     on_white = rgb * alpha + (1 - alpha)
     assert overlap(plain_background(on_white, holes=False), alpha > 0.5) > 0.9
+
+
+def test_doubts_are_heard_at_the_line_that_asked():
+    with pytest.warns(UserWarning) as heard:
+        say_aloud([Doubt(f"doubt {number}") for number in range(7)], most=3)
+    said = [str(warning.message) for warning in heard]
+    assert said == ["doubt 0", "doubt 1", "doubt 2", "4 more of this kind"]
+    assert {warning.filename for warning in heard} == {__file__}

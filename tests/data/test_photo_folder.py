@@ -127,7 +127,15 @@ def test_large_photographs_are_reduced():
 def test_objects_at_the_edge_and_inverted_masks():
     image, mask = scene(0, 0, 60, 70)
     assert prepare_photo(image, mask).notes == ("the object touches the frame",)
-    assert "inverted?" in prepare_photo(image, 1 - scene()[1]).notes[0]
+    with pytest.warns(UserWarning, match="image: the mask covers 100% .* turned round"):
+        turned = prepare_photo(scene()[0], 1 - scene()[1])
+    assert (
+        torch.equal(turned.mask, prepare_photo(*scene()).mask)
+        and "invert=False" in turned.doubts[0]
+    )
+    with pytest.warns(UserWarning, match=r"inverted\? \(invert=True turns it round\)"):
+        kept = prepare_photo(scene()[0], 1 - scene()[1], invert=False)
+    assert kept.mask.mean() > turned.mask.mean()
 
 
 @pytest.mark.parametrize(
@@ -204,11 +212,11 @@ def test_masks_are_found_by_name(tmp_path: Path):
         "img_10.jpg": "img_10.png",
     }
     assert list(found) == ["cut.png", "img_1.jpg", "img_2.jpg", "img_10.jpg"]
-    (home / "masks").rename(home / "gt")
+    (home / "masks").rename(home / "outlines")
     assert dict(find_photos(home))[home / "img_10.jpg"] is None
     assert (
-        dict(find_photos(home, mask_folders=("gt",)))[home / "img_10.jpg"]
-        == home / "gt" / "img_10.png"
+        dict(find_photos(home, mask_folders=("Outlines",)))[home / "img_10.jpg"]
+        == home / "outlines" / "img_10.png"
     )
 
 
@@ -236,7 +244,7 @@ def test_a_folder_becomes_a_collection(tmp_path: Path):
         found.names == ["cut", "img_1", "img_2", "img_10"]
         and found.category == "thing"
         and len(found.notes) == 4
-        and not found.skipped
+        and found.skipped == [("notes.txt", "not a picture, by its name")]
     )
     assert (found.fields["mask"] - found.fields["mask"][:1]).abs().mean() < 0.03
     assert len(photos(folder_of(tmp_path / "b"), limit=2)) == 2 and len(found.subset([0, 2])) == 2
@@ -249,8 +257,9 @@ def test_skip_or_raise(tmp_path: Path):
     with pytest.raises(FileError, match="broken.jpg"):
         photos(home)
     found = photos(home, on_error="skip")
-    assert len(found) == 4 and [name for name, _ in found.skipped] == ["broken.jpg", "street.png"]
-    assert all(name in reason for name, reason in found.skipped)
+    assert len(found) == 4
+    assert [name for name, _ in found.skipped] == ["broken.jpg", "street.png", "notes.txt"]
+    assert all(name in reason for name, reason in found.skipped[:2])
     with pytest.raises(InputError, match="on_error"):
         photos(home, on_error="ignore")
 
@@ -258,7 +267,7 @@ def test_skip_or_raise(tmp_path: Path):
 def test_doubtful_masks_warn(tmp_path: Path):
     home = folder_of(tmp_path)
     save_image(1 - scene()[1].expand(3, -1, -1), home / "img_1_mask.png")
-    with pytest.warns(UserWarning, match="img_1.jpg.*invert=True"):
+    with pytest.warns(UserWarning, match="img_1.jpg.*invert=False"):
         photos(home)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

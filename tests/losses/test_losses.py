@@ -288,3 +288,88 @@ def test_gradient_is_finite_for_coincident_points_and_degenerate_triangles(name)
 def test_refusals_name_the_argument(call, name):
     with pytest.raises(InputError, match=f"^{name}"):
         call()
+
+
+# --- a loss of nothing costs nothing, and what is left out pulls nowhere ---
+
+
+@pytest.mark.parametrize("filler", [math.nan, math.inf, 1e30])
+def test_points_that_are_left_out_pull_nowhere(filler):
+    cloud, other = (rand(2, n, 3, generator=seeded(n)) for n in (20, 30))
+    padded = torch.cat([cloud, torch.full((2, 5, 3), filler)], 1).requires_grad_()
+    keep = torch.arange(25).expand(2, 25) < 20
+    value = L.chamfer_loss(padded, other, a_keep=keep, per_sample=True)
+    assert torch.equal(value, L.chamfer_loss(cloud, other, per_sample=True))
+    value.sum().backward()
+    assert padded.grad.isfinite().all() and (padded.grad[:, 20:] == 0).all()
+
+
+@pytest.mark.parametrize("filler", [math.nan, 0.5])
+def test_a_loss_of_nothing_is_zero_with_a_gradient_of_zero(filler):
+    points = torch.full((1, 8, 3), filler, requires_grad=True)
+    nothing = torch.zeros(1, 8, dtype=torch.bool)
+    loss = L.chamfer_loss(points, torch.zeros(1, 4, 3), a_keep=nothing)
+    loss.backward()
+    assert loss == 0 and (points.grad == 0).all()
+    empty = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    loss = L.mask_iou_loss(empty, torch.zeros(1, 1, 8, 8))
+    loss.backward()
+    assert loss == 0 and (empty.grad == 0).all()
+    lone, verts = torch.tensor([[0, 1, 2]]), torch.eye(3)[None].requires_grad_()
+    for fold in (
+        L.normal_consistency_loss(verts, lone),
+        L.flatten_loss(verts, lone, reduce="mean"),
+    ):
+        assert fold == 0
+
+
+def test_nan_that_counts_is_never_a_perfect_loss():
+    nan, mask = torch.full((1, 1, 8, 8), math.nan), torch.zeros(1, 1, 8, 8)
+    assert L.soft_iou(nan, mask).isnan() and L.soft_iou(mask, nan).isnan()
+    assert L.affinity_pixels(mask, nan).isnan() and L.affinity_pixels(nan, mask).isnan()
+    points = rand(2, 9, 3, generator=seeded(1), low=-1)
+    points[0, 2] = math.nan
+    assert L.symmetry_loss(points, per_sample=True).isnan().tolist() == [True, False]
+
+
+def test_a_vertex_without_faces_counts_in_no_mean():
+    ball = icosphere(1)
+    verts = torch.cat([ball.verts, torch.full((3, 3), math.nan)])[None].requires_grad_()
+    for loss in (L.laplacian_loss, L.flatten_loss, L.edge_length_loss, L.normal_consistency_loss):
+        assert torch.equal(loss(verts, ball.faces), loss(ball.verts[None], ball.faces))
+    L.laplacian_loss(verts, ball.faces, reduce="mean").backward()
+    assert verts.grad.isfinite().all() and (verts.grad[:, -3:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (
+            lambda: L.chamfer_loss(
+                torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), a_keep=torch.ones(1, 3)
+            ),
+            "a_keep",
+        ),
+        (
+            lambda: L.chamfer_loss(
+                torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), b_keep=torch.ones(4)
+            ),
+            "b_keep",
+        ),
+        (
+            lambda: L.chamfer_loss(
+                torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), b_keep=torch.full((1, 4), 0.5)
+            ),
+            "b_keep",
+        ),
+        (
+            lambda: L.affinity_pixels(
+                torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4), threshold=128
+            ),
+            "threshold",
+        ),
+    ],
+)
+def test_masks_and_thresholds_without_meaning_are_refused(call, name):
+    with pytest.raises(InputError, match=f"^{name}:"):
+        call()

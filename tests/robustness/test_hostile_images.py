@@ -7,6 +7,8 @@ from __future__ import annotations
 import io
 import struct
 import sys
+import unicodedata
+import warnings
 import zlib
 from functools import cache
 from pathlib import Path
@@ -17,7 +19,8 @@ import torch
 from PIL import Image
 
 from svr_nb.conventions import FileError, SvrError
-from svr_nb.data.photo_folder import prepare_photo
+from svr_nb.data.mask_names import ENDINGS, MASK_FOLDERS, MASK_SUFFIXES, sort_pictures
+from svr_nb.data.photo_folder import photos, prepare_photo
 from svr_nb.shapes.images import image_turn, load_image
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -232,3 +235,116 @@ def test_real_photographs_damaged(shared_data: Path, tmp_path: Path):
             )
             if result is not None:
                 check(result)
+
+
+def dialects(inside: np.ndarray, colors: np.ndarray, label: int) -> dict[str, Image.Image]:
+    """One shape as masks of many kinds."""
+    bright = np.where(inside, 255, 0).astype(np.uint8)
+    values = np.where(inside, label, 0).astype(np.uint8)
+    border = np.roll(inside, 3, 0) | np.roll(inside, -3, 1)
+    values[border & ~inside] = 255
+    palette = Image.fromarray(values)
+    palette.putpalette([(37 * i) % 256 for i in range(768)])
+    cut = Image.fromarray(np.dstack([colors, bright]))
+    return {
+        "bright": Image.fromarray(bright),
+        "inverted": Image.fromarray(255 - bright),
+        "one": Image.fromarray(bright // 255),
+        "bit": Image.fromarray(bright).convert("1"),
+        "colour": Image.fromarray(bright).convert("RGB"),
+        "labels": Image.fromarray(values),
+        "palette": palette,
+        "few": Image.fromarray(bright).quantize(4),
+        "deep": Image.fromarray(values.astype(np.uint16)),
+        "cut": cut,
+        "grey cut": cut.convert("LA"),
+        "zeroed": Image.fromarray(colors * inside[..., None].astype(np.uint8)),
+        "photograph": Image.fromarray(colors),
+        "clear": Image.merge("LA", [Image.fromarray(bright), Image.fromarray(bright)]),
+    }
+
+
+def turned(image: Image.Image, rng: np.random.Generator) -> tuple[bytes, str]:
+    """A picture file of a kind that can hold it, with or without a note, turned or not."""
+    kinds = ["PNG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "JPEG", "PPM"]
+    kind, note = str(rng.choice(kinds)), Image.Exif()
+    note[0x0112] = int(rng.integers(0, 11))
+    if rng.random() < 0.4:
+        image = image.transpose(Image.Transpose(int(rng.integers(0, 7))))
+    if rng.random() < 0.3:
+        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)))
+    options = (
+        {"exif": note} if kind in ("PNG", "TIFF", "WEBP", "JPEG") and rng.random() < 0.6 else {}
+    )
+    try:
+        return saved(image, kind, **options), kind.lower()
+    except (OSError, ValueError):  # a mode that this kind cannot hold
+        return saved(image.convert("RGB"), kind, **options), kind.lower()
+
+
+def test_masks_of_every_dialect_turned_and_damaged(tmp_path: Path):
+    """Dialects, EXIF notes and damage together: a mask of the right size, or one clear error."""
+    colors = np.asarray(picture())
+    inside = colors[..., 0] != 230
+    for case in range(CASES):
+        rng = np.random.default_rng((7, case))
+        kinds = dialects(inside, colors, int(rng.integers(1, 255)))
+        mask, ending = turned(kinds[str(rng.choice(list(kinds)))], rng)
+        image, _ = turned(picture(), rng)
+        if case % 3 == 0:
+            mask = damaged(mask, 7, case)
+        path = write(tmp_path / f"photo.mask.{ending}", mask)
+        source = [mask, path, io.BytesIO(mask), str(path)][case % 4]
+        options = {"keep": ["largest", "all"][case % 2], "invert": [None, True, False][case % 3]}
+
+        def read(image=image, source=source, options=options) -> object:
+            return prepare_photo(image, source, 32, name="photo.jpg", **options)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            made = outcome(read, "mask" if isinstance(source, (bytes, io.BytesIO)) else "photo.")
+        if made is not None:
+            assert made.mask.shape == (1, 32, 32) and set(made.mask.unique().tolist()) <= {0.0, 1.0}
+
+
+def odd_name(rng: np.random.Generator) -> str:
+    """A name as people, cameras and systems give them."""
+    stem = str(
+        rng.choice(["a", "b", "IMG_1", "Kätzchen", "mask", "1", "a b", "._a", ".a", "Ünï.x"])
+    )
+    stem = unicodedata.normalize(str(rng.choice(["NFC", "NFD"])), stem)
+    if rng.random() < 0.6:
+        word = str(rng.choice(MASK_SUFFIXES))
+        stem = stem + word if rng.random() < 0.8 else word.lstrip("_-. ") + "_" + stem
+    stem = stem.upper() if rng.random() < 0.2 else stem
+    endings = [*ENDINGS, ".heic", ".AVIF", ".svg", ".db", ".txt", "", ".jpg.png", ".PNG"]
+    return stem + str(rng.choice(["", "0", " (1)", "_2"])) + str(rng.choice(endings))
+
+
+def test_folders_of_odd_names_account_for_every_file(tmp_path: Path):
+    """Every file is a photograph, a mask, or listed with a reason; nothing vanishes."""
+    colors = np.asarray(picture())
+    for case in range(max(8, CASES // 12)):
+        rng, home = np.random.default_rng((8, case)), tmp_path / str(case)
+        kinds = dialects(colors[..., 0] != 230, colors, 3)
+        places = [home, home, home / str(rng.choice(MASK_FOLDERS))]
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+        for _ in range(int(rng.integers(1, 8))):
+            image = picture() if rng.random() < 0.5 else kinds[str(rng.choice(list(kinds)))]
+            path = places[rng.integers(0, 3)] / odd_name(rng)
+            data, _ = turned(image, rng)
+            write(
+                path,
+                damaged(data, 8, case) if rng.random() < 0.2 else data[: rng.choice([0, 10**6])],
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            found = sort_pictures(home)
+            listed = {name.rpartition("/")[2] for name, why in found.skipped if why}
+            used = {path.name for pair in found.pairs for path in pair if path is not None}
+            there = {p.name for p in home.iterdir() if p.is_file()}
+            kinds = (*ENDINGS, ".heic", ".avif", ".svg")
+            masks = {p.name for p in home.glob("*/[!.]*") if p.suffix.lower() in kinds}
+            assert there | masks <= listed | used
+            outcome(lambda home=home: photos(home, 32, on_error="skip"), str(home))

@@ -4,10 +4,11 @@ memory. SVR_HOSTILE sets how many.
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,12 +16,15 @@ import numpy as np
 import pytest
 import torch
 
+from PIL import Image
+
 from svr_nb.conventions import FileError, seeded
 from svr_nb.shapes.binvox import encode_binvox, load_binvox
 from svr_nb.shapes.mesh_files import load_mesh, save_mesh
 from svr_nb.shapes.point_files import load_points, save_points
 from svr_nb.shapes.mesh import Mesh, icosphere
 from svr_nb.shapes.points import PointCloud, sample_surface
+from svr_nb.shapes.side_files import own_side_files
 from svr_nb.shapes.uv import wrap_texture
 from svr_nb.shapes.voxels import VoxelGrid
 
@@ -53,12 +57,79 @@ def healthy() -> dict[str, dict[str, bytes]]:
             found[f"cloud plain {kind}"] = {
                 f"thing.{kind}": save_points(cloud, Path(name) / f"thing.{kind}").read_bytes()
             }
+    found |= dialects()
     found["mesh ascii ply"] = {"thing.ply": ascii_ply(colored)}
     found["mesh ascii stl"] = {"thing.stl": ascii_stl(colored)}
     found["grid plain binvox"] = {
         "thing.binvox": encode_binvox(np.random.default_rng(0).random((8, 8, 8)) < 0.4)
     }
     return found
+
+
+U = [(1, 3), (0, 3), (0, 0), (3, 0), (3, 3), (2, 3), (2, 1), (1, 1)]
+
+
+def dialects() -> dict[str, dict[str, bytes]]:
+    """Files as other programs write them: polygons, materials, strips, colours of faces."""
+    places = "".join(f"v {x} {y} 0 {x / 3} {y / 3} 1\n" for x, y in U)
+    obj = "mtllib thing.mtl\n" + places + "vt 0 0\nvt 3 0\nvt 3 3\nvt 0 3\nusemtl one\n"
+    obj += "f 1/1 2/2 3/3 4/4 5/1 6/2 7/3 8/4\nusemtl two\nf -8 -1 -2 \\\n -3\nusemtl three\nf 1/1 2/2 3/3\n"
+    mtl = "newmtl one\nmap_Kd -s 2 2 1 -mm 0 .5 thing.png\nnewmtl two\nKd 255 0 0\n"
+    mtl += "newmtl three\nKd 1 .5 .2\nmap_Kd -clamp on thing.png\n"
+    picture = io.BytesIO()
+    Image.new("RGB", (16, 8), "teal").save(picture, "PNG")
+    rows = "".join(f"{x} {y} 0\n" for x, y in U)
+    coff = (
+        "COFF 8 2 0\n"
+        + rows.replace(" 0\n", " 0 9 99 255 255\n")
+        + "8 0 1 2 3 4 5 6 7 255 0 9\n3 0 1 2 1 2 3\n"
+    )
+    head = "ply\nformat {} 1.0\ncomment TextureFile thing.png\nelement camera 1\nproperty list uchar float view\n"
+    head += "element vertex 8\nproperty float x\nproperty float y\nproperty float z\nproperty ushort red\n"
+    head += "property ushort green\nproperty ushort blue\nelement face 2\nproperty list uchar int vertex_indices\n"
+    head += "property list uchar float texcoord\nproperty uchar red\nproperty uchar green\nproperty uchar blue\n"
+    head += "element tristrips 1\nproperty list int int vertex_indices\nend_header\n"
+    faces = [(list(range(8)), [0.5] * 16), ([0, 1, 2], [0.1] * 6)]
+    text = "2 0.5 0.5\n" + rows.replace(" 0\n", " 0 1 2 65535\n")
+    data = struct.pack(">B2f", 2, 0.5, 0.5)
+    data += b"".join(struct.pack(">3f3H", x, y, 0, 1, 2, 65535) for x, y in U)
+    for corners, uvs in faces:
+        text += " ".join(map(str, [len(corners), *corners, len(uvs), *uvs, 9, 9, 9])) + "\n"
+        data += struct.pack(
+            f">B{len(corners)}iB{len(uvs)}f3B", len(corners), *corners, len(uvs), *uvs, 9, 9, 9
+        )
+    text += "6 0 1 2 -1 3 4\n"
+    data += struct.pack(">i6i", 6, 0, 1, 2, -1, 3, 4)
+    extra = {"thing.mtl": mtl.encode(), "thing.png": picture.getvalue()}
+    normals = "x y z r g b nx ny nz\n" + "0 0 0 9 9 255 0 0 1\n" * 9
+    return {
+        "mesh dialect obj": extra | {"thing.obj": obj.encode()},
+        "mesh dialect off": {"thing.off": coff.encode()},
+        "mesh dialect ply": {"thing.png": picture.getvalue(), "thing.ply": head.format("binary_big_endian").encode() + data},
+        "mesh dialect text ply": {"thing.png": picture.getvalue(), "thing.ply": head.format("ascii").encode() + text.encode()},
+        "cloud dialect ply": {"thing.ply": head.format("ascii").encode() + text.encode()},
+        "cloud dialect xyz": {"thing.xyz": normals.encode()},
+        "cloud numbers xyz": {"thing.xyz": normals.split("\n", 1)[1].replace(" ", ",").encode()},
+    }  # fmt: skip
+
+
+HABITS: list[tuple[bytes, bytes]] = [
+    (b"\n", b"\r"), (b"\n", b"\r\n"), (b" ", b"\t"), (b"", b"\xef\xbb\xbf"), (b"/", b"//"), (b" 1", b" -1"),
+    (b" 0", b" 1"), (b"f ", b"f 0 "), (b"uchar", b"ushort"), (b"float", b"double"), (b"int", b"uchar"), (b"list uchar", b"list float"),
+    (b"thing.png", b"C:\\x\\THING.PNG"), (b"map_Kd", b"map_Kd -o nan -s 1e30 0 1"), (b"-s 2 2 1", b"-s 1e9 -1e9"), (b"3", b"300"),
+    (b"vt 3", b"vt 1e30"), (b"vt 0", b"vt nan"), (b"usemtl", b"usemtl x"), (b"8 0 1", b"4 0 1"), (b"OFF", b"NOFF"), (b"COFF", b"STOFF"),
+    (b" 1 2", b" 2 2"), (b"endloop", b"endloop\nendfacet\nfacet"), (b"255", b"-255"), (b"\n", b" # \n"), (b".", b","), (b"\n", b"\\\n"),
+]  # fmt: skip
+
+
+def altered(data: bytes, *seed: int) -> bytes:
+    """The same file in other habits of writing, as often as not wrong: one to three of them."""
+    rng = np.random.default_rng(seed)
+    for number in rng.integers(0, len(HABITS), rng.integers(1, 4)):
+        old, new = HABITS[number]
+        times = [-1, 1, int(rng.integers(1, 9))][rng.integers(3)]
+        data = data.replace(old, new, times) if old else new + data
+    return data
 
 
 def ascii_ply(mesh: Mesh) -> bytes:
@@ -112,19 +183,60 @@ def test_healthy_files_are_read(label: str, tmp_path: Path):
     check(READERS[label.split()[0]](laid_out(tmp_path, healthy()[label])))
 
 
-@pytest.mark.filterwarnings("ignore:.*without its texture")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("number", range(len(healthy())), ids=list(healthy()))
 def test_damaged_files(number: int, tmp_path: Path, capfd: pytest.CaptureFixture):
     label, before = list(healthy())[number], peak_memory()
     files, read = healthy()[label], READERS[label.split()[0]]
     for case in range(-(-CASES // len(healthy()))):
         victim = list(files)[case % len(files)]
-        path = laid_out(tmp_path, files | {victim: damaged(files[victim], number, case)})
+        change = altered if case % 3 == 2 else damaged
+        path = laid_out(tmp_path, files | {victim: change(files[victim], number, case)})
+        before_reading = sorted(tmp_path.iterdir())
         result = outcome(read, "thing.", path)
+        assert sorted(tmp_path.iterdir()) == before_reading, "reading wrote something"
         if result is not None:
             check(result)
     assert peak_memory() - before < MEMORY
     assert "Traceback" not in capfd.readouterr().err
+
+
+STRANGE = ["a b", "a_b", "A_B", "a.b", "a#b", "a\u0308", "\u00e4", "a.", "-a", "a'b", 'a"b', "a%20b", "a\tb", "a\\b", "\u99ac" * 60, "con", "..a"]  # fmt: skip
+
+
+def test_strange_names_beside_other_files(tmp_path: Path):
+    """Whatever lies in a folder, saving an object changes that object and nothing else."""
+    textured = wrap_texture(icosphere(0), torch.rand(3, 4, 8, generator=seeded(1)))
+    rng = np.random.default_rng(5)
+    for case in range(-(-CASES // 6)):
+        stems = [STRANGE[k] for k in rng.integers(0, len(STRANGE), 2)]
+        ending = [".png", ".mtl", "_texture.png", ".PNG", "_texture_2.mtl"][rng.integers(5)]
+        theirs = tmp_path / f"{stems[0]}{ending}"
+        if not theirs.exists():
+            theirs.write_bytes(b"somebody's")
+        path = tmp_path / f"{stems[1]}.obj"
+        before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+        own = set(own_side_files(path)) if path.exists() else set()
+        save_mesh(textured if case % 5 else icosphere(0), path)
+        after = {p: p.read_bytes() for p in tmp_path.iterdir()}
+        assert {p: d for p, d in before.items() if p not in own | {path}}.items() <= after.items()
+        assert (load_mesh(path).texture is not None) == bool(case % 5)
+        assert len(after) <= len(before) + 3
+        if len(after) > 60:
+            for p in after:
+                p.unlink()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_open_files_damaged():
+    for number, (label, files) in enumerate(healthy().items()):
+        kind = list(files)[-1].rsplit(".", 1)[1]
+        for case in range(max(1, CASES // 60)):
+            stream = io.BytesIO(damaged(files[f"thing.{kind}"], number, case, 9))
+            read = READERS[label.split()[0]]
+            result = outcome(partial(read, stream, kind=kind), "the open file")
+            if result is not None:
+                check(result)
 
 
 PLY = (
@@ -311,7 +423,7 @@ def test_too_many_faces_are_refused(tmp_path: Path):
             load_mesh(path, max_faces=100)
 
 
-@pytest.mark.filterwarnings("ignore:.*without its texture")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_real_meshes_damaged(shared_data: Path, tmp_path: Path):
     files = [
         p

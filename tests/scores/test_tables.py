@@ -67,3 +67,15 @@ def test_table_shows_itself_in_three_ways():
     with pytest.raises(InputError, match="column"):
         table["zzz"]
     assert str(Table()) == ""
+
+
+def test_the_table_says_how_many_items_have_no_value():
+    class Partly(Scores):
+        def evaluate(self, data):
+            some = torch.arange(len(data)).float()
+            return {"a": torch.where(some > 2, some, math.nan), "b": some, "c": math.nan}
+
+    table = evaluate(Partly(), range(9), references=False)
+    assert table["items"] == [6, 9, 0] and table["mean"][0] == 5.5
+    assert "a, 3 of 9" in table.note and "b" not in table.note.split(": ")[1]
+    assert evaluate(Scores(), range(4)).note == ""

@@ -172,3 +172,70 @@ def test_points_to_mesh_of_few_points_and_field_sign() -> None:
         sample_surface(icosphere(3, 0.4), 2000, seeded(0)).points, 32, fill=False
     )
     assert hollow[16, 16, 16] > 0
+
+
+KINDS = {
+    "integers": lambda n, g: torch.randint(-2, 3, (n, n, n), generator=g),
+    "halves": lambda n, g: torch.randint(-2, 3, (n, n, n), generator=g) / 2,
+    "booleans": lambda n, g: torch.rand(n, n, n, generator=g) > 0.5,
+    "double": lambda n, g: torch.randn(n, n, n, generator=g, dtype=torch.float64),
+    "hardly any": lambda n, g: torch.randn(n, n, n, generator=g) * 1e-30,
+    "huge": lambda n, g: torch.randn(n, n, n, generator=g) * 1e30,
+    "beyond single precision": lambda n, g: torch.randn(n, n, n, generator=g).double() * 1e200,
+    "clipped": lambda n, g: torch.randn(n, n, n, generator=g).clamp(-0.5, 0),
+    "averaged": lambda n, g: torch.nn.functional.avg_pool3d(
+        torch.randint(-1, 2, (1, 2 * n, 2 * n, 2 * n), generator=g).float(), 2
+    )[0],
+    "signs": lambda n, g: torch.randn(n, n, n, generator=g).sign(),
+}
+
+
+@pytest.mark.parametrize("inside", ["below", "above"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_surfaces_close_whatever_lies_at_the_level(kind: str, inside: str) -> None:
+    for seed in range(100):
+        values = KINDS[kind](2 + seed % 5, seeded(seed))
+        mesh = marching_cubes(values, 0.0, inside=inside)
+        some = bool((values < 0).any() if inside == "below" else (values > 0).any())
+        assert mesh.is_closed() == some and mesh.volume() >= 0
+
+
+@pytest.mark.parametrize("level", [0.1, 0.3, 0.5, 1.0, -7.25, 1e9])
+def test_the_level_itself_is_outside(level: float) -> None:
+    for seed in range(20):
+        values = torch.randint(-1, 2, (4, 4, 4), generator=seeded(seed)) + level
+        for inside in ("below", "above"):
+            for numbers in (values.float(), values.double()):
+                mesh = marching_cubes(numbers, level, inside=inside)
+                assert mesh.is_closed() or not len(mesh.faces)
+
+
+def test_constant_grids_and_levels_out_of_range() -> None:
+    for value, faces in ((0.0, False), (1.0, False), (-1.0, True)):
+        assert marching_cubes(torch.full((3, 3, 3), value)).is_closed() == faces
+    ramp = torch.linspace(0, 1, 27).view(3, 3, 3)
+    assert len(marching_cubes(ramp, -3.0).faces) == 0 and marching_cubes(ramp, 3.0).is_closed()
+    assert len(marching_cubes(ramp, 3.0, inside="above").faces) == 0
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="level"):
+            marching_cubes(ramp, bad)
+        with pytest.raises(InputError, match="outside"):
+            marching_cubes(ramp, 0.5, outside=bad)
+    with pytest.raises(InputError, match="values"):
+        marching_cubes(torch.full((3, 3, 3), float("inf")))
+
+
+def test_double_values_that_single_precision_cannot_tell_apart() -> None:
+    ball = sdf_sphere(cell_centers(24), 0.3).double()
+    near = marching_cubes(1e6 + 1e-4 * ball, 1e6)
+    assert (
+        near.is_closed() and abs(near.volume() / marching_cubes(ball.float()).volume() - 1) < 1e-3
+    )
+
+
+def test_values_without_ties_are_traced_as_they_are() -> None:
+    from svr_nb.shapes.fields import off_level
+
+    values = torch.randn(4, 4, 4, generator=seeded(5)).numpy()
+    same, level = off_level(values, 0.25)
+    assert same.dtype == values.dtype and (same == values).all() and level == 0.25

@@ -179,3 +179,29 @@ def test_float64_and_gradients_pass_through() -> None:
 def test_is_frozen() -> None:
     with pytest.raises(AttributeError):
         box().name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", SOLIDS)
+def test_vertices_that_no_face_uses_count_nowhere(name: str) -> None:
+    from svr_nb.losses import laplacian_loss
+    from svr_nb.shapes.points import sample_surface
+    from svr_nb.shapes.voxels import voxelize
+
+    mesh = SOLIDS[name][0]
+    far = torch.tensor([[100.0, 0, 0], [0, -70.0, 3]])
+    stray = Mesh(torch.cat([far, mesh.verts, far]), mesh.faces + 2)
+    assert torch.equal(stray.bounds(), mesh.bounds()) and stray.volume() == mesh.volume()
+    assert stray.euler() == mesh.euler() and stray.is_closed()
+    small, right = stray.normalized(), mesh.normalized()
+    assert torch.equal(small.verts[2:-2], right.verts) and len(small.verts) == len(stray.verts)
+    assert torch.equal(voxelize(small, 12).occupancy, voxelize(right, 12).occupancy)
+    drawn = [sample_surface(m, 50, seeded(1)).points for m in (stray, mesh)]
+    assert torch.equal(*drawn)
+    for reduce in ("sum", "mean"):
+        costs = [laplacian_loss(m.verts[None], m.faces, reduce=reduce) for m in (stray, mesh)]
+        assert torch.equal(*costs)
+
+
+def test_without_faces_the_vertices_are_the_shape() -> None:
+    points = Mesh([[0.0, 0, 0], [1, 2, 3]], torch.zeros(0, 3, dtype=torch.int64))
+    assert points.bounds().tolist() == [[0, 0, 0], [1, 2, 3]] and points.volume() == 0

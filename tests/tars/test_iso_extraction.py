@@ -106,3 +106,12 @@ def test_refusals():
 def test_measured_slope_of_a_plane():
     way = torch.nn.functional.normalize(torch.randn(3, generator=seeded(0)), dim=0)
     assert 1.9 < measured_slope(lambda p: 2 * p @ way, 0.6, safety=1.0) <= 2.001
+
+
+def test_nodes_at_the_level_itself_leave_no_gap() -> None:
+    for seed in range(50):
+        draw = torch.Generator().manual_seed(seed)
+        values = torch.randint(-2, 3, (5, 5, 5), generator=draw).float()
+        assert (
+            trace_lattice(values).is_closed() and trace_lattice(values / 3, level=1 / 3).is_closed()
+        )

@@ -468,3 +468,68 @@ def test_history_survives_tensors_and_shows_itself():
 
 def test_running_mean_skips_nan():
     assert running_mean([1.0, math.nan, 3.0, 5.0], 2).tolist() == [1, 1, 3, 4]
+
+
+# --- what people hand in ---
+
+
+@pytest.mark.parametrize("wrong", ["photos/", [1, 2], None, torch.zeros(2, 3), {}, Path("x")])
+def test_what_is_no_collection_is_refused(wrong):
+    with pytest.raises(InputError, match="data"):
+        run(Toy(), wrong)
+
+
+@pytest.mark.parametrize("wrong", ["umr", Toy, None, nn.Linear(1, 1)])
+def test_what_is_no_system_is_refused(wrong):
+    with pytest.raises(InputError, match="system"):
+        run(wrong, Line())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": "one"},
+        {"save_every": 0},
+        {"probe_every": -1},
+        {"time_budget": -1},
+        {"on_step": 3},
+        {"stages": ["only"]},
+        {"stages": 5},
+    ],
+)
+def test_wrong_wishes_are_named(options, tmp_path):
+    with pytest.raises(InputError, match=next(iter(options))):
+        run(Toy(), Line(), out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()  # nothing is left of a refused call
+
+
+def test_a_folder_of_another_system_is_refused(tmp_path):
+    class Other(Toy):
+        """The same weights under another name."""
+
+    run(Toy(steps=2), Line(), out=tmp_path)
+    with pytest.raises(CheckpointError, match="system Other"):
+        run(Other(steps=2), Line(), out=tmp_path)
+
+
+def test_a_folder_of_other_data_is_refused(tmp_path):
+    from svr_nb.data.collection import Collection
+
+    class Squares(Toy):
+        """Learns from a collection."""
+
+        def losses(self, batch, stage):
+            return super().losses({**batch, "y": batch["x"]}, stage)
+
+    data = lambda shift: Collection({"x": torch.linspace(0, 1, 20)[:, None] + shift})
+    run(Squares(steps=2), data(0.0), out=tmp_path)
+    with pytest.raises(CheckpointError, match="other values of x"):
+        run(Squares(steps=2), data(0.5), out=tmp_path)
+    run(Squares(steps=2), data(1e-7), out=tmp_path)  # the last bits may differ
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    first = lambda step, losses: run(Toy(steps=2), Line(), out=tmp_path)
+    with pytest.raises(CheckpointError, match="in use by process"):
+        run(Toy(steps=2), Line(), out=tmp_path, on_step=first)
+    assert run(Toy(steps=2), Line(), out=tmp_path).stopped == "finished"
