@@ -34,10 +34,13 @@ from site_map import COMPONENTS, LEARN, ROOT, SYSTEMS, WORKSHOP
 OUT = Path(os.environ.get("SVR_DOCS", ROOT / "_docs")).resolve()
 SOURCE, HTML = OUT / "source", OUT / "html"
 DOCS = ROOT / "docs"
+MADE_BY_SPHINX = {"genindex", "search", "py-modindex"}
+WRITTEN: set[Path] = set()
 
 
 def put(path: Path, text: str) -> None:
     """Writes a file if it says something new, so that Sphinx reads only what changed."""
+    WRITTEN.add(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
@@ -114,14 +117,15 @@ def write_landing(order: list[Page]) -> None:
 def write_pages(only: list[str] | None = None) -> None:
     """Writes everything that Sphinx reads; of the notebooks perhaps only a few."""
     order = [page for page in pages() if not only or page.key in only]
-    for old in [p for p in SOURCE.rglob("*") if p.suffix in (".md", ".ipynb")]:
-        old.unlink() if not still_there(old, order) else None
     panels = write_notebooks(order)
     write_reference(order)
     for page, text in indexes.pages().items():
         put(SOURCE / f"{page}.md", text)
     put(SOURCE / "models.md", models.page())
     write_landing(order)
+    for old in [p for p in SOURCE.rglob("*") if p.suffix in (".md", ".ipynb")]:
+        if old not in WRITTEN:
+            old.unlink()
     static = SOURCE / "_static"
     shutil.rmtree(static, ignore_errors=True)
     shutil.copytree(DOCS / "_static", static)
@@ -134,14 +138,6 @@ def write_pages(only: list[str] | None = None) -> None:
     for picture in sorted(ROOT.glob("data_samples/*.png")):
         put_copy(picture, SOURCE / picture.relative_to(ROOT))
     print(f"{len(order)} notebooks, {len(panels)} recorded panels")
-
-
-def still_there(old: Path, order: list[Page]) -> bool:
-    """Whether a page of an earlier build still has its notebook."""
-    if old.suffix != ".ipynb":
-        return True
-    names = {notebooks.Place(page.path, SOURCE).name for page in order}
-    return old.relative_to(SOURCE).with_suffix("").as_posix() in names
 
 
 def put_copy(source: Path, target: Path) -> None:
@@ -164,7 +160,12 @@ def write_html(jobs: str = "auto") -> None:
     put(HTML / ".nojekyll", "")
     models.copy_files(HTML / "models")
     for page in HTML.rglob("*.html"):
-        mended(page)
+        name = page.relative_to(HTML).with_suffix("")
+        sources = [(SOURCE / name).with_suffix(ending) for ending in (".md", ".ipynb")]
+        if name.as_posix() in MADE_BY_SPHINX or any(source.exists() for source in sources):
+            mended(page)
+        else:
+            page.unlink()  # of a notebook that has another number now
 
 
 def mended(page: Path) -> None:
