@@ -148,6 +148,11 @@ def put_copy(source: Path, target: Path) -> None:
 
 def write_html(jobs: str = "auto") -> None:
     """Calls Sphinx, and puts beside the pages what they offer for download."""
+    names = "\n".join(sorted(p.relative_to(SOURCE).as_posix() for p in SOURCE.rglob("*.[mi]*")))
+    listed = OUT / "pages.txt"
+    if not listed.exists() or listed.read_text(encoding="utf-8") != names:
+        shutil.rmtree(HTML, ignore_errors=True)  # every page names every other in its sidebar
+        put(listed, names)
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-c", str(DOCS), "-j", jobs, "-q"]
     command += ["-D", f"html_static_path={SOURCE / '_static'}"]
     subprocess.run([*command, "-d", str(OUT / "cache"), str(SOURCE), str(HTML)], check=True)
