@@ -109,8 +109,32 @@ release: setup
 	$(COURSE) release $(ASSIGNMENT) --out $(or $(RELEASE),_release) $(if $(SEED),--seed $(SEED))
 
 grade: setup
+	@test -n "$(ASSIGNMENT)" || { echo "Say which: make grade ASSIGNMENT=name SUBMISSIONS=folder. Assignments: $(notdir $(wildcard nbs/assignments/_source/*))"; exit 1; }
 	$(COURSE) grade $(ASSIGNMENT) --submissions $(or $(SUBMISSIONS),submitted) --out $(or $(GRADES),_grades) \
 		$(if $(SEED),--seed $(SEED)) $(if $(WEAK),--weak)
 
 validate: setup
+	@test -n "$(ASSIGNMENT)" || { echo "Say which notebook: make validate ASSIGNMENT=path.ipynb"; exit 1; }
 	$(COURSE) validate $(ASSIGNMENT)
+
+# The site, from the stored outputs of the notebooks: nothing is run, and nothing is fetched once the packages are there.
+.PHONY: docs docs-serve docs-frames docs-check
+.venv/.docs-ready: constraints.txt settings.ini setup.py | setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0 --editable '.[dev,docs]'
+	@touch .venv/.docs-ready
+
+docs: .venv/.docs-ready
+	$(BIN)/python docs/build.py
+
+# PORT=8000
+docs-serve:
+	@test -f _docs/html/index.html || $(MAKE) docs
+	$(BIN)/python docs/build.py serve $(if $(PORT),--port $(PORT))
+
+# Draws the frames of live panels, notebook by notebook (hours; may be stopped and goes on later). NOTEBOOKS=nbs/... draws these only.
+docs-frames: .venv/.docs-ready
+	$(BIN)/python docs/frames.py $(NOTEBOOKS)
+
+# The built site in a headless browser without a network.
+docs-check: docs
+	SVR_SITE=1 $(BIN)/pytest -q tests/docs

@@ -26,13 +26,12 @@ class BuildWithBook(build_py):
         target.write_bytes(archive.pack(archive.gather(ROOT)))
 
 
-settings = ConfigParser(delimiters=["="], interpolation=None)
+settings = ConfigParser(delimiters=["="])
 settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 settings = settings["DEFAULT"]
 
-lab, fast, masks, course, dev = (
-    settings[f"{name}_requirements"].split() for name in ("lab", "fast", "masks", "course", "dev")
-)
+names = ("lab", "fast", "masks", "course", "docs", "dev")
+lab, fast, masks, course, docs, dev = (settings[f"{name}_requirements"].split() for name in names)
 setup(
     name="svr_nb",
     version=settings["version"],
@@ -41,6 +40,15 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     author=settings["author"],
+    author_email=settings["author_email"],
+    url=settings["git_url"],
+    project_urls={
+        "Documentation": settings["documentation"],
+        "Source": settings["git_url"],
+        "Issues": f"{settings['git_url']}/issues",
+        "Changelog": f"{settings['git_url']}/blob/{settings['branch']}/CHANGELOG.md",
+    },
+    keywords=settings["keywords"].split(),
     packages=find_packages(include=["svr_nb", "svr_nb.*"]),
     package_data={
         "svr_nb": ["py.typed", "checkpoints/*/*", "sample_photos/*"],
@@ -55,6 +63,7 @@ setup(
         "fast": fast,
         "masks": masks,
         "course": lab + course,
+        "docs": docs,
         "dev": lab + fast + course + dev,
         "all": lab + fast + masks,
     },

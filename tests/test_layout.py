@@ -27,9 +27,18 @@ NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if not hidden(p))
 BY_HAND = {ROOT / "svr_nb" / "__init__.py", ROOT / "svr_nb" / "_modidx.py"}
 MODULES = sorted(p for p in (ROOT / "svr_nb").rglob("*.py") if p not in BY_HAND)
 ALLOWED_AT_TOP = {
-    *("nbs", "svr_nb", "tests", "data_samples"),
+    *("nbs", "svr_nb", "tests", "data_samples", "docs"),
     *("settings.ini", "setup.py", "README.md", "Makefile", "constraints.txt"),
-    *("CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "mypy.ini", "pytest.ini", "ruff.toml"),
+    *(
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "MANIFEST.in",
+        "mypy.ini",
+        "pytest.ini",
+        "ruff.toml",
+    ),
 }
 # The parts of the book in reading order, with the first number of each. A module imports only from
 # notebooks with a smaller number, so reading in order is also building in order.

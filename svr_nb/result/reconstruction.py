@@ -5,7 +5,8 @@
 # %% ../../nbs/result/481_reconstruction.ipynb #8e95be00
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from svr_nb.cameras.projections import Orthographic, Pinhole, WeakPerspective
 
     Camera = Pinhole | Orthographic | WeakPerspective
+    Files = Iterable[str | os.PathLike]
     Form = Mesh | PointCloud | VoxelGrid
 
 Angle = float | None  # degrees; None for the photograph's
@@ -145,7 +147,7 @@ def saved_form(path: Path, form: str, predicted: str) -> str:
     raise refuse("path", names, describe(str(path)))
 
 
-def write_form(item: Reconstruction, path: Path, form: str = "") -> Path:
+def write_form(item: Reconstruction, path: Path, form: str = "", keep: Files = ()) -> Path:
     """Writes a reconstruction as a mesh or as points; see `Reconstruction.save`."""
     form = saved_form(path, form, item.predicted)
     with writing(path):
@@ -153,7 +155,7 @@ def write_form(item: Reconstruction, path: Path, form: str = "") -> Path:
     if form == "points":
         save_points(item.points, path)
     else:
-        save_mesh(item.mesh, path)
+        save_mesh(item.mesh, path, keep=keep)
     return path
 
 # %% ../../nbs/result/481_reconstruction.ipynb #f765f85c
@@ -282,16 +284,18 @@ class Reconstruction:
         size = int(check_number(size, "size", 4, 4096, integer=True))
         return silhouette_of(self.shape, self.view(azimuth, elevation), size)
 
-    def save(self, path: str | Path, form: str = "") -> Path:
+    def save(self, path: str | Path, form: str = "", keep: Files = ()) -> Path:
         """Writes the shape with its colours and returns the path.
 
         path: name that ends in .glb, .obj, .ply, .off or .stl (mesh), or in .glb, .ply or .xyz
             (points).
         form: "mesh" or "points" to force one; by default points are kept as points where the format
             can hold them.
+        keep: files that must stay as they are, such as the photograph; a texture beside an .obj
+            finds another name.
         Raises InputError for an unknown ending, FileError for a place that takes no files.
         """
-        return write_form(self, file_path(path), form)
+        return write_form(self, file_path(path), form, keep)
 
     def turntable(
         self,

@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../nbs/view/250_view.ipynb #6c2c4672
 from .drawings import draw_mesh, draw_points, draw_shape
 from .explore import Button, Click, Steps, Toggles, explore, image_click, side_by_side
+from .explore_offline import record
 from .figures import k3d_plot, plotly_figure
 from .mask_painter import MaskPainter, paint_mask
 from .orbit_viewer import html_viewer, view_of, viewer_page

@@ -388,7 +388,7 @@ class Explorer:
     def __init__(self, draw: Draw, controls: Mapping[str, object], least: int) -> None:
         """Makes the controls, draws once (what `draw` raises is raised) and starts listening."""
         made = {name: _control(name, spec) for name, spec in controls.items()}
-        self.draw, self.least_side = draw, least
+        self.draw, self.least_side, self.specs = draw, least, dict(controls)
         self.holders = {name: holder for name, (holder, _) in made.items()}
         self.clicks = {name: spec for name, spec in controls.items() if isinstance(spec, Click)}
         self.error: Exception | None = None

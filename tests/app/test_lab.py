@@ -162,3 +162,14 @@ def test_without_jupyterlab_it_says_how_to_get_it(shelf, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(FileError, match=r"svr_nb\[lab\]"):
         lab.open_lab(tmp_path / "book")
+
+
+def test_the_command_opens_the_book(shelf, tmp_path, monkeypatch, capsys):
+    from svr_nb.app.command_line import main
+
+    monkeypatch.setattr(lab.subprocess, "call", lambda command: 0)
+    assert main(["lab", str(tmp_path / "book"), "--no-browser"]) == 0
+    assert f"{len(OLD)} files written" in capsys.readouterr().out
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert main(["lab", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("svr_nb: ") == 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
 import pytest
-from _grading import notebooks
+from _grading import course, notebooks
 from _grading.examiner import Building, examine
 
 NAMES = notebooks.assignments()
@@ -54,8 +55,14 @@ def test_the_skeleton_gets_none(name):
 )
 def test_a_planted_mistake_gets_exactly_its_marks(name, wrong):
     assert set(wrong.marks) <= set(most(name)), "a test that does not exist"
-    found = report(name, notebooks.with_wrong(notebooks.source(name), wrong))
+    book = notebooks.source(name)
+    submission = notebooks.with_wrong(book, wrong)
+    found = report(name, submission)
     assert found.by_test == most(name) | wrong.marks, [o for o in found.outcomes if o.reason]
+    page = html.unescape(course.feedback(book, "ann", found, {}))
+    own = "\n".join(c["source"] for c in submission["cells"])
+    told = [s for s in notebooks.secrets(book) if s in page and s not in own]
+    assert not told, "feedback may quote the student's own lines only"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -124,4 +124,4 @@ def test_nothing_is_graded_where_torch_is_missing(tmp_path):
 def test_a_student_sees_what_is_left_to_do(tmp_path):
     notebooks.write(notebooks.released(BOOK), tmp_path / "mine.ipynb")
     said = course.validate(tmp_path / "mine.ipynb")
-    assert "12 to do" in said and "attend_weights" in said
+    assert "12 to do" in said and "attend_weights" in said and "not written yet" in said

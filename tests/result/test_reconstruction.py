@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from svr_nb.cameras.projections import WeakPerspective, orbit
-from svr_nb.conventions import InputError
+from svr_nb.conventions import InputError, seeded
 from svr_nb.result.reconstruction import Reconstruction, mesh_to_points
 from svr_nb.render.hard_mesh import render_mesh
 from svr_nb.shapes.mesh_files import load_mesh
 from svr_nb.shapes.point_files import load_points
-from svr_nb.shapes.mesh import Mesh, ellipsoid, torus
+from svr_nb.shapes.mesh import Mesh, ellipsoid, icosphere, torus
 from svr_nb.shapes.voxels import voxelize
 from svr_nb.view.pictures import to_pixels
 
@@ -133,3 +133,15 @@ def test_a_notebook_keeps_a_picture_and_opens_at_the_photograph(form):
 def test_show_is_a_plot():
     pytest.importorskip("k3d")
     assert len(Reconstruction(mesh=EGG).show().objects) == 1
+
+
+def test_a_texture_finds_another_name_where_the_photograph_has_it(tmp_path):
+    ball = icosphere(1, 0.4)
+    uvs = torch.rand(len(ball.faces), 3, 2, generator=seeded(1))
+    mesh = Mesh(ball.verts, ball.faces, uvs=uvs, texture=torch.zeros(3, 8, 8))
+    first = Reconstruction(mesh=mesh).save(tmp_path / "horse.obj")
+    photograph = next(tmp_path.glob("*.png"))  # our own texture, taken for a photograph now
+    before = photograph.read_bytes()
+    other = Mesh(ball.verts, ball.faces, uvs=uvs, texture=torch.ones(3, 8, 8))
+    Reconstruction(mesh=other).save(first, keep=[photograph])
+    assert photograph.read_bytes() == before and len(list(tmp_path.glob("*.png"))) == 2

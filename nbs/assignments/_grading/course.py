@@ -134,7 +134,7 @@ def grade(
             key = fingerprint(book, one.path)
             report = stored(result, key)
             if report is None:
-                report = examine_file(building, book, one.path, limits)
+                report = examine_file(building, book, folder, one.path, limits)
                 notebooks.write_text(result, json.dumps({"key": key, **report.as_dict()}, indent=1))
                 say(f"{one.student}: {report.marks:g} in {report.seconds:.1f} s")
             reports[one.student] = report
@@ -154,9 +154,13 @@ def check_reference(building: Building, book: dict, limits: dict | None = None) 
         )
 
 
-def examine_file(building: Building, book: dict, path: Path, limits: dict | None) -> Report:
+def examine_file(
+    building: Building, book: dict, folder: Path, path: Path, limits: dict | None
+) -> Report:
     """A submission's report; a file that cannot be read gets no marks and a reason."""
     try:
+        if path.resolve() != folder.resolve() / path.relative_to(folder):
+            raise Unreadable("the file or its folder is a link; hand in the notebook itself")
         submission = notebooks.read(path)
         return examine(building, book, submission, limits)
     except Unreadable as error:
@@ -245,7 +249,7 @@ def write_table(path: Path, columns: list[str], rows: list[dict]) -> None:
     """Writes a CSV; no cell is taken for a formula by a spreadsheet."""
     path.parent.mkdir(parents=True, exist_ok=True)
     spare = path.with_name(path.name + ".tmp~")
-    with spare.open("w", newline="", encoding="utf-8") as file:
+    with spare.open("w", newline="", encoding="utf-8", errors="replace") as file:
         table = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         table.writeheader()
         table.writerows({k: safe(str(v)) for k, v in row.items()} for row in rows)

@@ -107,7 +107,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file in one step, so that no half of it is ever there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     spare = path.with_name(path.name + ".tmp~")
-    spare.write_text(text, encoding="utf-8")
+    spare.write_text(text, encoding="utf-8", errors="replace")  # half a character is no text
     spare.replace(path)
 
 

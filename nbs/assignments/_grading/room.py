@@ -15,8 +15,10 @@ import linecache
 import os
 import re
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
 import types
 from pathlib import Path
@@ -69,9 +71,8 @@ def main(arguments: list[str]) -> None:
 def keep(order: dict, handles: list[int], number: int, weak: bool) -> NoReturn:
     """Opens one room, waits until it is empty, and says how it ended."""
     walls.die_with_parent()
-    if weak:
-        walls.weak_scratch()
-    else:
+    folder = walls.weak_scratch() if weak else ""
+    if not weak:
         walls.fresh_scratch(order["withheld"], order["limits"]["file"] * 4)
     first = os.fork()
     if first == 0:  # process 1 of its namespace: when it ends, every process in it is killed
@@ -82,6 +83,8 @@ def keep(order: dict, handles: list[int], number: int, weak: bool) -> NoReturn:
     os.write(handles[1], json.dumps({"pid": first}).encode() + b"\n")
     os.close(handles[1])
     os.waitpid(first, 0)
+    if weak:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
@@ -113,8 +116,11 @@ def enter(order: dict, channel: int, output: int, number: int) -> NoReturn:
     os.closerange(4, 4096)
     sys.stdout = open(1, "w", buffering=1, errors="replace", closefd=False)
     sys.stderr = open(2, "w", buffering=1, errors="replace", closefd=False)
-    if Path("/tmp").is_mount():
-        os.chdir("/tmp")
+    if walls.SCRATCH.is_mount():
+        os.chdir(walls.SCRATCH)
+        for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):
+            os.environ[name] = str(walls.SCRATCH)
+        tempfile.tempdir = None  # forgets where it was before
     walls.give_up_rights(number)
     walls.limit(order["limits"])
     forget(order["withheld_modules"])

@@ -20,6 +20,7 @@ READ_ONLY, NO_SUID, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 2, 32, 4096, 16384, 1
 DEATH_SIGNAL, NO_NEW_RIGHTS = 1, 38
 C = ctypes.CDLL(None, use_errno=True)
 FIRST_USER = 61_000
+SCRATCH = Path("/room")  # not /tmp: Python or the course may be somewhere in it
 
 
 def check(result: int) -> None:
@@ -90,27 +91,32 @@ def build(extra: list[Path], place: Path) -> None:
     mount("tmpfs", place, "tmpfs", NO_SUID, "mode=755,size=1m")
     for path in needed(extra):
         show(path, place)
-    (place / "tmp").mkdir(exist_ok=True)
+    place.joinpath(*SCRATCH.parts[1:]).mkdir()
+    if not (place / "tmp").exists():
+        (place / "tmp").symlink_to(SCRATCH)
+    # Where there is only one user, a submission owns this root: it may leave nothing for the next.
+    mount("none", place, flags=BIND | REMOUNT | READ_ONLY | NO_SUID)
     os.chroot(place)
     os.chdir("/")
 
 
 def fresh_scratch(withheld: list[str], megabytes: int) -> None:
-    """In a forked process behind the walls: an own /tmp, own process numbers for what it starts,
-    and nothing in the place of the files that are withheld.
+    """In a forked process behind the walls: a scratch folder of its own, own process numbers for
+    what it starts, and nothing in the place of the files that are withheld.
     """
     check(C.unshare(NEW_FILES | NEW_PROCESSES))
-    mount("tmpfs", Path("/tmp"), "tmpfs", NO_SUID, f"mode=1777,size={megabytes}m")
+    mount("tmpfs", SCRATCH, "tmpfs", NO_SUID, f"mode=1777,size={megabytes}m")
     for path in withheld:
         if Path(path).exists():
             mount("/dev/null", Path(path), flags=BIND)
 
 
-def weak_scratch() -> None:
+def weak_scratch() -> str:
     """Without walls: at least an empty folder to work in."""
     folder = tempfile.mkdtemp(prefix="svr_room_")
     os.chmod(folder, 0o777)  # noqa: PTH101
     os.chdir(folder)
+    return folder
 
 
 def die_with_parent() -> None:

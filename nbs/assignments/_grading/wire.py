@@ -11,6 +11,7 @@ import dataclasses
 import json
 import struct
 import sys
+import time
 from collections.abc import Callable
 from socket import socket
 from typing import Any
@@ -38,12 +39,15 @@ def send(channel: socket, tree: object, buffers: list[bytes]) -> None:
     channel.sendall(struct.pack(">QQ", size, len(head)) + head + b"".join(buffers))
 
 
-def receive(channel: socket) -> tuple[Any, list[bytearray]]:
-    """Waits for one message. Raises WireError, EOFError, or TimeoutError."""
-    size, head_size = struct.unpack(">QQ", _exactly(channel, 16))
+def receive(channel: socket, until: float = float("inf")) -> tuple[Any, list[bytearray]]:
+    """Waits for one message. Raises WireError, EOFError, or TimeoutError.
+
+    until: when it must be there in full, however slowly it comes; in `time.monotonic` seconds.
+    """
+    size, head_size = struct.unpack(">QQ", _exactly(channel, 16, until))
     if size > LARGEST or head_size > size:
         raise WireError("a message that is too large")
-    body = _exactly(channel, size)
+    body = _exactly(channel, size, until)
     try:
         tree, sizes = json.loads(body[:head_size])
         ends = np.cumsum([head_size, *(int(s) for s in sizes)])
@@ -54,10 +58,12 @@ def receive(channel: socket) -> tuple[Any, list[bytearray]]:
     return tree, [body[a:b] for a, b in zip(ends[:-1], ends[1:])]
 
 
-def _exactly(channel: socket, size: int) -> bytearray:
+def _exactly(channel: socket, size: int, until: float) -> bytearray:
     """The next bytes of a channel."""
     got = bytearray()
     while len(got) < size:
+        if time.monotonic() > until:
+            raise TimeoutError
         piece = channel.recv(min(size - len(got), 1 << 20))
         if not piece:
             raise EOFError

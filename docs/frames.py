@@ -1,0 +1,208 @@
+"""Records the live panels of notebooks, so that the site can play them without a kernel.
+
+python docs/frames.py               records every notebook whose recording is missing or old
+python docs/frames.py NOTEBOOK ...  these notebooks only, in this order
+python docs/frames.py --list        says what is recorded, missing and old
+
+Each notebook is run once, in a kernel of its own; its panels are then drawn for a grid over their
+controls (`svr_nb.view.explore_offline`). The result is one file per notebook under _frames/, which
+is not committed. A recording names the code it was made from: the notebook's cells, and every
+module of the library that they reach. So it can be stopped at any time and goes on later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import functools
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / ".ci"))
+FRAMES = ROOT / "_frames"
+# A page weighs 3 MB at most, with all that it loads; this is left beside its text and pictures.
+PAGE_BYTES, PANEL_BYTES, PANEL_FRAMES, PANEL_SECONDS = 1_900_000, 700_000, 96, 60
+LIVE = ("explore(", "side_by_side(", "image_click(")
+FIRST = """
+_panels_for_the_site = []
+def _collect_panels(made):
+    import importlib
+    made.append((get_ipython().execution_count, None))  # how this cell counts itself
+    module = importlib.import_module("svr_nb.view.explore")
+    first = module.Explorer.__init__
+    def collecting(self, *given, **named):
+        first(self, *given, **named)
+        made.append((get_ipython().execution_count, self))
+    module.Explorer.__init__ = collecting
+_collect_panels(_panels_for_the_site)
+"""
+LAST = """
+def _record_panels(made, place, page_bytes, panel_bytes, frames, seconds):
+    import json, time
+    from pathlib import Path
+    from svr_nb.view.explore_offline import record
+    shown = {}
+    start_count = made[0][0]
+    for count, panel in made[1:]:
+        shown[count - start_count] = panel  # of several in one cell the last is shown
+    each = min(panel_bytes, page_bytes // max(1, len(shown)))
+    found = {}
+    for count, panel in shown.items():
+        start = time.monotonic()
+        try:
+            tape = record(panel, most=frames, most_bytes=each, seconds=seconds)
+        except Exception as error:
+            print(f"cell {count}: {type(error).__name__}: {error}")
+            continue
+        found[count] = tape.data
+        said = f"{len(tape.data['keys'])} positions, {len(tape.text) // 1000} kB"
+        print(f"cell {count}: {said}, {time.monotonic() - start:.0f} s")
+    Path(place).write_text(json.dumps(found, separators=(",", ":")))
+"""
+
+
+@functools.cache
+def imports(path: Path) -> frozenset[Path]:
+    """Modules of the library that a file imports, at once or through others."""
+    reached: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        text = waiting.pop().read_text(encoding="utf-8")
+        for found in direct_imports(text) - reached:
+            reached.add(found)
+            waiting.append(found)
+    return frozenset(reached)
+
+
+def direct_imports(text: str) -> set[Path]:
+    """Files of the library whose names stand behind an import in a text."""
+    clean = "\n".join("" if line.lstrip()[:1] in ("%", "!") else line for line in text.splitlines())
+    found = set()
+    for node in ast.walk(ast.parse(clean)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    places = {ROOT.joinpath(*f"svr_nb.{name.removeprefix('svr_nb.')}".split(".")) for name in found}
+    files = {place.with_suffix(".py") for place in places}
+    return {file for file in files if file.exists()}
+
+
+def code_of(notebook: Path) -> list[str]:
+    """The code cells of a notebook."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+
+
+def marks(notebook: Path) -> dict[str, str]:
+    """What a recording is made from: the notebook's code, and the library that it reaches."""
+    cells = "\n\n".join(code_of(notebook))
+    reached: set[Path] = set()
+    for module in direct_imports(cells):
+        reached |= {module} | imports(module)
+    library = hashlib.sha256()
+    for module in sorted(reached):
+        library.update(module.read_bytes())
+    return {"cells": hashlib.sha256(cells.encode()).hexdigest(), "library": library.hexdigest()}
+
+
+def place_of(notebook: Path) -> Path:
+    """Where the recording of a notebook is kept."""
+    return FRAMES / notebook.parent.name / f"{notebook.stem}.json"
+
+
+def kept(notebook: Path) -> dict | None:
+    """The recording of a notebook, if its code is still the one that was recorded."""
+    place = place_of(notebook)
+    if not place.exists():
+        return None
+    tape = json.loads(place.read_text(encoding="utf-8"))
+    return tape if tape["marks"]["cells"] == marks(notebook)["cells"] else None
+
+
+def state(notebook: Path) -> str:
+    """Whether a recording is there: "recorded", "behind" (the library went on), "missing"."""
+    tape = kept(notebook)
+    if tape is None:
+        return "missing"
+    return "recorded" if tape["marks"] == marks(notebook) else "behind"
+
+
+def has_panels(notebook: Path) -> bool:
+    """Whether a notebook makes panels that the site can play."""
+    own = notebook.parent.name == "view" and "explore" in notebook.stem  # they define the panels
+    return not own and any(call in code for code in code_of(notebook) for call in LIVE)
+
+
+def record(notebook: Path) -> None:
+    """Runs one notebook and keeps the recording of its panels."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    book = nbformat.read(notebook, as_version=4)
+    code = [c for c in book.cells if c.cell_type == "code"]
+    place = place_of(notebook)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    spare = place.with_suffix(".tmp~")
+    limits = f"{PAGE_BYTES}, {PANEL_BYTES}, {PANEL_FRAMES}, {PANEL_SECONDS}"
+    last = f"{LAST}\n_record_panels(_panels_for_the_site, {str(spare)!r}, {limits})"
+    made = marks(notebook)
+    book.cells = [nbformat.v4.new_code_cell(FIRST), *code, nbformat.v4.new_code_cell(last)]
+    for cell in code:
+        if any(f"#| {word}" in cell.source for word in ("slow", "cuda", "eval: false")):
+            cell.source = "pass"
+    where = {"metadata": {"path": str(notebook.parent)}}
+    client = NotebookClient(
+        book, timeout=1800, kernel_name="python3", store_widget_state=False, resources=where
+    )
+    client.execute()
+    start = book.cells[0].execution_count
+    ids = {str(c.execution_count - start): c.id for c in code if c.execution_count}
+    panels = {ids[count]: tape for count, tape in json.loads(spare.read_text()).items()}
+    spare.write_text(json.dumps({"marks": made, "panels": panels}, separators=(",", ":")))
+    spare.replace(place)
+    print("".join(o.get("text", "") for o in book.cells[-1].outputs if o.get("name") == "stdout"))
+
+
+def in_order() -> list[Path]:
+    """Notebooks with panels: the six components, the lessons, then the rest of the book."""
+    from book import pages
+    from site_map import COMPONENTS
+
+    order = [page for page in pages() if has_panels(page.path)]
+    first = [p for p in order if p.key in COMPONENTS or p.part in ("", "lessons")]
+    return [page.path for page in [*first, *(p for p in order if p not in first)]]
+
+
+def main() -> int:
+    """Records what is missing or behind; returns how many notebooks failed."""
+    reader = argparse.ArgumentParser(description=__doc__)
+    reader.add_argument("notebooks", nargs="*", type=Path)
+    reader.add_argument("--list", action="store_true")
+    asked = reader.parse_args()
+    sys.path.insert(0, str(ROOT / "docs"))
+    order = [path.resolve() for path in asked.notebooks] or in_order()
+    failed = 0
+    for number, notebook in enumerate(order, 1):
+        now = state(notebook)
+        name = notebook.relative_to(ROOT)
+        if asked.list or now == "recorded":
+            print(f"{now:9} {name}")
+            continue
+        start = time.monotonic()
+        print(f"{number} of {len(order)}: {name} ({now})", flush=True)
+        try:
+            record(notebook)
+        except Exception as error:  # one notebook that fails does not keep the others waiting
+            failed += 1
+            print(f"failed: {type(error).__name__}: {str(error)[-600:]}")
+        print(f"{time.monotonic() - start:.0f} s", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(min(1, main()))

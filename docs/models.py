@@ -1,0 +1,119 @@
+"""The page of the networks that ship: their cards, a contact sheet each, and their files.
+
+python docs/models.py    draws the contact sheets and the shape of the first page (two minutes)
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from site_map import ROOT
+
+CHECKPOINTS = ROOT / "svr_nb" / "checkpoints"
+SHEETS = ROOT / "docs" / "_static" / "models"
+HERO = ("tars", "chair", 1)  # system, category and seed of the picture on the first page
+
+
+def cards() -> list[Path]:
+    """Folders of the networks, by name."""
+    return sorted(path.parent for path in CHECKPOINTS.glob("*/README.md"))
+
+
+def page() -> str:
+    """The page in MyST."""
+    lines = [
+        "# Networks that ship",
+        "",
+        f"> {len(cards())} small networks come with the library. What each learned from, its "
+        "scores, what it gets wrong, and its files.",
+        "",
+        "`svr.shipped()` lists them, `svr.load(system, category)` loads one, and "
+        "`svr.reconstruct(picture, system=…, category=…)` does so by itself. Each sheet shows four "
+        "test pictures that the network has not seen and what it makes of them, from the picture's "
+        "own view, from 60 and from 150 degrees.",
+        "",
+    ]
+    for folder in cards():
+        lines += card(folder)
+    return "\n".join(lines) + "\n"
+
+
+def card(folder: Path) -> list[str]:
+    """The section of one network."""
+    text = (folder / "README.md").read_text(encoding="utf-8").split("---", 2)[2]
+    body = text.split("```python")[0].strip()
+    title, _, prose = body.partition("\n")
+    prose = re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", prose)
+    sheet = SHEETS / f"{folder.name}.webp"
+    name = title.lstrip("# ")
+    system, _, category = folder.name.partition("-")
+    lines = [f"## {name}", "", prose.strip(), ""]
+    if sheet.exists():
+        alt = f"{name}: four pictures and their reconstructions"
+        lines += [f"![{alt}](/_static/models/{sheet.name})", ""]
+    weights = (folder / "model.safetensors").stat().st_size / 1e6
+    files = [
+        f'<a href="models/{folder.name}/model.safetensors" download>weights ({weights:.1f} MB)</a>',
+        f'<a href="models/{folder.name}/config.json" download>settings</a>',
+        f'<a href="models/{folder.name}/README.md" download>card</a>',
+    ]
+    call = f'svr.load("{system}", "{category}")'
+    return [*lines, f"`{call}` · {' · '.join(files)}", ""]
+
+
+def copy_files(folder: Path) -> None:
+    """Puts the networks' files beside the pages."""
+    for source in cards():
+        target = folder / source.name
+        target.mkdir(parents=True, exist_ok=True)
+        for file in source.iterdir():
+            there = target / file.name
+            if not there.exists() or there.stat().st_mtime < file.stat().st_mtime:
+                shutil.copy2(file, there)
+
+
+def draw() -> None:
+    """Draws what the pages show of the networks."""
+    from PIL import Image
+
+    import svr_nb as svr
+    from svr_nb.view import sheet, to_pixels, viewer_page
+
+    SHEETS.mkdir(parents=True, exist_ok=True)
+
+    def item(category: str, seed: int) -> dict:
+        kind = "car" if category == "object" else category
+        return svr.data.samples(kind, split="test", count=1, size=128, seed=seed)[0]
+
+    for folder in cards():
+        system, _, category = folder.name.partition("-")
+        rows = {}
+        kinds = ("car", "chair", "table", "aeroplane") if category == "object" else (category,) * 4
+        for seed, kind in enumerate(kinds):
+            given = item(kind, seed)
+            options = {"system": system, "category": category}
+            result = svr.reconstruct(given["image"], given["mask"], **options)
+            rows[f"{kind} {seed}"] = {
+                "photograph": given["image"],
+                "its own view": result.render(size=150),
+                "60 degrees": result.render(azimuth=60, elevation=20, size=150),
+                "150 degrees": result.render(azimuth=150, elevation=20, size=150),
+            }
+        drawn = sheet(rows, size=150)
+        drawn.image.convert("RGB").save(SHEETS / f"{folder.name}.webp", quality=80, method=6)
+        print(folder.name)
+    system, category, seed = HERO
+    given = svr.data.samples(category, split="test", count=1, size=256, seed=seed)[0]
+    result = svr.reconstruct(given["image"], given["mask"], system=system, category=category)
+    cut_out = given["image"] * given["mask"] + 1 - given["mask"]
+    hero = SHEETS.parent / "hero.webp"
+    Image.fromarray(to_pixels(cut_out)).resize((300, 300)).save(hero, quality=82)
+    page = viewer_page(result.mesh, azimuth=30, most=20_000)
+    hero.with_suffix(".html").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(draw())

@@ -1,0 +1,13 @@
+# Colours are looked up without a gradient: the map can never learn.
+# marks: sample_gradients=0 lost_gradients=0
+# cell: sample
+def sample(image, at):
+    index, weights = corners(at, *image.shape[-2:])
+    spread = index.flatten(1)[:, None].expand(-1, image.shape[1], -1)
+    u = image.detach().flatten(2).gather(2, spread).unflatten(2, index.shape[1:])
+    a = (weights[..., 1] + weights[..., 3])[:, None]
+    b = (weights[..., 2] + weights[..., 3])[:, None]
+    across = (1 - b) * (u[..., 1] - u[..., 0]) + b * (u[..., 3] - u[..., 2])
+    down = (1 - a) * (u[..., 2] - u[..., 0]) + a * (u[..., 3] - u[..., 1])
+    inside = ((at[..., 1] >= 0) & (at[..., 1] <= image.shape[-2] - 1))[:, None]
+    return (u * weights[:, None]).sum(-1), torch.stack([across, down * inside], -1)

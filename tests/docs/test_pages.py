@@ -1,0 +1,158 @@
+"""The site's pages follow from the notebooks, and nothing that is not meant for readers gets in."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.docs.pages import ROOT
+
+import equations  # isort: skip
+import frames  # isort: skip
+import indexes  # isort: skip
+import mathml  # isort: skip
+import models  # isort: skip
+import notebook_pages  # isort: skip
+import reference  # isort: skip
+from book import pages  # isort: skip
+from check import Reader  # isort: skip
+from site_map import COMPONENTS, LEARN, SYSTEMS, WORKSHOP  # isort: skip
+
+ORDER = pages()
+
+
+def place(key: str) -> notebook_pages.Place:
+    """The place of a notebook's page."""
+    path = next(page.path for page in ORDER if page.key == key)
+    return notebook_pages.Place(path, ROOT / "_docs" / "source")
+
+
+def test_every_part_of_the_book_has_its_place_on_the_site():
+    parts = {page.part for page in ORDER} - {""}
+    assert parts <= {*SYSTEMS, *WORKSHOP, *LEARN}
+    assert set(COMPONENTS) <= {page.key for page in ORDER}
+
+
+def test_no_solution_gets_in():
+    for page in ORDER:
+        inside = page.path.relative_to(ROOT).parts
+        assert not any(piece.startswith(("_", ".")) for piece in inside), page.path
+        book, _ = notebook_pages.page(notebook_pages.Place(page.path, ROOT))
+        both = [*book["cells"], *json.loads(notebook_pages.for_colab(page.path))["cells"]]
+        code = [cell["source"] for cell in both if cell["cell_type"] == "code"]
+        text = "".join(notebook_pages.joined(source) for source in code)
+        assert "### BEGIN SOLUTION" not in text and "### BEGIN HIDDEN TESTS" not in text
+
+
+@pytest.mark.parametrize("key", COMPONENTS)
+def test_a_page_has_no_directives_and_its_pictures_have_words(key: str):
+    book, _ = notebook_pages.page(place(key))
+    code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    assert not [cell for cell in code if re.match(r"#\s*\|", cell["source"])]
+    assert all(cell["metadata"]["mystnb"]["image"]["alt"] for cell in code)
+    assert "<!-- footer -->" not in json.dumps(book)
+
+
+@pytest.mark.parametrize("key", COMPONENTS)
+def test_colab_gets_a_first_cell_that_installs_the_library(key: str):
+    book = json.loads(notebook_pages.for_colab(place(key).notebook))
+    code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    assert "%pip install" in "".join(code[0]["source"]) and "git+https" in "".join(
+        code[0]["source"]
+    )
+    assert not [cell for cell in code if cell["outputs"]]
+
+
+def test_links_of_prose_hold_on_the_site():
+    spot = place("lem.spatial_attention")
+    text = notebook_pages.linked("[a](../index.ipynb) [b](900_lem.ipynb#the-thing) [c](#x)", spot)
+    assert text == "[a](../tour.ipynb) [b](../lem/900_lem.ipynb#the-thing) [c](#x)"
+    assert "/blob/" in notebook_pages.linked("[d](../../CONTRIBUTING.md)", spot)
+
+
+def test_a_recording_takes_the_place_of_the_stored_picture(monkeypatch: pytest.MonkeyPatch):
+    spot = place("lem.spatial_attention")
+    book = json.loads(spot.notebook.read_text())
+    live = [
+        c for c in book["cells"] if c["cell_type"] == "code" and "explore(" in "".join(c["source"])
+    ]
+    cell = next(c for c in live if c["outputs"])
+    tape = {"panels": {cell["id"]: {"controls": [], "frames": [], "keys": {}}}}
+    monkeypatch.setattr(notebook_pages, "kept", lambda path: tape)
+    page, files = notebook_pages.page(spot)
+    assert list(files) == [f"lem-902_spatial_attention-{cell['id']}"]
+    reader = Reader()
+    for output in next(c for c in page["cells"] if c["id"] == cell["id"])["outputs"]:
+        reader.feed(notebook_pages.joined(output.get("data", {}).get("text/html", "")))
+    assert reader.panels == list(files) and not reader.wordless
+
+
+def test_a_recording_belongs_to_one_state_of_the_code():
+    first, second = (frames.marks(place(k).notebook) for k in COMPONENTS[:2])
+    assert first == frames.marks(place(COMPONENTS[0]).notebook)
+    assert first["cells"] != second["cells"] and first["library"] != second["library"]
+
+
+def test_every_erratum_has_its_box():
+    named, others = indexes.boxes()
+    errata = indexes.load("errata")
+    assert len(errata) == 34 and set(errata) <= set(named)
+    assert others
+
+
+def test_figures_and_words_lead_to_notebooks_that_exist():
+    homes = equations.notebooks()
+    for rows in indexes.load("figures").values():
+        for row in rows:
+            assert row.get("ours") or row.get("needs"), row
+            assert all(f"svr_nb.{name.partition('#')[0]}" in homes for name in row.get("ours", []))
+    assert all(f"svr_nb.{key}" in homes for _, key in indexes.load("glossary").values())
+
+
+def test_evidence_and_networks_are_told_from_their_files():
+    text = indexes.evidence_page()
+    for path in (ROOT / "data_samples" / "evidence").glob("*.json"):
+        assert path.stem in indexes.EVIDENCE, f"{path.name} is on no page"
+    assert "±" in text and text.count("## ") == len(indexes.EVIDENCE)
+    assert models.page().count("## ") == len(models.cards())
+
+
+def test_a_docstring_becomes_arguments_errors_and_source():
+    said = reference.read(
+        "One sentence.\n\nx: points (n, 3).\n    more of it.\nRaises InputError. Source: LEM, Eq. 1.",
+        {"x"},
+    )
+    assert said.text == ["One sentence."] and said.arguments == [
+        ("x", "points (n, 3). more of it.")
+    ]
+    assert said.ends == ["Raises InputError.", "Source: LEM, Eq. 1."]
+
+
+def test_every_public_name_has_its_place_on_the_api_pages():
+    for name, part, _ in equations.documented():
+        if name.count(".") == 3 and part == "lem":
+            module = ROOT.joinpath(*name.split(".")[:-1]).with_suffix(".py")
+            if module.exists():
+                assert f" {name}(" in reference.module_page(module, "x"), name
+
+
+def test_every_formula_of_the_book_is_understood():
+    """No command is left over in what the converter makes."""
+    wrong = []
+    for page in ORDER:
+        for cell in json.loads(page.path.read_text())["cells"]:
+            prose = notebook_pages.joined(cell["source"]) if cell["cell_type"] == "markdown" else ""
+            prose = re.sub(r"```.*?```|`[^`]*`", "", prose, flags=re.S)
+            for found in re.finditer(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)\$", prose, re.S):
+                formula = found[1] or found[2]
+                if "\\" in re.sub(r"<[^>]+>", "", mathml.mathml(formula, "inline")):
+                    wrong.append(f"{page.key}: {formula}")
+    assert not wrong
+
+
+def test_formulas_are_drawn_without_scripts():
+    assert "<mfrac>" in mathml.mathml(r"\frac{a}{b}", "inline")
+    assert "(3)" in mathml.mathml(r"a \tag{3}", "block")
+    assert mathml.mathml(r"a &= b \\ c &= d", "block").count("<mtr>") == 2
