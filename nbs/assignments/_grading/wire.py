@@ -117,7 +117,8 @@ class Packer:
         self.seen.append(value)
         if data.layout != torch.strided or data.device.type != "cpu":
             data = data.to_dense().cpu()
-        data = data.resolve_conj().resolve_neg().contiguous()
+        data = data.resolve_conj().resolve_neg()
+        data = torch.empty(data.shape, dtype=data.dtype).copy_(data)  # plain strides, even of 1
         buffers.append(data.flatten().view(torch.uint8).numpy().tobytes() if data.numel() else b"")
         number = -1
         if value.requires_grad:
