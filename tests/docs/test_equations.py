@@ -15,7 +15,7 @@ import equations  # isort: skip
 INDEX = equations.index()
 NAMES = [f"{e.paper} {e.number}" for e in INDEX]
 # Equations that their notebook does not name; the index says so in a note.
-UNNAMED = {("agt", 33), ("agt", 34)}
+UNNAMED: set[tuple[str, int]] = set()  # none left
 
 
 def test_every_number_is_there():
