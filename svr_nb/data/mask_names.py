@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def other_kind(name: str, head: bytes = b"") -> str | None:
             return "AVIF"
         if head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
             return "HEIC"
-    return OTHER_KINDS.get(Path(name).suffix.lower())
+    return OTHER_KINDS.get(PurePath(name).suffix.lower())
 
 
 def _left_out(path: Path) -> str | None:
