@@ -312,7 +312,7 @@ def test_black_agrees_with_black_and_the_union_does_not_mind():
     picture = torch.rand(2, 3, 24, 24, generator=seeded(0))
     other = torch.rand(2, 3, 24, 24, generator=seeded(1))
     pad = lambda x, side: torch.nn.functional.pad(x, [side] * 4)
-    ones, values = torch.ones(2, 3, 24, 24), {}
+    ones, values = torch.ones(2, 1, 24, 24), {}
     for side in (12, 48):
         pair = pad(picture, side), pad(other, side)
         values[side] = ssim(*pair), ssim(*pair, pad(ones, side))
