@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -168,6 +169,8 @@ def lab_command(folder: Path, *, browser: bool = True) -> list[str]:
     """
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}"]
     command += ["--LabApp.default_url=/lab/tree/nbs/index.ipynb"]
+    if getattr(os, "geteuid", lambda: 1)() == 0:  # JupyterLab asks the superuser twice
+        command += ["--allow-root"]
     return command if browser else [*command, "--no-browser"]
 
 

@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from svr_nb.conventions import InputError
+from svr_nb.data.collection import Collection
 from svr_nb.scores.tables import Table, evaluate, summarise
+
+
+def items(count: int) -> Collection:
+    """A collection of so many empty pictures."""
+    return Collection({"image": torch.zeros(count, 3, 4, 4)})
 
 
 class Scores:
@@ -36,11 +42,11 @@ def test_one_value_has_no_error():
 
 
 def test_evaluate_adds_reference_levels():
-    table = evaluate(Scores(), range(5))
+    table = evaluate(Scores(), items(5))
     assert [m.strip() for m in table["metric"]] == ["error", "accuracy", "level: floor"] and table[
         "mean"
     ] == [2.0, 0.5, 2.0]
-    assert len(evaluate(Scores(), range(5), references=False).rows) == 2
+    assert len(evaluate(Scores(), items(5), references=False).rows) == 2
 
 
 def test_empty_and_bad_limit_are_refused():
@@ -75,7 +81,7 @@ def test_the_table_says_how_many_items_have_no_value():
             some = torch.arange(len(data)).float()
             return {"a": torch.where(some > 2, some, math.nan), "b": some, "c": math.nan}
 
-    table = evaluate(Partly(), range(9), references=False)
+    table = evaluate(Partly(), items(9), references=False)
     assert table["items"] == [6, 9, 0] and table["mean"][0] == 5.5
     assert "a, 3 of 9" in table.note and "b" not in table.note.split(": ")[1]
     assert evaluate(Scores(), range(4)).note == ""
