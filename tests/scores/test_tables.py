@@ -84,4 +84,4 @@ def test_the_table_says_how_many_items_have_no_value():
     table = evaluate(Partly(), items(9), references=False)
     assert table["items"] == [6, 9, 0] and table["mean"][0] == 5.5
     assert "a, 3 of 9" in table.note and "b" not in table.note.split(": ")[1]
-    assert evaluate(Scores(), range(4)).note == ""
+    assert evaluate(Scores(), items(4)).note == ""
