@@ -67,8 +67,7 @@ def _brush() -> type:
         "_esm": files("svr_nb.view").joinpath("paint.js").read_text(encoding="utf-8"),
         "photo": traitlets.Bytes(b"").tag(sync=True),
         "start": traitlets.Bytes(b"").tag(sync=True),
-        "drawn": traitlets.Bytes(b"").tag(sync=True),
-        "name": traitlets.Unicode("").tag(sync=True),
+        "drawn": traitlets.Bytes(b""),
     }
     return type("Brush", (anywidget.AnyWidget,), traits)
 
@@ -81,6 +80,7 @@ class MaskPainter:
         self.brush = _brush()()
         self.image: Tensor | None = None
         self.brush.observe(self.dropped, "photo")
+        self.brush.on_msg(self.heard)
         if image is None:
             return
         picture = load_image(image)[0]
@@ -89,6 +89,11 @@ class MaskPainter:
             layer = mask_layer(check_tensor(mask, "mask", wanted, low=0, high=1))
             self.brush.start = self.brush.drawn = layer
         self.brush.photo = to_png(picture)
+
+    def heard(self, _: object, content: dict[str, str], buffers: list[memoryview]) -> None:
+        """The page sends a photograph or what is painted."""
+        if content.get("kind") in ("photo", "drawn") and buffers:
+            setattr(self.brush, content["kind"], bytes(buffers[0]))
 
     def dropped(self, change: dict[str, bytes]) -> None:
         """A photograph has come, from the page or from the program."""

@@ -41,9 +41,9 @@ function render({ model, el }) {
     pen.globalAlpha = 1;
   };
 
-  const send = (name, blob) => blob.arrayBuffer().then((bytes) => {
-    model.set(name, new DataView(bytes));
-    model.save_changes();
+  // As a message of its own: a trait of bytes that is set in the page does not count as changed.
+  const send = (kind, blob) => blob.arrayBuffer().then((bytes) => {
+    model.send({ kind }, undefined, [bytes]);
   });
   const tell = () => layer.toBlob((blob) => blob && send("drawn", blob), "image/png");
 
@@ -145,7 +145,6 @@ function render({ model, el }) {
   const take = (picked) => {
     if (!picked) return;
     note.textContent = picked.name;
-    model.set("name", picked.name);
     send("photo", picked);
   };
   file.onchange = () => take(file.files[0]);

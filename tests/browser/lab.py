@@ -97,6 +97,8 @@ class Lab:
         root = self.folder / "root"
         root.mkdir()
         shutil.copy(self.notebook, root)
+        samples = Path(__file__).resolve().parents[2] / "data_samples"  # some notebooks read them
+        shutil.copytree(samples, root / "data_samples")
         quiet = self.folder / "settings" / "@jupyterlab" / "apputils-extension"
         quiet.mkdir(parents=True)
         (quiet / "notification.jupyterlab-settings").write_text(

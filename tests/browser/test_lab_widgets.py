@@ -53,14 +53,15 @@ def test_a_stroke_of_the_brush_reaches_the_kernel():
         assert lab.show_cell("paint_mask(item")
         canvas = lab.page.get_by_label("paint over the object").first
         canvas.scroll_into_view_if_needed()
-        box = canvas.bounding_box()
         lab.page.get_by_role("button", name="clear", exact=True).first.click()
+        lab.page.wait_for_timeout(500)
+        box = canvas.bounding_box()
         scale = box["width"] / 256  # the photograph has 256 pixels a side
         lab.page.mouse.move(box["x"] + 20 * scale, box["y"] + 20 * scale)
         lab.page.mouse.down()
         lab.page.mouse.move(box["x"] + 60 * scale, box["y"] + 20 * scale, steps=5)
         lab.page.mouse.up()
-        lab.wait_idle()
+        lab.wait_idle(1.0)
         asked = "assert 0 < int(painter.mask.sum()) < 3000 and painter.mask[0, 21, 40] == 1"
         assert lab.ask(asked) == [], "a short stroke near the corner, and nothing else"
         assert not lab.outside

@@ -59,3 +59,14 @@ def test_readers_without_a_kernel_see_a_picture() -> None:
     shown = paint_mask(IMAGE, MASK)._repr_mimebundle_()
     assert shown["image/png"][:4] == b"\x89PNG" and shown["text/plain"]
     assert any("widget-view" in kind for kind in shown)
+
+
+def test_what_the_page_sends_is_heard() -> None:
+    painter = paint_mask(IMAGE)
+    painter.heard(painter.brush, {"kind": "drawn"}, [memoryview(mask_layer(MASK))])
+    assert torch.equal(painter.mask, MASK)
+    painter.heard(painter.brush, {"kind": "photo"}, [memoryview(to_png(torch.zeros(3, 8, 9)))])
+    assert painter.photograph.shape == (3, 8, 9)
+    painter.heard(painter.brush, {"kind": "layout"}, [memoryview(b"x")])
+    painter.heard(painter.brush, {}, [])
+    assert painter.photograph.shape == (3, 8, 9)
