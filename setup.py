@@ -30,8 +30,9 @@ settings = ConfigParser(delimiters=["="])
 settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 settings = settings["DEFAULT"]
 
-names = ("lab", "fast", "masks", "course", "docs", "dev")
-lab, fast, masks, course, docs, dev = (settings[f"{name}_requirements"].split() for name in names)
+names = ("lab", "fast", "masks", "course", "exchange", "docs", "dev")
+extras = {name: settings[f"{name}_requirements"].split() for name in names}
+lab, fast, masks = extras["lab"], extras["fast"], extras["masks"]
 setup(
     name="svr_nb",
     version=settings["version"],
@@ -62,9 +63,10 @@ setup(
         "lab": lab,
         "fast": fast,
         "masks": masks,
-        "course": lab + course,
-        "docs": docs,
-        "dev": lab + fast + course + dev,
+        "course": lab + extras["course"],
+        "exchange": extras["exchange"],
+        "docs": extras["docs"],
+        "dev": lab + fast + extras["course"] + extras["exchange"] + extras["dev"],
         "all": lab + fast + masks,
     },
     cmdclass={"build_py": BuildWithBook},

@@ -143,7 +143,8 @@ def check_tensor(
         if empty:
             return tensor
         raise refuse(name, "at least one element on every axis", f"shape {tuple(tensor.shape)}")
-    _check_values(tensor, name, low, high, finite)
+    if not torch.compiler.is_compiling():  # a network on its way into a file has no values yet
+        _check_values(tensor, name, low, high, finite)
     return tensor
 
 # %% ../nbs/000_conventions.ipynb #8ff4c476

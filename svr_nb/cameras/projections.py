@@ -62,11 +62,12 @@ def _changed(camera: SomeCamera, change: Callable[[Tensor], Tensor]) -> SomeCame
 
 def _check_fields(camera: Camera, **shapes: str) -> None:
     """Refuses fields of a wrong shape or of unequal length."""
+    first = fields(camera)[0].name
     for name, shape in shapes.items():
         value = check_tensor(getattr(camera, name), name, shape)
-        if len(value) != len(camera):
-            first = fields(camera)[0].name
-            raise refuse(name, f"{len(camera)} entries like {first}", str(len(value)))
+        count = getattr(camera, first).shape[0]  # not len: an exported network has no number there
+        if value.shape[0] != count:
+            raise refuse(name, f"{count} entries like {first}", str(len(value)))
         object.__setattr__(camera, name, value)
 
 # %% ../../nbs/cameras/152_projections.ipynb #382a6033

@@ -83,7 +83,7 @@ def quaternion_to_matrix(q: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 3 3"]:
     Raises InputError if the last axis is not 4, a value is not finite or a quaternion is zero.
     """
     q = check_tensor(q, "q", "... 4")
-    if bool((q == 0).all(-1).any()):
+    if not torch.compiler.is_compiling() and bool((q == 0).all(-1).any()):
         raise refuse("q", "quaternions that are not zero", "a zero quaternion")
     w, x, y, z = F.normalize(q, dim=-1).unbind(-1)
     rows = (

@@ -77,8 +77,8 @@ def from_patches(rows: Float[Tensor, "b n p"], patch: int) -> Float[Tensor, "b 1
     """
     count = round(rows.shape[1] ** (1 / 3))
     side = count * patch
-    split = rows.reshape(len(rows), count, count, count, patch, patch, patch)
-    return split.permute(0, 1, 4, 2, 5, 3, 6).reshape(len(rows), 1, side, side, side)
+    split = rows.reshape(rows.shape[0], count, count, count, patch, patch, patch)
+    return split.permute(0, 1, 4, 2, 5, 3, 6).reshape(rows.shape[0], 1, side, side, side)
 
 # %% ../../nbs/lem/901_shape_manifold.ipynb #1341278d
 class _DenseDown(nn.Module):

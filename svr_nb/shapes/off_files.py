@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,21 @@ def _colors(rows: list[list[str]], where: str, notes: list[str]) -> np.ndarray |
     values = np.array(words, dtype=np.float64).reshape(-1, 3)
     return unit_colors(values, stored_type(words), where, notes)
 
+# %% ../../nbs/shapes/123_off_files.ipynb #5fe8f715
+def _plain(text: str, verts: int, faces: int) -> OffFile | None:
+    """A file of positions and triangles alone, read in one go; None if it is anything else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy's word for "not all numbers"
+        numbers = np.fromstring(text, dtype=np.float64, sep=" ")
+    if numbers.size != 3 * verts + 4 * faces:
+        return None
+    rows = numbers[3 * verts :].reshape(-1, 4)
+    if not (rows[:, 0] == 3).all() or not (rows == np.trunc(rows)).all():
+        return None
+    corners = rows[:, 1:].astype(np.int64).ravel()
+    sizes = np.full(faces, 3, dtype=np.int64)
+    return OffFile(numbers[: 3 * verts].reshape(-1, 3), corners, sizes, None, None)
+
 # %% ../../nbs/shapes/123_off_files.ipynb #15e6fe49
 def decode_off(data: str, where: str, notes: list[str], max_faces: int = 2_000_000) -> OffFile:
     """Positions, faces and colours of an OFF file.
@@ -106,6 +122,9 @@ def decode_off(data: str, where: str, notes: list[str], max_faces: int = 2_000_0
             raise ValueError(f"a header that promises {count} elements in {len(data)} bytes")
         if count > 6 * max_faces:
             raise ValueError(f"{count} elements, above the limit of {max_faces} faces")
+    plain = None if any(head.groups()[:5]) else _plain(rest, verts, faces)
+    if plain is not None:
+        return plain
     lines = [words for words in map(str.split, rest.split("\n")) if words]
     size = 4 if head[4] else 3
     width = size + 3 * bool(head[3]) + 3 * bool(head[2]) + 2 * bool(head[1])

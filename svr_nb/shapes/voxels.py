@@ -211,8 +211,13 @@ def _touched(triangles: np.ndarray, size: int) -> np.ndarray:
     """Cells (d, d, d) that share a point with a triangle, by the separating-axis test
     (Akenine-Möller 2001).
     """
-    low = np.clip(np.floor(triangles.min(1)), 0, size).astype(np.int64)
-    high = np.clip(np.floor(triangles.max(1)) + 1, 0, size).astype(np.int64)
+    first, last = np.floor(triangles.min(1)), np.floor(triangles.max(1))
+    full = np.zeros((size,) * 3, dtype=bool)
+    small = ((first == last) & (first >= 0) & (last < size)).all(1)  # all of it in one cell
+    full[tuple(first[small].astype(np.int64).T)] = True
+    triangles, first, last = triangles[~small], first[~small], last[~small]
+    low = np.clip(first, 0, size).astype(np.int64)
+    high = np.clip(last + 1, 0, size).astype(np.int64)
     owner, column = cells_of_boxes(low[:, :2], high[:, :2])
     tall = (high - low)[owner, 2].clip(min=0)
     layer = (
@@ -221,7 +226,8 @@ def _touched(triangles: np.ndarray, size: int) -> np.ndarray:
         + np.repeat(low[owner, 2], tall)
     )
     owner, cell = np.repeat(owner, tall), np.column_stack([np.repeat(column, tall, axis=0), layer])
-    full = np.zeros((size,) * 3, dtype=bool)
+    left = ~full[tuple(cell.T)]  # a full cell needs no second witness
+    owner, cell = owner[left], cell[left]
     for start in range(0, len(owner), 1 << 18):
         part = slice(start, start + (1 << 18))
         hit = cell[part][_overlaps(triangles[owner[part]] - (cell[part] + 0.5)[:, None])]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
 
 # %% auto #0
-__all__ = ['NEEDS', 'find_neighbors', 'predict', 'refuse_options', 'align', 'evaluate', 'SSL3D']
+__all__ = ['NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
 def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
@@ -56,6 +56,30 @@ def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
         "images": (images * 255).round().to(torch.uint8),
         "masks": (masks * 255).round().to(torch.uint8),
     }
+
+# %% ../../nbs/ssl3d/524_system.ipynb #72c11ec7
+class CloudTensors(NamedTuple):
+    """What SSL3D says about pictures, in the library's frame: points and their colours in [0, 1]
+    (b, n, 3), and the rotation of the camera (b, 3, 3).
+    """
+
+    points: Tensor
+    colors: Tensor
+    rotation: Tensor
+
+
+def network_answer(
+    system: SSL3D, image: Float[Tensor, "b 3 s s"], mask: Float[Tensor, "b 1 s s"]
+) -> CloudTensors:
+    """One pass of the two networks, without the test of hypotheses.
+
+    system: trained.
+    image, mask: pictures of the configured size, and silhouettes; the background does not matter.
+    """
+    picture, frame = image * mask, system.frame
+    points, colors, _ = system.recon(picture)
+    rotation = camera_of(system.pose(picture)[0]).rotation
+    return CloudTensors(to_house(points) @ frame.T, colors.clamp(0, 1), rotation @ frame.T)
 
 # %% ../../nbs/ssl3d/524_system.ipynb #ff091f7c
 @torch.no_grad()
@@ -233,6 +257,10 @@ class SSL3D(SystemBase):
         due = "neighbors" in wanted(stage) and epoch % self.config.refresh == 0
         if due and len(data) > 1:  # one image alone has no neighbours
             self.memory = find_neighbors(self, data)
+
+    def forward(self, image: Tensor, mask: Tensor) -> CloudTensors:
+        """What the two networks say about pictures of the configured size; see `network_answer`."""
+        return network_answer(self, image, mask)
 
     def predict(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Points, colours and poses in SSL3D's own frame; see `predict`."""

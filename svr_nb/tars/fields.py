@@ -110,9 +110,9 @@ class DeformedField(PlainField):
         self.shape, self.plain, self.deform = shape, plain, deform
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             once = shape.write(canonical[None])
-        self.written = shared(once, len(code))
+        self.written = shared(once, code.shape[0])
         self.bent = deform.write(code)
-        self.without = round(len(code) * plain_share)
+        self.without = round(code.shape[0] * plain_share) if plain_share else 0
 
     def _features(self, x: Tensor, feature: Tensor) -> Tensor:
         """h, or the plain features for the first part of the batch."""

@@ -73,7 +73,7 @@ class HyperLayer(nn.Module):
 
     def forward(self, code: Float[Tensor, "b l"]) -> Float[Tensor, "b i o"]:
         """One table per picture: (b, inside + 1, outside), the bias in the last row."""
-        return self.last(self.trunk(code)).view(len(code), self.inside + 1, self.outside)
+        return self.last(self.trunk(code)).unflatten(-1, (self.inside + 1, self.outside))
 
 # %% ../../nbs/tars/801_hypernetwork.ipynb #bb0891e0
 def apply_layer(table: Float[Tensor, "b i o"], x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n o"]:

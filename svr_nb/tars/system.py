@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -48,8 +48,8 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'level_columns',
-           'collection_rows', 'TARS']
+__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'dump_mean', 'refuse_options', 'Options', 'answers',
+           'level_columns', 'collection_rows', 'FieldTensors', 'network_answer', 'TARS']
 
 # %% ../../nbs/tars/824_system.ipynb #9d68eaf1
 WITHOUT_RAYS = ("sphere", "identity", "normal")
@@ -107,6 +107,16 @@ def encoded(encoder: nn.Module, shown: Shown, device: torch.device) -> Float[Ten
         codes.append(encoder(on_white(image.to(device), mask.to(device))))
     encoder.train(mode)
     return torch.cat(codes)
+
+
+@torch.no_grad()
+def dump_mean(system: TARS, codes: Float[Tensor, "n l"]) -> None:
+    """Makes the mean of many codes the canonical one.
+
+    system: changes.  codes: of the training pictures.
+    """
+    system.canonical.copy_(codes.mean(0))
+    system.dumped.copy_(codes.mean(0))
 
 
 def refuse_options(unknown: Mapping[str, object]) -> None:
@@ -182,6 +192,30 @@ def collection_rows(system: TARS, data: Collection) -> list[dict[str, float]]:
         rows.append(item_scores(mesh, field, truth, system.config))
     return rows
 
+# %% ../../nbs/tars/824_system.ipynb #36593a3b
+class FieldTensors(NamedTuple):
+    """What TARS says about places: signed distances (b, n), canonical positions (b, n, 3)."""
+
+    sdf: Tensor
+    canonical: Tensor
+
+
+def network_answer(
+    system: TARS,
+    image: Float[Tensor, "b 3 s s"],
+    mask: Float[Tensor, "b 1 s s"],
+    places: Float[Tensor, "b n 3"],
+) -> FieldTensors:
+    """The field of every picture at the places given.
+
+    system: trained.
+    image, mask: pictures of the configured size, and silhouettes.  places: object points.
+    """
+    code = system.encoder(on_white(image, mask))
+    field = system.instance(code)
+    where, feature = field.placed(places)
+    return FieldTensors(field.sdf_at(where, feature)[..., 0], where)
+
 # %% ../../nbs/tars/824_system.ipynb #249d75af
 class TARS(SystemBase):
     """Signed distance fields with dense correspondence from single images, learned from silhouettes
@@ -237,10 +271,11 @@ class TARS(SystemBase):
     def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
         """At the dump, makes the mean code of all training pictures canonical."""
         if stage.name == "dump":
-            mean = self.codes(data.fields["image"], data.fields["mask"]).mean(0)
-            with torch.no_grad():
-                self.canonical.copy_(mean)
-                self.dumped.copy_(mean)
+            dump_mean(self, self.codes(data.fields["image"], data.fields["mask"]))
+
+    def forward(self, image: Tensor, mask: Tensor, places: Tensor) -> FieldTensors:
+        """Distances and canonical positions of points, for pictures; see `network_answer`."""
+        return network_answer(self, image, mask, places)
 
     def codes(self, image: Tensor, mask: Tensor) -> Float[Tensor, "b l"]:
         """Codes of square pictures (b, 3, h, h) with masks (b, 1, h, h), resized if need be."""

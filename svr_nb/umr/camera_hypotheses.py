@@ -83,7 +83,7 @@ class Hypotheses:
 
     def only(self, index: Int[Tensor, "b"]) -> Hypotheses:
         """The same with one hypothesis per picture, number `index` (b,) of each."""
-        row = torch.arange(len(self.logits), device=self.logits.device)
+        row = torch.arange(self.logits.shape[0], device=self.logits.device)
         return Hypotheses(
             self.scale[row, index][:, None],
             self.translation[row, index][:, None],

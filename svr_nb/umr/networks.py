@@ -22,7 +22,7 @@ from .expectation import Prediction, SurfaceModel, View
 
 # %% auto #0
 __all__ = ['SmallTrunk', 'ResidualTrunk', 'make_trunk', 'ShapeHead', 'CameraHeads', 'FlowHead', 'MeshSystem', 'predict',
-           'make_critics']
+           'predict_from', 'make_critics']
 
 # %% ../../nbs/umr/621_networks.ipynb #8a5de0da
 def _squeeze(inside: int, outside: int) -> nn.Sequential:
@@ -61,7 +61,7 @@ class SmallTrunk(nn.Module):
 
     def forward(self, image: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b f"]:
         """image: in [0, 1]."""
-        places = self.places.to(image).expand(len(image), -1, -1, -1)
+        places = self.places.to(image).expand(image.shape[0], -1, -1, -1)
         small = self.halvings(torch.cat([standardize(image), places], 1))
         return self.head(small.flatten(1))
 
@@ -269,8 +269,16 @@ def predict(model: MeshSystem, view: View, cameras: int) -> Prediction:
     view: the crops.
     cameras: how many hypotheses to use.
     """
+    return predict_from(model, view.image, cameras)
+
+
+def predict_from(model: MeshSystem, image: Float[Tensor, "b 3 s s"], cameras: int) -> Prediction:
+    """The same from the pictures of the crops alone.
+
+    model, cameras: as there.  image: on black.
+    """
     config = model.config
-    feature = model.trunk(view.image)
+    feature = model.trunk(image)
     code = model.shape.encode(feature)
     half = model.shape.decode(code)
     heads = list(model.camera.heads)[: min(cameras, config.cameras)]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -30,7 +30,7 @@ from .expectation import Prediction, View, crop_view
 from .losses import stage_losses
 from .maximisation import ChartWeights, label_confidence, label_surface, maximise, survey
 from .networks import CameraHeads, FlowHead, ShapeHead
-from .networks import make_critics, make_trunk, predict
+from .networks import make_critics, make_trunk, predict, predict_from
 from .scores import fit_camera_frame, survey_scores
 from .texture_cycle import flow_on_faces
 from .transfer import surface_reconstruction
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['HOW_TO_MAPS', 'NEEDS', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'move_template', 'relabel',
-           'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera',
-           'reconstruct_one', 'reconstruct_all', 'align_frame', 'noisy_samples']
+__all__ = ['HOW_TO_MAPS', 'NEEDS', 'noisy_samples', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'move_template',
+           'relabel', 'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera',
+           'MeshTensors', 'network_answer', 'reconstruct_one', 'reconstruct_all', 'align_frame']
 
 # %% ../../nbs/umr/624_system.ipynb #8df3ab3e
 HOW_TO_MAPS = (
@@ -53,6 +53,28 @@ NEEDS = (
     replace(SILHOUETTES, side=""),
     Need("part maps", ("part_map",), HOW_TO_MAPS, losses=("sp", "sv")),
 )
+
+
+def noisy_samples(category: str, split: str, count: int, size: int, seed: int) -> Collection:
+    """What the command line trains and measures on: procedural shapes with noisy part maps; the
+    configuration must know how many parts they have.
+
+    category, split, count, seed: as for `samples`; "" takes birds.
+    size: of the crops; the pictures are twice as large.
+    """
+    from svr_nb.data.sample_items import samples
+
+    return samples(
+        category or "bird",
+        split,
+        count,
+        seed=seed,
+        size=2 * size,
+        projection="orthographic",
+        part_map=True,
+        part_noise=0.1,
+        points=0,
+    )
 
 # %% ../../nbs/umr/624_system.ipynb #6595af9c
 def fresh_surface(config: UMRConfig, sphere: SymmetricSphere) -> dict[str, Tensor]:
@@ -84,6 +106,7 @@ class UMR(SystemBase):
     """
 
     Config, needs = UMRConfig, NEEDS
+    sample_data = staticmethod(noisy_samples)
     config: UMRConfig
     faces: Tensor
     laplacian: Tensor
@@ -134,6 +157,10 @@ class UMR(SystemBase):
         """The M-steps inside a round; see `inside_round`."""
         inside_round(self, data, stage, epoch)
 
+    def forward(self, image: Tensor, mask: Tensor) -> MeshTensors:
+        """What the networks say about crops of the configured size; see `network_answer`."""
+        return network_answer(self, image, mask)
+
     def predict_view(self, view: View, cameras: int) -> Prediction:
         """What the networks say about crops; see `predict`."""
         return predict(self, view, cameras)
@@ -176,11 +203,6 @@ class UMR(SystemBase):
     def align(self, data: Collection) -> Tensor:
         """Finds the rotation to the library's frame and keeps it; see `align_frame`."""
         return align_frame(self, data)
-
-    @staticmethod
-    def sample_data(category: str, split: str, count: int, size: int, seed: int) -> Collection:
-        """What the command line trains and measures on; see `noisy_samples`."""
-        return noisy_samples(category, split, count, size, seed)
 
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's metrics; see `survey_scores`."""
@@ -321,6 +343,36 @@ def house_camera(model: UMR, camera: WeakPerspective) -> WeakPerspective:
     scale = camera.scale / house_unit(model)
     return replace(camera, quaternion=matrix_to_quaternion(turned), scale=scale)
 
+# %% ../../nbs/umr/624_system.ipynb #ad4e2c6c
+class MeshTensors(NamedTuple):
+    """What UMR says about crops, in the library's frame: vertices (b, v, 3); the camera's rotation
+    (b, 3, 3), scale (b,) and shift (b, 2) in the crop; where the surface reads its colours in the
+    crop (b, 2, h, w).
+    """
+
+    verts: Tensor
+    rotation: Tensor
+    scale: Tensor
+    shift: Tensor
+    flow: Tensor
+
+
+def network_answer(
+    model: UMR, image: Float[Tensor, "b 3 s s"], mask: Float[Tensor, "b 1 s s"]
+) -> MeshTensors:
+    """One pass of the networks over crops; the most likely camera of each.
+
+    model: the system.
+    image, mask: squares of the configured size around the object, as `crop_view` cuts them.
+    """
+    said = predict_from(model, image * mask, cameras_of(model.config, rounds(model.config)[-1]))
+    camera = said.hypotheses.pick()
+    box = model.template.amax(0) - model.template.amin(0)
+    unit = 1 / box.norm()
+    turned = camera.rotation @ model.frame
+    verts = said.verts @ model.frame * unit
+    return MeshTensors(verts, turned, camera.scale / unit, camera.translation, said.flow)
+
 # %% ../../nbs/umr/624_system.ipynb #0529d578
 @torch.no_grad()
 def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, texels: int) -> Reconstruction:
@@ -380,25 +432,3 @@ def align_frame(model: UMR, data: Collection) -> Tensor:
     cameras = survey(model, data, int(model.active)).camera
     model.frame.copy_(fit_camera_frame(cameras.rotation.cpu(), data["camera_rotation"]))
     return model.frame
-
-
-def noisy_samples(category: str, split: str, count: int, size: int, seed: int) -> Collection:
-    """What the command line trains and measures on: procedural shapes with noisy part maps; the
-    configuration must know how many parts they have.
-
-    category, split, count, seed: as for `samples`; "" takes birds.
-    size: of the crops; the pictures are twice as large.
-    """
-    from svr_nb.data.sample_items import samples
-
-    return samples(
-        category or "bird",
-        split,
-        count,
-        seed=seed,
-        size=2 * size,
-        projection="orthographic",
-        part_map=True,
-        part_noise=0.1,
-        points=0,
-    )
