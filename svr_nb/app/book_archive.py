@@ -11,7 +11,13 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-READ_BY_NOTEBOOKS = ("evidence/*", "cycle_pair/*/*", "tour.png", "README.md")  # in data_samples
+READ_BY_NOTEBOOKS = (  # in data_samples
+    "evidence/*",
+    "toys/*",
+    "cycle_pair/*/*",
+    "tour.png",
+    "README.md",
+)
 
 # %% auto #0
 __all__ = ['READ_BY_NOTEBOOKS', 'without_outputs', 'gather', 'pack']
