@@ -225,6 +225,21 @@ class _Models:
         chosen = torch.randperm(len(whole), generator=chance)[: self.points]
         return (whole[chosen] @ INTO.T).numpy()
 
+# %% ../../nbs/data/325_pascal3d.ipynb #2a896dc2
+def _camera_fields(camera: Pinhole, view: _View, square: Square, form: str) -> dict[str, Any]:
+    """The camera as fields of a collection."""
+    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
+    fields: dict[str, Any] = {"camera_rotation": rotation}
+    if form == "perspective":
+        focal, center = camera.focal[0].numpy(), camera.center[0].numpy()
+        return fields | {
+            "camera_translation": translation,
+            "camera_focal": focal,
+            "camera_center": center,
+        }
+    scale = np.float32(2 * view.zoom / view.distance / square.side)
+    return fields | {"camera_translation": np.array([0.0, 0.0, 2.5]), "camera_scale": scale}
+
 # %% ../../nbs/data/325_pascal3d.ipynb #e5e1597d
 def read_cloud(path: Path, least: int = 1) -> Float[Tensor, "n 3"]:
     """Points from a .npy file; nothing in it is run.
@@ -249,7 +264,7 @@ def read_cloud(path: Path, least: int = 1) -> Float[Tensor, "n 3"]:
         raise refuse(str(path), wanted, came, "", FileError) from problem
     return torch.from_numpy(values)
 
-# %% ../../nbs/data/325_pascal3d.ipynb #69ed4e5e
+# %% ../../nbs/data/325_pascal3d.ipynb #23972861
 def _square(view: _View, width: int, height: int, pad: float | None, kind: str) -> Square:
     """The crop of an object."""
     box = edges_of(view.box, view.where, width, height)
@@ -283,21 +298,6 @@ def _made(view: _View, size: int, pad: float | None, form: str, models: _Models)
     if models.points:
         out["points"] = models.cloud(view.cad)
     return out
-
-
-def _camera_fields(camera: Pinhole, view: _View, square: Square, form: str) -> dict[str, Any]:
-    """The camera as fields of a collection."""
-    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
-    fields: dict[str, Any] = {"camera_rotation": rotation}
-    if form == "perspective":
-        focal, center = camera.focal[0].numpy(), camera.center[0].numpy()
-        return fields | {
-            "camera_translation": translation,
-            "camera_focal": focal,
-            "camera_center": center,
-        }
-    scale = np.float32(2 * view.zoom / view.distance / square.side)
-    return fields | {"camera_translation": np.array([0.0, 0.0, 2.5]), "camera_scale": scale}
 
 # %% ../../nbs/data/325_pascal3d.ipynb #1b7d9792
 def _listed(place: _Places, kind: str, split: str) -> list[tuple[str, int | None]]:

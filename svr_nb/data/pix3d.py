@@ -251,7 +251,7 @@ class _Shapes:
             raise refuse(str(path), wanted, came, "", FileError) from problem
         return points
 
-# %% ../../nbs/data/326_pix3d.ipynb #d35bbaae
+# %% ../../nbs/data/326_pix3d.ipynb #a43f42f7
 def _chosen(
     root: Path, category: str, split: str, listed: str | os.PathLike[str] | None
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
@@ -287,7 +287,7 @@ def _side(model: str) -> str:
 
     return "val" if zlib.crc32(model.encode(errors="replace")) % 5 == 0 else "train"
 
-
+# %% ../../nbs/data/326_pix3d.ipynb #07b187be
 def _made(
     root: Path, entry: dict[str, Any], size: int, pad: float, shapes: _Shapes
 ) -> dict[str, Any]:
@@ -320,7 +320,7 @@ def _made(
         out["points"] = shapes.cloud(_file(root, entry, "model"))
     return out | _keypoints(root, entry, square, shapes)
 
-# %% ../../nbs/data/326_pix3d.ipynb #0ca33b23
+# %% ../../nbs/data/326_pix3d.ipynb #85e16756
 def _keypoints(
     root: Path, entry: dict[str, Any], square: Square, shapes: _Shapes
 ) -> dict[str, Any]:
@@ -335,7 +335,7 @@ def _keypoints(
     uv = np.where(visible[:, None] > 0, square.enter(places), 0)
     return {"keypoints": corners, "keypoints_uv": uv, "keypoints_visible": visible}
 
-
+# %% ../../nbs/data/326_pix3d.ipynb #10a95b0f
 def pix3d(
     root: str | os.PathLike[str],
     split: str = "test",

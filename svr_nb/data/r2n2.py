@@ -242,7 +242,7 @@ def _made(view: _View, size: int, background: int, grid: Any) -> dict[str, Any]:
         "shape": zlib.crc32(view.model.encode()),
     }
 
-# %% ../../nbs/data/327_r2n2.ipynb #5a3f88f0
+# %% ../../nbs/data/327_r2n2.ipynb #209edb78
 def _folders(root: Path, synsets: Sequence[str], split: str) -> list[tuple[Path, Path, Any]]:
     """The folders of renderings of a split, their voxels, and the chosen views."""
     found = []
@@ -269,7 +269,14 @@ def _some(views: list[_View], count: int | None) -> list[_View]:
     first = zlib.crc32(views[0].model.encode()) % len(views)
     return [views[(first + i * (len(views) // count)) % len(views)] for i in range(count)]
 
-# %% ../../nbs/data/327_r2n2.ipynb #6d14e722
+
+def _item(view: _View, size: int, background: int, grid: Any) -> Item:
+    """One view, before it is read."""
+    files = (view.photo, view.grid, view.photo.parent / "rendering_metadata.txt")
+    name = f"{view.synset}/{view.model}/{view.number:02d}"
+    return Item(name, files, lambda: _made(view, size, background, grid))
+
+# %% ../../nbs/data/327_r2n2.ipynb #067673c8
 def r2n2(
     root: str | os.PathLike[str],
     split: str = "train",
@@ -321,13 +328,6 @@ def r2n2(
         "labels": {"category": tuple(SYNSETS.values())},
     }
     return finish(R2N2, place, items, settings | {"voxels": voxels}, about, **options)
-
-
-def _item(view: _View, size: int, background: int, grid: Any) -> Item:
-    """One view, before it is read."""
-    files = (view.photo, view.grid, view.photo.parent / "rendering_metadata.txt")
-    name = f"{view.synset}/{view.model}/{view.number:02d}"
-    return Item(name, files, lambda: _made(view, size, background, grid))
 
 # %% ../../nbs/data/327_r2n2.ipynb #714fa03d
 def write_r2n2(

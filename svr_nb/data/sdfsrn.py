@@ -261,7 +261,7 @@ def _item(view: _View, size: int, background: int, points: int, cameras: Any, cl
     make = lambda: _made(view, size, background, points, cameras, cloud)
     return Item(f"{view.synset}/{view.model}/{view.number:04d}", files, make)
 
-# %% ../../nbs/data/328_sdfsrn.ipynb #21a5cb53
+# %% ../../nbs/data/328_sdfsrn.ipynb #81d1ebf1
 def write_sdfsrn(
     root: str | os.PathLike[str],
     seed: int = 0,
@@ -284,7 +284,7 @@ def write_sdfsrn(
         write_file(place / f"shapenet_{synset}_{split}.list", text.encode())
     return place
 
-
+# %% ../../nbs/data/328_sdfsrn.ipynb #2954ef0e
 def _write_model(folder: Path, category: str, number: tuple[int, int], views: int) -> None:
     """One model of the miniature."""
     shape, chance = sample_shape(category, seeded(*number)), seeded(*number, 4)
