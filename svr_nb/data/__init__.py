@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../nbs/data/300_data.ipynb #6e25a744
 from .collection import Collection
 from .cub import cub
+from .data_check import check_data
 from .drc import drc
 from .paper_collections import COLLECTIONS, load_collection, write_miniature
 from .pascal3d import pascal3d

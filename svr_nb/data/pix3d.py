@@ -392,7 +392,7 @@ def _item(root: Path, entry: dict[str, Any], size: int, pad: float, shapes: _Sha
     files = (*named, root / "pix3d.json")
     return Item(str(entry["img"]), files, lambda: _made(root, entry, size, pad, shapes))
 
-# %% ../../nbs/data/326_pix3d.ipynb #094bf61a
+# %% ../../nbs/data/326_pix3d.ipynb #c5859a57
 def _entry(scene: Scene, name: str, category: str, model: str, number: int) -> dict[str, Any]:
     """The entry of a scene."""
     height, width = scene.mask.shape
@@ -435,10 +435,9 @@ def _centred(scene: Scene) -> Scene:
     y = min(square.top, height - square.top - square.side)
     rows = slice(square.top - y, square.top + square.side + y)
     columns = slice(square.left - x, square.left + square.side + x)
-    moved = Square(x, y, square.side)
     cut = {name: getattr(scene, name)[rows, columns] for name in ("image", "mask", "parts")}
     places = scene.places - [square.left - x, square.top - y]
-    return replace(scene, **cut, square=moved, places=places)
+    return replace(scene, **cut, square=Square(x, y, square.side), places=places)
 
 # %% ../../nbs/data/326_pix3d.ipynb #82464fdd
 def write_pix3d(
