@@ -413,7 +413,7 @@ def _add_check(commands: Commands) -> None:
     check = commands.add_parser("check-data", help="what is wrong with which file of a collection")
     check.add_argument("kind", help="cub, pascal3d, pix3d, r2n2, sdfsrn, drc or photos")
     check.add_argument("root", help="its folder, or an archive of it")
-    check.add_argument("--category", default=None, help="one of the collection's, if it has several")
+    check.add_argument("--category", default=None, help="one of the collection's")
     check.add_argument("--size", type=int, default=64)
     check.add_argument("--sheet", default="contact_sheet.png", help="where to put the pictures")
     check.set_defaults(run=_check_data)
