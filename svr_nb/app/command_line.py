@@ -96,6 +96,17 @@ def _lab(a: argparse.Namespace) -> None:
     if status:
         raise refuse("jupyterlab", "a program that ends well", f"status {status}", kind=SvrError)
 
+
+def _check_data(a: argparse.Namespace) -> None:
+    """Reads a collection once, and says what is wrong with which file."""
+    from svr_nb.data.data_check import check_data
+
+    out = safe_output(a.sheet, {"root": a.root})
+    report = check_data(a.kind, a.root, a.size, **({"category": a.category} if a.category else {}))
+    print(report)
+    if report.some is not None:
+        print(f"wrote {report.save_sheet(out)}")
+
 # %% ../../nbs/app/955_command_line.ipynb #f4e33d9f
 def _system(name: str) -> Any:
     """The class of a system by its short name."""
@@ -335,6 +346,7 @@ def _parser() -> Parser:
     _add_one_photo(commands, shared)
     _add_collections(commands, data)
     _add_book(commands)
+    _add_check(commands)
     commands.add_parser("doctor", help="what is installed and what runs").set_defaults(run=_doctor)
     return parser
 
@@ -394,6 +406,17 @@ def _add_book(commands: Commands) -> None:
     book.add_argument("--update", action="store_true", help="newer notebooks; yours are kept")
     book.add_argument("--no-browser", action="store_true", help="print the address instead")
     book.set_defaults(run=_lab)
+
+
+def _add_check(commands: Commands) -> None:
+    """The command that reads a collection once and reports."""
+    check = commands.add_parser("check-data", help="what is wrong with which file of a collection")
+    check.add_argument("kind", help="cub, pascal3d, pix3d, r2n2, sdfsrn, drc or photos")
+    check.add_argument("root", help="its folder, or an archive of it")
+    check.add_argument("--category", default=None, help="one of the collection's")
+    check.add_argument("--size", type=int, default=64)
+    check.add_argument("--sheet", default="contact_sheet.png", help="where to put the pictures")
+    check.set_defaults(run=_check_data)
 
 # %% ../../nbs/app/955_command_line.ipynb #ec330527
 @contextlib.contextmanager
