@@ -9,6 +9,7 @@ readme   writes README.md from nbs/index.ipynb
 from __future__ import annotations
 
 import filecmp
+import importlib.util
 import json
 import posixpath
 import re
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from copy import deepcopy
 from pathlib import Path
 
 import nbformat
@@ -26,6 +28,7 @@ NOTEBOOKS = sorted(
 )
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "python3", "language": "python", "name": "python3"}
+NEEDS = "needs:"  # a cell tagged needs:NAME keeps its outputs where the package NAME is missing
 DIRECTIVE = re.compile(r"^\s*#\s*\|\s*(\w+)", re.M)
 
 
@@ -83,15 +86,32 @@ def clean(paths: list[Path]) -> None:
             print(f"cleaned {path.relative_to(ROOT)}")
 
 
+def missing(cell: dict) -> list[str]:
+    """The packages that a cell is tagged to need and that are not installed."""
+    tags = cell["metadata"].get("tags", [])
+    needed = [tag.removeprefix(NEEDS) for tag in tags if tag.startswith(NEEDS)]
+    return [name for name in needed if importlib.util.find_spec(name) is None]
+
+
+def keep_what_needs_more(path: Path, before: dict, after: dict) -> None:
+    """Puts stored outputs back into cells that lack a package here, and says so."""
+    for old, new in zip(before["cells"], after["cells"]):
+        if lacks := missing(new):
+            new["outputs"] = old["outputs"]
+            print(f"kept in {path.name}, cell {new['id']}: no {', '.join(lacks)} here")
+
+
 def outputs(paths: list[Path]) -> None:
     from nbclient import NotebookClient
 
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
+        before = deepcopy(notebook)
         where = {"metadata": {"path": str(path.parent)}}
         NotebookClient(
             notebook, timeout=600, kernel_name="python3", store_widget_state=False, resources=where
         ).execute()
+        keep_what_needs_more(path, before, notebook)
         write(path, dump(cleaned(json.loads(nbformat.writes(notebook)))))
         print(f"ran {path.relative_to(ROOT)}")
 
