@@ -1,6 +1,6 @@
 """The page of the networks that ship: their cards, a contact sheet each, and their files.
 
-python docs/models.py    draws the contact sheets and the shape of the first page (two minutes)
+python docs/models.py    draws the contact sheets (two minutes)
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from site_map import ROOT
 
 CHECKPOINTS = ROOT / "svr_nb" / "checkpoints"
 SHEETS = ROOT / "docs" / "_static" / "models"
-HERO = ("tars", "chair", 1)  # system, category and seed of the picture on the first page
 
 
 def cards() -> list[Path]:
@@ -77,10 +76,8 @@ def copy_files(folder: Path) -> None:
 
 def draw() -> None:
     """Draws what the pages show of the networks."""
-    from PIL import Image
-
     import svr_nb as svr
-    from svr_nb.view import sheet, to_pixels, viewer_page
+    from svr_nb.view import sheet
 
     SHEETS.mkdir(parents=True, exist_ok=True)
 
@@ -105,14 +102,6 @@ def draw() -> None:
         drawn = sheet(rows, size=150)
         drawn.image.convert("RGB").save(SHEETS / f"{folder.name}.webp", quality=80, method=6)
         print(folder.name)
-    system, category, seed = HERO
-    given = svr.data.samples(category, split="test", count=1, size=256, seed=seed)[0]
-    result = svr.reconstruct(given["image"], given["mask"], system=system, category=category)
-    cut_out = given["image"] * given["mask"] + 1 - given["mask"]
-    hero = SHEETS.parent / "hero.webp"
-    Image.fromarray(to_pixels(cut_out)).resize((300, 300)).save(hero, quality=82)
-    page = viewer_page(result.mesh, azimuth=30, most=20_000)
-    hero.with_suffix(".html").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
