@@ -131,10 +131,12 @@ docs-serve:
 	@test -f _docs/html/index.html || $(MAKE) docs
 	$(BIN)/python docs/build.py serve $(if $(PORT),--port $(PORT))
 
-# Draws the frames of live panels, notebook by notebook (hours; may be stopped and goes on later). NOTEBOOKS=nbs/... draws these only.
+# Draws the frames of live panels, notebook by notebook (hours; may be stopped and goes on later). NOTEBOOKS=nbs/... draws these only,
+# FIRST=1 those of the components, the tour and the lessons.
 docs-frames: .venv/.docs-ready
-	$(BIN)/python docs/frames.py $(NOTEBOOKS)
+	$(BIN)/python docs/frames.py $(if $(FIRST),--first) $(NOTEBOOKS)
 
-# The built site in a headless browser without a network.
+# The built site in a headless browser without a network: every page once (crawl.py goes on where it was stopped), then what moves.
 docs-check: docs
+	$(BIN)/python docs/crawl.py
 	SVR_SITE=1 $(BIN)/pytest -q tests/docs

@@ -3,6 +3,7 @@ window.site = (() => {
   const pause = ms => new Promise(done => setTimeout(done, ms));
   // Everything that loads late comes when it is scrolled past.
   async function scroll() {
+    document.querySelectorAll("img, iframe").forEach(node => { node.loading = "eager"; });
     for (let y = 0; y < document.documentElement.scrollHeight; y += 1600) {
       scrollTo({ top: y, behavior: "instant" });
       await pause(25);
@@ -10,6 +11,8 @@ window.site = (() => {
     await pause(60);
     scrollTo({ top: 0, behavior: "instant" });
   }
+  // Whether every picture near the way has come.
+  const quiet = () => [...document.images].every(image => image.complete);
   const seen = node => node.checkVisibility ? node.checkVisibility({ checkVisibilityCSS: true }) : true;
   const name = node => `${node.tagName.toLowerCase()}${node.id ? "#" + node.id : ""}` +
     `${node.classList.length ? "." + [...node.classList].join(".") : ""}`;
@@ -54,12 +57,16 @@ window.site = (() => {
   };
   // Kinds of words that stand out too little from what is behind them.
   function pale() {
-    const known = new Map(), found = new Map();
+    const known = new Map(), found = new Map(), done = new Set();
     const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walk.nextNode()) {
       const node = walk.currentNode.parentElement;
-      if (!walk.currentNode.data.trim() || !seen(node) || node.closest("script, style, noscript, svg")) continue;
+      if (!walk.currentNode.data.trim() || node.closest("script, style, noscript, svg")) continue;
+      // Of words in code and in formulas one of each kind will do.
+      const within = node.closest("pre, math"), kind_of = within && `${name(within.parentElement)} ${node.className}`;
+      if (within && (done.has(kind_of) || !done.add(kind_of))) continue;
       const style = getComputedStyle(node), behind = ground(node, known);
+      if (!seen(node)) continue;
       let fade = 1;
       for (let n = node; n; n = n.parentElement) fade *= Number(getComputedStyle(n).opacity);
       if (fade === 0) continue;
@@ -79,5 +86,5 @@ window.site = (() => {
     const out = [...document.querySelectorAll("article *")].filter(n => n.getBoundingClientRect().right > innerWidth + 1);
     return [`${more} px too wide: ${out.slice(0, 3).map(name).join(", ")}`];
   }
-  return { scroll, words, pale, wide };
+  return { scroll, quiet, words, pale, wide };
 })();

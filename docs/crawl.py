@@ -30,11 +30,12 @@ from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page, Request, Response, Route
+    from playwright.async_api import BrowserContext, Page, Request, Response
 
 OUT = Path(os.environ.get("SVR_DOCS", ROOT / "_docs")).resolve()
 HTML, RESULTS = OUT / "html", OUT / "crawl.json"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]  # no name leads out
 LOCAL = ("http://127.0.0.1", "data:", "blob:", "about:")
 WIDTHS, MODES = (1400, 390), ("light", "dark")
 LOOK = (Path(__file__).parent / "crawl.js").read_text(encoding="utf-8")
@@ -65,13 +66,10 @@ class Visit:
         self.said: list[str] = []
         self.missing: list[str] = []
 
-    async def through(self, route: Route) -> None:
-        """Lets a request through if it stays on this machine."""
-        if route.request.url.startswith(LOCAL):
-            await route.continue_()
-        else:
-            self.outside.append(route.request.url)
-            await route.abort()
+    def asked(self, request: Request) -> None:
+        """Notes what would leave the machine; FLAGS see to it that it does not."""
+        if not request.url.startswith(LOCAL):
+            self.outside.append(request.url)
 
     def arrived(self, response: Response) -> None:
         """Counts what came."""
@@ -84,26 +82,25 @@ class Visit:
         if request.url not in self.outside and "ERR_ABORTED" not in (request.failure or ""):
             self.missing.append(f"{request.url.split('/', 3)[-1]}: {request.failure}")
 
-    async def listen(self, page: Page) -> None:
+    def listen(self, page: Page) -> None:
         """Hears everything that a page does."""
-        await page.route("**/*", self.through)
+        page.on("request", self.asked)
         page.on("response", self.arrived)
         page.on("requestfailed", self.failed)
         page.on("console", lambda m: self.said.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self.said.append(str(error)))
 
 
-async def visit(browser: Browser, base: str, name: str) -> dict[str, Any]:
+async def visit(context: BrowserContext, base: str, name: str) -> dict[str, Any]:
     """Opens one page, scrolls through it, and looks at it in both widths and both modes."""
     start, heard = time.monotonic(), Visit()
-    context = await browser.new_context(viewport={"width": WIDTHS[0], "height": 900})
     page = await context.new_page()
-    await heard.listen(page)
+    heard.listen(page)
     try:
         await page.goto(f"{base}/{name}", wait_until="load", timeout=90_000)
         await page.evaluate(LOOK)
         await page.evaluate("site.scroll()")
-        await page.wait_for_load_state("networkidle", timeout=30_000)
+        await page.wait_for_function("site.quiet()", timeout=30_000)
         seen = await page.evaluate("site.words()")
         seen["pale"], seen["wide"] = [], []
         for mode in MODES:
@@ -115,7 +112,7 @@ async def visit(browser: Browser, base: str, name: str) -> dict[str, Any]:
     except Exception as error:
         seen = {"said": [f"{type(error).__name__}: {error}"[:300]]}
     finally:
-        await context.close()
+        await page.close()
     said = [*heard.said, *seen.pop("said", [])]
     notes = {"bytes": heard.bytes, "outside": heard.outside, "missing": heard.missing, "said": said}
     return notes | seen | {"seconds": round(time.monotonic() - start, 2)}
@@ -142,9 +139,11 @@ async def crawl(names: list[str], tabs: int, found: dict[str, Any]) -> None:
             browser = await play.chromium.launch(executable_path=chromium(), args=FLAGS)
 
             async def tab() -> None:
+                size = {"width": WIDTHS[0], "height": 900}
+                context = await browser.new_context(viewport=size, reduced_motion="reduce")
                 while waiting:
                     name = waiting.pop()
-                    found[name] = await visit(browser, base, name) | {"mark": mark(HTML / name)}
+                    found[name] = await visit(context, base, name) | {"mark": mark(HTML / name)}
                     RESULTS.write_text(json.dumps(found, indent=0), encoding="utf-8")
 
             await asyncio.gather(*(tab() for _ in range(tabs)))
