@@ -117,7 +117,7 @@ validate: setup
 	@test -n "$(ASSIGNMENT)" || { echo "Say which notebook: make validate ASSIGNMENT=path.ipynb"; exit 1; }
 	$(COURSE) validate $(ASSIGNMENT)
 
-# The site, from the stored outputs of the notebooks: nothing is run, and nothing is fetched once the packages are there.
+# The site, from the stored outputs of the notebooks: none is run, and nothing is fetched once the packages are there.
 .PHONY: docs docs-serve docs-frames docs-check
 .venv/.docs-ready: constraints.txt settings.ini setup.py | setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0 --editable '.[dev,docs]'

@@ -173,6 +173,11 @@ def test_a_docstring_becomes_arguments_errors_and_source():
     assert said.ends == ["Raises InputError.", "Source: LEM, Eq. 1."]
 
 
+def test_arguments_that_share_a_line_are_told_apart():
+    said = reference.read("One.\n\na: (n, 3). b: metres, c: no.", {"a", "b", "c"})
+    assert said.arguments == [("a", "(n, 3)."), ("b", "metres, c: no.")]
+
+
 def test_every_public_name_has_its_place_on_the_api_pages():
     for name, part, _ in equations.documented():
         if name.count(".") == 3 and part == "lem":
