@@ -1,18 +1,18 @@
 // What docs/crawl.py asks an open page.
 window.site = (() => {
   const pause = ms => new Promise(done => setTimeout(done, ms));
-  // Everything that loads late comes when it is scrolled past.
+  // Everything that loads late comes now: pictures and frames, and panels when they are near.
   async function scroll() {
     document.querySelectorAll("img, iframe").forEach(node => { node.loading = "eager"; });
-    for (let y = 0; y < document.documentElement.scrollHeight; y += 1600) {
-      scrollTo({ top: y, behavior: "instant" });
-      await pause(25);
+    for (const panel of document.querySelectorAll("figure.panel")) {
+      panel.scrollIntoView({ behavior: "instant" });
+      for (let i = 0; i < 40 && !panel.querySelector(".panel-bar"); i++) await pause(50);
     }
-    await pause(60);
     scrollTo({ top: 0, behavior: "instant" });
   }
-  // Whether every picture near the way has come.
-  const quiet = () => [...document.images].every(image => image.complete);
+  // Whether every picture has come and every panel plays.
+  const quiet = () => [...document.images].every(image => image.complete) &&
+    !document.querySelector("figure.panel:not(:has(.panel-bar))");
   const seen = node => node.checkVisibility ? node.checkVisibility({ checkVisibilityCSS: true }) : true;
   const name = node => `${node.tagName.toLowerCase()}${node.id ? "#" + node.id : ""}` +
     `${node.classList.length ? "." + [...node.classList].join(".") : ""}`;

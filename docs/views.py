@@ -29,7 +29,7 @@ class View(NamedTuple):
     """A picture and what a network makes of it.
 
     system, category: of the network.
-    kind, seed: of the picture.
+    kind, seed: of the picture; of LEM's own world, "photograph" and its number.
     form: which attribute of the result is shown.
     azimuth: from where the shape is seen first, degrees.
     alt: the picture in words.
@@ -47,6 +47,7 @@ class View(NamedTuple):
 
 
 CLOUD = "256 coloured points, learned from pictures and silhouettes alone"
+VOXELS = "voxels as a surface, learned from drawings with known shapes"
 VIEWS = {
     HERO: View("tars", "chair", "chair", 1, "mesh", 30, "a chair with arms", "its shape"),
     "ssl3d.cycle_consistency": View("ssl3d", "car", "car", 0, "points", 60, "a car", CLOUD),
@@ -59,11 +60,9 @@ VIEWS = {
     "tars.deformation": View(
         "tars", "chair", "chair", 2, "mesh", 30, "a chair", "a bent template with holes torn open"
     ),
-    "lem.spatial_attention": View(
-        "lem", "object", "chair", 0, "mesh", 30, "a chair", "voxels, as a surface"
-    ),
+    "lem.spatial_attention": View("lem", "object", "photograph", 4, "mesh", 30, "a chair", VOXELS),
     "lem.contrastive_mapping": View(
-        "lem", "object", "aeroplane", 0, "mesh", 30, "an aeroplane", "voxels, as a surface"
+        "lem", "object", "photograph", 5, "mesh", 30, "an aeroplane", VOXELS
     ),
 }
 
@@ -105,6 +104,18 @@ def finer(mesh: Mesh, most: int) -> Mesh:
     return finer(Mesh(places, joined.reshape(-1, 3), uvs=uvs, texture=mesh.texture), most)
 
 
+def item(kind: str, number: int) -> dict[str, Any]:
+    """A picture that no network has seen, with its silhouette: of a kind of the usual samples, or a
+    "photograph" as LEM knows them, which has never seen the others.
+    """
+    import svr_nb as svr
+    from svr_nb.lem.config import photographs
+
+    if kind == "photograph":
+        return photographs("test", count=24, seed=5)[number]
+    return svr.data.samples(kind, split="test", count=1, size=256, seed=number)[0]
+
+
 def mark(key: str) -> str:
     """What a view is made from, in one word: this file, the library, the network."""
     view = VIEWS[key]
@@ -126,16 +137,16 @@ def draw(key: str, folder: Path) -> None:
     from svr_nb.view import to_pixels, viewer_page
 
     view = VIEWS[key]
-    given: dict[str, Any] = svr.data.samples(
-        view.kind, split="test", count=1, size=256, seed=view.seed
-    )[0]
+    given = item(view.kind, view.seed)
     options = {"system": view.system, "category": view.category}
     result = svr.reconstruct(given["image"], given["mask"], **options)
     shape = getattr(result, view.form)
     if view.form == "mesh":
         shape = finer(shape, FACES // 2)
-    cut_out = given["image"] * given["mask"] + 1 - given["mask"]
-    picture = Image.fromarray(to_pixels(cut_out)).resize((SIDE, SIDE))
+    seen = given["image"]
+    if view.kind != "photograph":
+        seen = seen * given["mask"] + 1 - given["mask"]
+    picture = Image.fromarray(to_pixels(seen)).resize((SIDE, SIDE))
     picture.save(folder / f"{key}.webp", quality=82)
     page = viewer_page(shape, azimuth=view.azimuth, most=FACES)
     (folder / f"{key}.html").write_text(page.replace("</body>", SPIN + "</body>"), encoding="utf-8")
