@@ -117,7 +117,7 @@ validate: setup
 	@test -n "$(ASSIGNMENT)" || { echo "Say which notebook: make validate ASSIGNMENT=path.ipynb"; exit 1; }
 	$(COURSE) validate $(ASSIGNMENT)
 
-# The site, from the stored outputs of the notebooks: nothing is run, and nothing is fetched once the packages are there.
+# The site, from the stored outputs of the notebooks: none is run, and nothing is fetched once the packages are there.
 .PHONY: docs docs-serve docs-frames docs-check
 .venv/.docs-ready: constraints.txt settings.ini setup.py | setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0 --editable '.[dev,docs]'
@@ -131,10 +131,12 @@ docs-serve:
 	@test -f _docs/html/index.html || $(MAKE) docs
 	$(BIN)/python docs/build.py serve $(if $(PORT),--port $(PORT))
 
-# Draws the frames of live panels, notebook by notebook (hours; may be stopped and goes on later). NOTEBOOKS=nbs/... draws these only.
+# Draws the frames of live panels, notebook by notebook (hours; may be stopped and goes on later). NOTEBOOKS=nbs/... draws these only,
+# FIRST=1 those of the components, the tour and the lessons.
 docs-frames: .venv/.docs-ready
-	$(BIN)/python docs/frames.py $(NOTEBOOKS)
+	$(BIN)/python docs/frames.py $(if $(FIRST),--first) $(NOTEBOOKS)
 
-# The built site in a headless browser without a network.
+# The built site in a headless browser without a network: every page once (crawl.py goes on where it was stopped), then what moves.
 docs-check: docs
+	$(BIN)/python docs/crawl.py
 	SVR_SITE=1 $(BIN)/pytest -q tests/docs

@@ -1,4 +1,5 @@
-"""Builds the site from the stored outputs of the notebooks; nothing is run and nothing is fetched.
+"""Builds the site from the stored outputs of the notebooks; none is run and nothing is fetched.
+Only the shapes that turn (docs/views.py) are made, and kept until the library changes.
 
 python docs/build.py           pages, then HTML, into _docs/html
 python docs/build.py pages     the pages only, into _docs/source
@@ -27,6 +28,7 @@ import landing
 import models
 import notebook_pages as notebooks
 import reference
+import views
 from book import Page, pages
 from check import check
 from site_map import COMPONENTS, LEARN, ROOT, SYSTEMS, WORKSHOP
@@ -67,7 +69,8 @@ def write_notebooks(order: list[Page]) -> dict[str, str]:
         ]
         opens = page.part and page.name == page.part and page.part not in LEARN
         opener = "## Pages\n\n" + toctree(inside) if opens and inside else ""
-        book, files = notebooks.page(place, opener)
+        view = views.figure(page.key, place.root) if page.key in views.VIEWS else ""
+        book, files = notebooks.page(place, opener, view)
         put(SOURCE / f"{place.name}.ipynb", json.dumps(book, indent=1, ensure_ascii=False))
         panels |= files
     return panels
@@ -129,6 +132,7 @@ def write_pages(only: list[str] | None = None) -> None:
     static = SOURCE / "_static"
     shutil.rmtree(static, ignore_errors=True)
     shutil.copytree(DOCS / "_static", static)
+    views.put(OUT / "views", static / "views")
     for ending in ("js", "css"):
         shutil.copy(
             ROOT / "svr_nb" / "view" / f"explore_offline.{ending}", static / f"panel.{ending}"
@@ -167,6 +171,8 @@ def write_html(jobs: str = "auto") -> None:
     for page in HTML.rglob("*.html"):
         name = page.relative_to(HTML).with_suffix("")
         sources = [(SOURCE / name).with_suffix(ending) for ending in (".md", ".ipynb")]
+        if name.parts[0] == "_static":
+            continue
         if name.as_posix() in MADE_BY_SPHINX or any(source.exists() for source in sources):
             mended(page)
         else:

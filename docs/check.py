@@ -71,9 +71,14 @@ def weight(page: Path, reader: Reader, root: Path) -> int:
     return sum(file.stat().st_size for file in needed if file.is_file())
 
 
+def pages_of(root: Path) -> list[Path]:
+    """The pages of a site; 3D views are files that pages load."""
+    return sorted(p for p in root.rglob("*.html") if p.relative_to(root).parts[0] != "_static")
+
+
 def problems(root: Path) -> Iterator[str]:
     """What is wrong with a site."""
-    pages = sorted(root.rglob("*.html"))
+    pages = pages_of(root)
     readers = {page.resolve(): read(page) for page in pages}
     for page, reader in readers.items():
         name = page.relative_to(root.resolve())
@@ -100,7 +105,7 @@ def weights(root: Path) -> list[tuple[int, str]]:
     """Weight of every page, heaviest first."""
     found = [
         (weight(page, read(page), root), page.relative_to(root).as_posix())
-        for page in root.rglob("*.html")
+        for page in pages_of(root)
     ]
     return sorted(found, reverse=True)
 

@@ -19,7 +19,8 @@ html_show_sourcelink = False
 html_favicon = "_static/favicon.svg"
 html_theme_options = {"navigation_with_keys": False}
 html_context = {"repository": REPOSITORY}
-pygments_style, pygments_dark_style = "friendly", "github-dark"
+# Every colour of these stands out by 4.5 at least from what is behind it.
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "github-dark"
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_static"]
 

@@ -2,12 +2,14 @@
 
 python docs/frames.py               records every notebook whose recording is missing or old
 python docs/frames.py NOTEBOOK ...  these notebooks only, in this order
+python docs/frames.py --first       the six components, the tour and the lessons only
 python docs/frames.py --list        says what is recorded, missing and old
 
 Each notebook is run once, in a kernel of its own; its panels are then drawn for a grid over their
 controls (`svr_nb.view.explore_offline`). The result is one file per notebook under _frames/, which
 is not committed. A recording names the code it was made from: the notebook's cells, and every
-module of the library that they reach. So it can be stopped at any time and goes on later.
+module of the library that they reach, both without comments and docstrings. So it can be stopped at
+any time and goes on later; notebooks without a recording come before those with an old one.
 """
 
 from __future__ import annotations
@@ -92,6 +94,17 @@ def direct_imports(text: str) -> set[Path]:
     return {file for file in files if file.exists()}
 
 
+@functools.cache
+def bare(path: Path) -> str:
+    """The code of a module without comments and docstrings, which change no picture."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        holds = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        if holds and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
 def code_of(notebook: Path) -> list[str]:
     """The code cells of a notebook."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -106,7 +119,7 @@ def marks(notebook: Path) -> dict[str, str]:
         reached |= {module} | imports(module)
     library = hashlib.sha256()
     for module in sorted(reached):
-        library.update(module.read_bytes())
+        library.update(bare(module).encode())
     return {"cells": hashlib.sha256(cells.encode()).hexdigest(), "library": library.hexdigest()}
 
 
@@ -168,14 +181,17 @@ def record(notebook: Path) -> None:
     print("".join(o.get("text", "") for o in book.cells[-1].outputs if o.get("name") == "stdout"))
 
 
-def in_order() -> list[Path]:
-    """Notebooks with panels: the six components, the lessons, then the rest of the book."""
+def in_order(only_first: bool = False) -> list[Path]:
+    """Notebooks with panels: the six components, the tour, the lessons, then the rest of the book,
+    if that is wanted; those that have no recording come first.
+    """
     from book import pages
     from site_map import COMPONENTS
 
     order = [page for page in pages() if has_panels(page.path)]
     first = [p for p in order if p.key in COMPONENTS or p.part in ("", "lessons")]
-    return [page.path for page in [*first, *(p for p in order if p not in first)]]
+    rest = [] if only_first else [p for p in order if p not in first]
+    return sorted([p.path for p in [*first, *rest]], key=lambda path: state(path) != "missing")
 
 
 def main() -> int:
@@ -183,9 +199,10 @@ def main() -> int:
     reader = argparse.ArgumentParser(description=__doc__)
     reader.add_argument("notebooks", nargs="*", type=Path)
     reader.add_argument("--list", action="store_true")
+    reader.add_argument("--first", action="store_true", help="components, tour and lessons only")
     asked = reader.parse_args()
     sys.path.insert(0, str(ROOT / "docs"))
-    order = [path.resolve() for path in asked.notebooks] or in_order()
+    order = [path.resolve() for path in asked.notebooks] or in_order(asked.first)
     failed = 0
     for number, notebook in enumerate(order, 1):
         now = state(notebook)

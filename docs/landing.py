@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 
+import views
 from book import Page
-from site_map import COMPONENTS, PAPERS, REPOSITORY, ROOT
+from site_map import COMPONENTS, PAPERS, REPOSITORY
 
 TEASERS = {
     "ssl3d.cycle_consistency": "A network that checks itself: no 3D, no poses, only pictures.",
@@ -19,22 +20,8 @@ TEASERS = {
 
 def hero() -> str:
     """Photograph, turning reconstruction and two commands."""
-    page = (ROOT / "docs" / "_static" / "hero.html").read_text(encoding="utf-8")
-    spin = (
-        "<script>if(!matchMedia('(prefers-reduced-motion: reduce)').matches){"
-        "const spin=setInterval(()=>document.hidden||move(1.5,0),60);"
-        "for(const name of ['pointerdown','keydown','wheel'])"
-        "canvas.addEventListener(name,()=>clearInterval(spin))}</script></body>"
-    )
-    page = html.escape(page.replace("</body>", spin), quote=True)
     return f"""```{{raw}} html
-<div class="hero">
-  <figure><img src="_static/hero.webp" width="300" height="300" alt="Picture of a chair with arms on
-a swivel foot"><figcaption>one picture</figcaption></figure>
-  <span class="arrow" aria-hidden="true">→</span>
-  <figure><iframe srcdoc="{page}" sandbox="allow-scripts" title="The chair as a turning 3D shape"
-></iframe><figcaption>its shape: drag it, or use the arrow keys</figcaption></figure>
-</div>
+{views.figure(views.HERO)}
 ```
 
 ```bash

@@ -58,11 +58,12 @@ def plain(title: str) -> str:
     return re.sub(r"[*`$]", "", title).strip()
 
 
-def page(place: Place, opener: str = "") -> tuple[dict, dict[str, str]]:
+def page(place: Place, opener: str = "", view: str = "") -> tuple[dict, dict[str, str]]:
     """A notebook as myst-nb reads it, and the files of its panels by name.
 
     place: of the notebook.
     opener: what an opener of a part says after its text: the list of its pages.
+    view: HTML of a shape that turns, put under the first cell.
     """
     book = json.loads(place.notebook.read_text(encoding="utf-8"))
     tape = kept(place.notebook) or {"panels": {}}
@@ -77,6 +78,9 @@ def page(place: Place, opener: str = "") -> tuple[dict, dict[str, str]]:
             heading = plain(titles[-1][1]) if titles else heading
             text = linked(source, place)
             cells.append(markdown(with_tools(text, place) if number == 0 else text, cell))
+            if view and number == 0:
+                text = f"```{{raw}} html\n{view}\n```"
+                cells.append(markdown(text, {"id": "turning-view"}))
             continue
         shown = code(cell, source, heading)
         if shown is None:

@@ -56,8 +56,16 @@ def read(docstring: str, names: set[str]) -> Said:
         else:
             said.text[-1] = f"{said.text[-1]} {bare}".strip()
             target = "text"
+    said.arguments = [one for given in said.arguments for one in apart(*given, names)]
     said.ends = [end.strip() for ends in said.ends for end in WORDS.split(ends) if end.strip()]
     return said
+
+
+def apart(name: str, text: str, names: set[str]) -> list[tuple[str, str]]:
+    """The arguments of one line: "(b, n, d). key: (b, s, d)." tells of two."""
+    others = "|".join(map(re.escape, sorted(names)))
+    pieces = re.split(rf"(?<=[.;]) +({others}): ", text) if names else [text]
+    return [(name, pieces[0]), *zip(pieces[1::2], pieces[2::2])]
 
 
 def escaped(text: str) -> str:

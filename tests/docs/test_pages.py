@@ -16,6 +16,7 @@ import mathml  # isort: skip
 import models  # isort: skip
 import notebook_pages  # isort: skip
 import reference  # isort: skip
+import views  # isort: skip
 from book import pages  # isort: skip
 from check import Reader  # isort: skip
 from site_map import COMPONENTS, LEARN, SYSTEMS, WORKSHOP  # isort: skip
@@ -95,6 +96,48 @@ def test_a_recording_belongs_to_one_state_of_the_code():
     assert first["cells"] != second["cells"] and first["library"] != second["library"]
 
 
+def test_a_recording_lasts_while_only_words_change(tmp_path):
+    first, second, third = (tmp_path / f"{n}.py" for n in "abc")
+    first.write_text('"""Says this."""\ndef f(x):\n    """And this."""\n    return x + 1\n')
+    second.write_text("# why\n\ndef f(x):\n    return x + 1  # because\n")
+    third.write_text("def f(x):\n    return x + 2\n")
+    plain = [frames.bare(path) for path in (first, second, third)]
+    assert plain[0] == plain[1] != plain[2]
+
+
+@pytest.mark.parametrize("key", ["index", *COMPONENTS])
+def test_a_component_shows_a_picture_and_its_shape(key: str):
+    view = views.VIEWS[key]
+    assert f"{view.system}-{view.category}" in {folder.name for folder in models.cards()}
+    if key == "index":
+        return
+    spot = place(key)
+    book, _ = notebook_pages.page(spot, "", views.figure(key, spot.root))
+    reader = Reader()
+    reader.feed(book["cells"][1]["source"])
+    assert [f for f in reader.files if f.endswith(f"views/{key}.html")] and not reader.wordless
+
+
+def test_a_texture_survives_finer_faces():
+    import torch
+
+    from svr_nb.shapes.mesh import Mesh
+
+    corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
+    uvs = torch.tensor([[[0.0, 0], [1, 0], [0, 1]], [[1, 0], [1, 1], [0, 1]]])
+    given = Mesh(
+        corners, torch.tensor([[0, 1, 2], [1, 3, 2]]), uvs=uvs, texture=torch.rand(3, 8, 8)
+    )
+    made = views.finer(given, 32)
+    assert len(made.faces) == 32 and len(made.verts) == 25
+    assert torch.allclose(made.areas().sum(), given.areas().sum())
+    # On this square the chart is the place itself, on every finer corner as well.
+    assert torch.allclose(made.uvs, made.verts[made.faces][..., :2])
+    assert torch.equal(made.normals()[:1].expand(32, 3), made.normals())
+    plain = Mesh(corners, given.faces)
+    assert views.finer(plain, 32) is plain
+
+
 def test_every_erratum_has_its_box():
     named, others = indexes.boxes()
     errata = indexes.load("errata")
@@ -128,6 +171,11 @@ def test_a_docstring_becomes_arguments_errors_and_source():
         ("x", "points (n, 3). more of it.")
     ]
     assert said.ends == ["Raises InputError.", "Source: LEM, Eq. 1."]
+
+
+def test_arguments_that_share_a_line_are_told_apart():
+    said = reference.read("One.\n\na: (n, 3). b: metres, c: no.", {"a", "b", "c"})
+    assert said.arguments == [("a", "(n, 3)."), ("b", "metres, c: no.")]
 
 
 def test_every_public_name_has_its_place_on_the_api_pages():

@@ -151,7 +151,9 @@ def test_controls_move_pictures_without_a_kernel(page: Any, site: str, name: str
     assert page.said == []
 
 
-@pytest.mark.parametrize("name", ["index", "tour", "umr/610_transfer", "result/481_reconstruction"])
+@pytest.mark.parametrize(
+    "name", ["index", *COMPONENTS, "tour", "umr/610_transfer", "result/481_reconstruction"]
+)
 def test_a_3d_view_turns(page: Any, site: str, name: str):
     page.emulate_media(reduced_motion="reduce")
     page.goto(f"{site}/{name}.html")
