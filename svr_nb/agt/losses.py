@@ -96,11 +96,13 @@ class TextureSystem(MeshSystem, Protocol):
     """What the functions of the texture stage ask of an AGT."""
 
     critic: TextureCritic | None
-    perceptual: PerceptualLoss
     memory: dict[str, Tensor]
 
     @property
     def config(self) -> AGTConfig: ...
+
+    @property
+    def perceptual(self) -> PerceptualLoss: ...
 
     def frechet(self) -> FrechetLoss: ...
 

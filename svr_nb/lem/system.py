@@ -18,10 +18,12 @@ from .config import LEMConfig, lem_samples, lem_stages
 from .contrastive_mapping import PairScore
 from .domain_adversaries import DomainAdversaries
 from .losses import RawBatch, as_grids, lem_losses, stage_losses
-from .networks import as_picture, make_auto_encoder, make_encoder
+from .networks import ResNet50, as_picture, make_auto_encoder, make_encoder
 from .scores import calibrated, item_scores, level_scores
 from .shape_manifold import start_dense
 from ..networks.encoders import fresh_weights
+from ..networks.features import read_weights
+from ..networks.pretrained import fill_trunk, find_pretrained
 from ..result.reconstruction import Reconstruction
 from ..scores.metrics import best_threshold
 from ..shapes.voxels import VoxelGrid
@@ -131,6 +133,12 @@ class LEM(SystemBase):
         Raises InputError for a batch without voxels.
         """
         return lem_losses(self, batch, None if stage is None else stage_losses(stage))
+
+    def before_training(self, fresh: bool) -> None:
+        """The trunk's ImageNet weights, found before the first step of a fresh run."""
+        if fresh and self.config.pretrained and isinstance(self.encoder.trunk, ResNet50):
+            path = find_pretrained("resnet50", self.weights_from)
+            fill_trunk(self.encoder.trunk, read_weights(path), path.name)
 
     def before_stage(self, data: Data, stage: Stage, generator: torch.Generator) -> None:
         """The dense auto-encoder starts from the best linear one."""

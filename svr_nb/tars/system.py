@@ -17,11 +17,14 @@ from ..cameras.projections import Orthographic, Pinhole
 from ..conventions import check_choice, check_number, refuse, seeded
 from ..data.collection import Collection
 from ..networks.encoders import fresh_weights
+from ..networks.features import read_weights
+from ..networks.pretrained import fill_trunk, find_pretrained
 from ..result.reconstruction import Reconstruction
 from ..shapes.mesh import Mesh
 from .config import TARSConfig, curriculum
 from .fields import DeformedField, FadedField, PlainField, ShapeField, look, on_white
 from svr_nb.tars.losses import (
+    augmented,
     cube_points,
     identity_terms,
     pose_term,
@@ -32,6 +35,7 @@ from svr_nb.tars.losses import (
     sphere_term,
 )
 from svr_nb.tars.networks import (
+    ResNet18,
     Shown,
     as_batch,
     make_deform,
@@ -78,6 +82,8 @@ def stage_losses(system: TARS, batch: Mapping[str, Any], stage: Stage | None) ->
             return {"sphere": sphere_term(system.shape, system.plain, code, ask)}
         return identity_terms(system.deformed(code, frozen=True), ask)
     mirrored = count // 2 if c.flip else 0
+    if c.augment and ask.stage != "dump":
+        batch = augmented(batch, ask.generator)
     code = system.encoder(shown_pictures(batch["image"], batch["mask"], mirrored))
     drift = (system.canonical - system.dumped).norm()
     if ask.stage == "dump":
@@ -233,6 +239,12 @@ class TARS(SystemBase):
             computes the last stage.
         """
         return stage_losses(self, batch, stage)
+
+    def before_training(self, fresh: bool) -> None:
+        """The encoder's ImageNet weights, found before the first step of a fresh run."""
+        if fresh and self.config.pretrained and isinstance(self.encoder, ResNet18):
+            path = find_pretrained("resnet18", self.weights_from)
+            fill_trunk(self.encoder, read_weights(path), path.name)
 
     def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
         """At the dump, makes the mean code of all training pictures canonical."""

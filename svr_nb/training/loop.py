@@ -51,6 +51,7 @@ from .stages import Stage, describe_stage
 from svr_nb.training.system import (
     BeforeEpoch,
     BeforeStage,
+    BeforeTraining,
     Collection,
     Remembering,
     Trainable,
@@ -432,6 +433,12 @@ def _open(run: _Run, resume: bool) -> None:
         raise refuse("out", "at least one whole checkpoint", got, do, CheckpointError)
 
 
+def _prepare(run: _Run) -> None:
+    """Asks a system for what it needs from outside, before anything else is done."""
+    if isinstance(run.system, BeforeTraining):
+        run.system.before_training(run.saved == (-1, -1))
+
+
 def _train(run: _Run, wishes: _Wishes) -> History:
     """Runs the loop, saves at its end, and leaves everything as it should be however it ends."""
     started = time.monotonic()
@@ -513,4 +520,5 @@ def fit(
     run = _Run(system.to(place), ready, listed, int(seed), place, folder, History())
     with claimed(folder.path) if folder else contextlib.nullcontext():
         _open(run, resume)
+        _prepare(run)
         return _train(run, _Wishes(progress, budget, every, probes, on_step))

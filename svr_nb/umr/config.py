@@ -10,12 +10,13 @@ from functools import partial
 
 from ..training.config import ConfigBase
 from ..conventions import check_choice
+from ..networks.features import LOSS_BACKENDS
 from ..training.stages import Stage, Weight, hyperbolic, ramp
 from .camera_hypotheses import CHOICES, HEADS
 from .semantic_uv import FORMS
 
 # %% auto #0
-__all__ = ['FIRST', 'SECOND', 'CHOICES_OF', 'STEADY', 'RoundWeights', 'paper_values', 'release_values', 'small_values',
+__all__ = ['FIRST', 'SECOND', 'CHOICES_OF', 'EDGE', 'STEADY', 'RoundWeights', 'paper_values', 'release_values', 'small_values',
            'UMRConfig', 'late', 'early', 'loss_weights', 'current_weights', 'cameras_of', 'one_round', 'rounds']
 
 # %% ../../nbs/umr/620_config.ipynb #8d61c04c
@@ -68,19 +69,41 @@ CHOICES_OF = {
     "trunk": ("residual", "small"),
     "texture_views": ("all", "best"),
     "decay": ("hyperbolic", "late"),
+    "perceptual": LOSS_BACKENDS,
+    "flow_norm": ("group", "batch"),
 }
 
 
+EDGE = 0.1  # the paper names no weight; this is that of Pixel2Mesh, which it cites for the term
+
+
 def paper_values(cls: type[UMRConfig]) -> UMRConfig:
-    """The paper's values (where it is silent, those of the released code)."""
-    return cls()
+    """The paper's values (where it is silent, those of the released code): with trained networks,
+    the edge term, the BatchNorm of the flow decoder, and Eq. 2 as printed.
+    """
+    return cls(
+        pretrained=True,
+        perceptual="vgg",
+        flow_norm="batch",
+        form="printed",
+        first=replace(FIRST, edge=EDGE),
+        second=replace(SECOND, edge=EDGE),
+    )
 
 
 def release_values(cls: type[UMRConfig]) -> UMRConfig:
-    """The paper's values with the released code's choices where the two differ: part weights,
-    template over all samples, no offsets.
+    """The paper's values with the released code's choices where the two differ: part weights, no
+    edge term, AlexNet for the perceptual distance, template over all samples, no offsets.
     """
-    return cls(form="release", template_from="all", offsets=False, variational=True)
+    return cls(
+        pretrained=True,
+        perceptual="lpips-alex",
+        flow_norm="batch",
+        form="release",
+        template_from="all",
+        offsets=False,
+        variational=True,
+    )
 
 # %% ../../nbs/umr/620_config.ipynb #9f96a4e8
 def small_values(cls: type[UMRConfig]) -> UMRConfig:
@@ -127,16 +150,19 @@ def small_values(cls: type[UMRConfig]) -> UMRConfig:
 # %% ../../nbs/umr/620_config.ipynb #41df5bd6
 @dataclass(frozen=True)
 class UMRConfig(ConfigBase):
-    """Everything that decides how UMR is built and trained; the defaults are the paper's.
+    """Everything that decides how UMR is built and trained; the defaults are the paper's, but for
+    what `paper_values` sets.
 
     image_size, fill: pixels along a side; share of it that the object takes.
     level, side, chart: of the sphere, of a face's texels, rows of the chart.
     radius, usual_scale: of the first template; of a camera.
     parts, part_names: how many, and words for them.
     trunk, widths, feature: "residual" (ResNet-18) or "small" with these widths; feature's length.
+    pretrained: whether the residual trunk starts from ImageNet weights.
+    perceptual: backend of the perceptual distance, see `PerceptualLoss`.
     code, variational: of the shape.
     flow_widths, flow_start, flow_deep: channels of the flow decoder, of its first map, with the two
-        large layers or without.
+        large layers or without.  flow_norm: its normalisation, "group" or "batch" (paper).
     head, offsets: "quaternion" or "angles"; whether hypotheses start apart.
     first_cameras, cameras, twins: hypotheses in the two rounds, and whether each brings its depth
         flip along in the second.
@@ -151,7 +177,7 @@ class UMRConfig(ConfigBase):
         part against its own maximum.
     template_from, cap: template from samples with "alike" silhouettes, with "agreeing" labels or
         from "all"; its longest update.
-    form, part_draws: of the part constraints; pixels per part.
+    form, part_draws: of the part constraints ("printed" is Eq. 2 to the letter); pixels per part.
     texture_views: texture seen by "all" hypotheses or by the "best".
     reversal: strength of the adversary's gradient.
     jitter, flips: of the crop in training.
@@ -202,6 +228,9 @@ class UMRConfig(ConfigBase):
     balance: bool = False
     cap: float = 0.1
     form: str = "paper"
+    pretrained: bool = False
+    perceptual: str = "pyramid"
+    flow_norm: str = "group"
     part_draws: int = 30
     texture_views: str = "all"
     reversal: float = 0.2
