@@ -7,6 +7,8 @@ __all__ = []
 
 # %% ../../nbs/data/300_data.ipynb #6e25a744
 from .collection import Collection
+from .cub import cub
+from .paper_collections import COLLECTIONS, load_collection, write_miniature
 from .photo_folder import photo, photos
 from .sample_items import samples
 from .sample_shapes import CATEGORIES, sample_mesh, sample_shape
