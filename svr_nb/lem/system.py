@@ -97,6 +97,7 @@ class LEM(SystemBase):
     Config, needs = LEMConfig, NEEDS
     needs_mask = False  # photographs keep their background
     sample_data = staticmethod(lem_samples)
+    heavy = ("encoder.trunk",)
     config: LEMConfig
     threshold: Tensor
 
@@ -198,11 +199,14 @@ class LEM(SystemBase):
         self.threshold.fill_(best)
         return best
 
-    def evaluate(self, data: Collection) -> dict[str, Tensor]:
-        """The paper's metrics, one value per item; see `item_scores`."""
+    def evaluate(self, data: Collection, boxed: bool = False) -> dict[str, Tensor]:
+        """The paper's metrics, one value per item; see `item_scores`.
+
+        data: with "image" and "voxels"; `boxed` as for Pix3D, whose grids may be finer than ours.
+        """
         data = measurable(self, data)
         truth = _true_voxels(data)
-        return item_scores(self.predict(data.fields["image"])[0].cpu(), truth)
+        return item_scores(self.predict(data.fields["image"])[0].cpu(), truth, boxed=boxed)
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """IoU of answers that need no learning from images."""

@@ -197,6 +197,7 @@ class TARS(SystemBase):
     """
 
     Config, needs = TARSConfig, NEEDS
+    heavy = ("encoder",)
     config: TARSConfig
     dumped: Tensor
 

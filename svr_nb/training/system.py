@@ -335,12 +335,14 @@ class SystemBase(Portable):
     out (neighbour lists, banks of features, templates) in `self.memory`: tensors of any shape,
     saved with the run.
     `weights_from` is the folder with networks that others have trained; None is torchvision's. A
-    system that wants some looks for them in `before_training(fresh)`.
+    system that wants some looks for them in `before_training(fresh)`.  `heavy` names networks that
+    may run in half the precision, see `training.processes.mixed`.
     `needs` says which fields of a collection it learns from; see `Need`.
     """
 
     needs: ClassVar[tuple[Need, ...]] = ()
     weights_from: str | Path | None = None
+    heavy: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: object) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ CHOICES_OF = {
     "labels": ("flow", "projection"),
     "subset": ("chosen", "all"),
     "template_from": ("alike", "agreeing", "all"),
-    "form": FORMS,
+    "form": (*FORMS, "printed"),
     "trunk": ("residual", "small"),
     "texture_views": ("all", "best"),
     "decay": ("hyperbolic", "late"),

@@ -85,6 +85,7 @@ class UMR(SystemBase):
     """
 
     Config, needs = UMRConfig, NEEDS
+    heavy = ("trunk",)
     config: UMRConfig
     faces: Tensor
     laplacian: Tensor
