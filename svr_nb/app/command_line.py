@@ -413,7 +413,7 @@ def _add_run(train: Parser) -> None:
     )
     train.add_argument("--precision", default=None, choices=["float32", "bf16"])
 
-
+# %% ../../nbs/app/958_command_line.ipynb #eca18258
 def _add_collections(commands: Commands, data: Parser) -> None:
     """The commands that take a collection."""
     train = commands.add_parser("train", parents=[data], help="train a system, or continue")

@@ -286,7 +286,7 @@ def _open_tasks(tasks: Sequence[Task], out: Path, retry: bool) -> tuple[list[Tas
             todo.append(task)
     return todo, len(tasks) - len(todo)
 
-
+# %% ../../nbs/app/957_photo_folders.ipynb #bb1bb2d2
 def _one_by_one(
     todo: Sequence[Task],
     tally: Tally,
@@ -311,7 +311,7 @@ def _one_by_one(
             if asked:
                 return
 
-
+# %% ../../nbs/app/957_photo_folders.ipynb #7ffc932c
 def reconstruct_folder(
     folder: str | Path,
     out: str | Path,

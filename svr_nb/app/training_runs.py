@@ -98,7 +98,7 @@ def _samples(kind: Any, config: Any, source: Source, split: str) -> Any:
     more = {"voxels": config.voxels} if hasattr(config, "voxels") else {}
     return own(category, split, source.count, config.image_size, source.seed, **more)
 
-
+# %% ../../nbs/app/955_training_runs.ipynb #9ea35782
 def pictures(kind: Any, config: Any, source: Source, split: str = "train") -> Any:
     """The collection that a source means to a system; a dict of several for LEM's training.
 
@@ -111,7 +111,9 @@ def pictures(kind: Any, config: Any, source: Source, split: str = "train") -> An
         return _two_worlds(kind, config, source, about)
     if source.kind == "samples":
         return _samples(kind, config, source, split)
-    about |= {"parts": source.parts, "voxels": getattr(config, "voxels", 0)}
+    own = Path(source.parts) / split  # maps of all splits side by side, or of one
+    parts = str(own) if source.parts and own.is_dir() else source.parts
+    about |= {"parts": parts, "voxels": getattr(config, "voxels", 0)}
     return loaded(source.kind, source.root, split, config.image_size, **about)
 
 

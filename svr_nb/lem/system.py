@@ -32,7 +32,7 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['MAKE', 'DRAWN', 'SOLID', 'NEEDS', 'Data', 'LEM']
+__all__ = ['MAKE', 'DRAWN', 'SOLID', 'NEEDS', 'Data', 'take_pretrained', 'LEM']
 
 # %% ../../nbs/lem/924_system.ipynb #71f24ea0
 MAKE = "Make them with svr_nb.lem.config.two_domains, or with samples(..., voxels=16)"
@@ -86,6 +86,17 @@ def _begin(model: LEM, data: Data) -> None:
     if len(grids) > 1:
         start_dense(model.voxel_encoder, model.voxel_decoder, grids[:2400].to(model.device))
 
+
+def take_pretrained(model: LEM) -> None:
+    """The trunk's ImageNet weights, if it is the paper's.
+
+    model: the system.
+    Raises FileError or CheckpointError that says what is missing and what to do.
+    """
+    if isinstance(model.encoder.trunk, ResNet50):
+        path = find_pretrained("resnet50", model.weights_from)
+        fill_trunk(model.encoder.trunk, read_weights(path), path.name)
+
 # %% ../../nbs/lem/924_system.ipynb #680d3f1f
 class LEM(SystemBase):
     """Voxels of single photographs, learned from drawings with known shapes and from photographs
@@ -94,10 +105,9 @@ class LEM(SystemBase):
     config: `LEM.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
     """
 
-    Config, needs = LEMConfig, NEEDS
+    Config, needs, heavy = LEMConfig, NEEDS, ("encoder.trunk",)
     needs_mask = False  # photographs keep their background
     sample_data = staticmethod(lem_samples)
-    heavy = ("encoder.trunk",)
     config: LEMConfig
     threshold: Tensor
 
@@ -137,9 +147,8 @@ class LEM(SystemBase):
 
     def before_training(self, fresh: bool) -> None:
         """The trunk's ImageNet weights, found before the first step of a fresh run."""
-        if fresh and self.config.pretrained and isinstance(self.encoder.trunk, ResNet50):
-            path = find_pretrained("resnet50", self.weights_from)
-            fill_trunk(self.encoder.trunk, read_weights(path), path.name)
+        if fresh and self.config.pretrained:
+            take_pretrained(self)
 
     def before_stage(self, data: Data, stage: Stage, generator: torch.Generator) -> None:
         """The dense auto-encoder starts from the best linear one."""

@@ -23,28 +23,10 @@ from ..result.reconstruction import Reconstruction
 from ..shapes.mesh import Mesh
 from .config import TARSConfig, curriculum
 from .fields import DeformedField, FadedField, PlainField, ShapeField, look, on_white
-from svr_nb.tars.losses import (
-    augmented,
-    cube_points,
-    identity_terms,
-    pose_term,
-    ray_terms,
-    request,
-    shown_pictures,
-    space_terms,
-    sphere_term,
-)
-from svr_nb.tars.networks import (
-    ResNet18,
-    Shown,
-    as_batch,
-    make_deform,
-    make_encoder,
-    make_marcher,
-    make_plain,
-    make_shape,
-    starting_code,
-)
+from .losses import augmented, cube_points, identity_terms, pose_term, ray_terms
+from .losses import request, shown_pictures, space_terms, sphere_term
+from .networks import ResNet18, Shown, as_batch, make_deform, make_encoder
+from .networks import make_marcher, make_plain, make_shape, starting_code
 from .reading import COLORS, Lattice, painted, read_surface
 from .scores import item_scores, reference_scores, score_columns
 from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable, prepared

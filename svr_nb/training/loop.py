@@ -36,44 +36,17 @@ from .config import config_to_dict
 __all__ = ['OnStep', 'batch_indices', 'Moment', 'make_batch', 'repeatable', 'interrupt_between_steps', 'data_levels', 'fit']
 
 # %% ../../nbs/training/459_loop.ipynb #60501049
-from svr_nb.training.gradients import (
-    Gradients,
-    Optimizers,
-    checked_gradients,
-    gradient_norms,
-    loss_values,
-    optimizer_tensors,
-    raw_gradients,
-    restore_optimizers,
-)
+from .gradients import Gradients, Optimizers, checked_gradients, gradient_norms
+from .gradients import loss_values, optimizer_tensors, raw_gradients
+from .gradients import restore_optimizers
 from .history import History
 from .needs import check_needs, held, prepared
-from svr_nb.training.processes import (
-    PRECISIONS,
-    Launch,
-    Pairs,
-    Share,
-    Team,
-    joined,
-    launched,
-    mixed,
-    pack,
-    parts_of,
-    put_back,
-    running_means,
-    unpack,
-)
+from .processes import PRECISIONS, Launch, Share, Team, joined, launched, mixed
+from .processes import parts_of, together
 from .run_files import RunFolder, Snapshot, claimed
 from .stages import Stage, describe_stage
-from svr_nb.training.system import (
-    BeforeEpoch,
-    BeforeStage,
-    BeforeTraining,
-    Collection,
-    Remembering,
-    Trainable,
-    check_weights,
-)
+from .system import BeforeEpoch, BeforeStage, BeforeTraining, Collection
+from .system import Remembering, Trainable, check_weights
 
 if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
@@ -237,7 +210,7 @@ class _Run:
     saved: tuple[int, int] = (-1, -1)
     between: bool = True
     optimizers: Optimizers | None = None
-    team: Team | None = None
+    team: Team = Team(Launch(), torch.device("cpu"))
     accumulate: int = 1
     precision: str = "float32"
 
@@ -255,10 +228,6 @@ class _Run:
         """Items per step of every collection, in the current stage."""
         parts = self.data.values() if isinstance(self.data, Mapping) else (self.data,)
         return [min(self.stages[self.stage].batch, len(part)) for part in parts]
-
-    def crew(self) -> Team:
-        """Who trains; this process alone if nobody said."""
-        return self.team or Team(Launch(), self.device)
 
     def moment(self) -> Moment:
         """The numbers that the next step follows from."""
@@ -290,7 +259,7 @@ def _identity(run: _Run) -> dict[str, Any]:
         "data": data_levels(run.data),
         "seed": run.seed,
         "samples": run.count(),
-        "parts": run.crew().count * run.accumulate,
+        "parts": run.team.count * run.accumulate,
         "precision": run.precision,
         "config": config_to_dict(config) if config is not None else None,
         "stages": [describe_stage(stage) for stage in run.stages],
@@ -393,13 +362,13 @@ def _hooks(run: _Run, stage: Stage) -> None:
     epoch = run.step // per_epoch if run.step % per_epoch == 0 else None
     if run.step and epoch is None:
         return
-    run.crew().from_first(lambda: _call_hooks(run, stage, epoch))
+    run.team.from_first(lambda: _call_hooks(run, stage, epoch))
     _same_system(run)
 
 
 def _same_system(run: _Run) -> None:
     """Gives every process the weights and the memory of the first one."""
-    team = run.crew()
+    team = run.team
     if team.count == 1:
         return
     run.system.load_state_dict(team.same_tensors(run.system.state_dict()))
@@ -430,26 +399,15 @@ def _losses(run: _Run, probe: bool, part: int = 0, parts: int = 1) -> dict[str, 
 
 def _in_parts(run: _Run, share: Share, probe: bool) -> tuple[dict[str, Tensor], Gradients]:
     """The mean of what all parts of a step say, whoever works them out."""
-    team, stage, optimizers = run.crew(), run.stages[run.stage], run.optimizers
+    stage, optimizers = run.stages[run.stage], run.optimizers
     assert optimizers is not None
-    means = running_means(run.system) if isinstance(run.system, torch.nn.Module) else []
-    before, names, pairs = [mean.clone() for mean in means], list[str](), Pairs()
-    params = {group: optimizers.params[group] for group in stage.active(run.step)}
-    for part in share.mine:
-        put_back(means, before)
+
+    def one(part: int) -> tuple[dict[str, Tensor], Gradients]:
         losses = _losses(run, probe, part, share.parts)
-        names = list(losses)
-        raw = raw_gradients(losses, stage, optimizers, run.step)
-        pairs.add(pack(losses, raw, params, means))
-    row = pairs.total()
-    if share.parts < team.count:  # some have nothing to do, and must know how much nothing is
-        names = team.from_first(lambda: names)
-    if row is None:
-        empty = {name: torch.zeros((), device=run.device) for name in names}
-        row = torch.zeros_like(pack(empty, {}, params, before))
-    found, gradients, after = unpack(team.total(row) / share.parts, names, params, means)
-    put_back(means, after)
-    return found, gradients
+        return losses, raw_gradients(losses, stage, optimizers, run.step)
+
+    params = {group: optimizers.params[group] for group in stage.active(run.step)}
+    return together(run.team, share, run.system, params, one)
 
 
 def _one_step(run: _Run, probe_every: int) -> dict[str, float]:
@@ -459,9 +417,9 @@ def _one_step(run: _Run, probe_every: int) -> dict[str, float]:
     _hooks(run, stage)
     if run.optimizers is None:  # after before_stage, which may begin parts of the network anew
         run.optimizers = Optimizers(run.system, stage)
-    share = parts_of(run.crew(), run.accumulate, run.batches())
+    share = parts_of(run.team, run.accumulate, run.batches())
     probe = bool(probe_every) and total % probe_every == 0
-    if share.parts == run.crew().count == 1:
+    if share.parts == run.team.count == 1:
         losses = _losses(run, probe)
         values = loss_values(losses, total)
         raw = raw_gradients(losses, stage, run.optimizers, run.step)
@@ -508,7 +466,7 @@ def _loop(run: _Run, wishes: _Wishes, asked: list[bool], bar: tqdm[None], deadli
         if total % wishes.save_every == 0:
             _save(run)
         late = 1 if time.monotonic() > deadline else 0
-        reason = run.crew().largest(3 if asked else 2 if stop else late)
+        reason = run.team.largest(3 if asked else 2 if stop else late)
         over = run.stage == len(run.stages)
         if reason == 3 or (reason and not over):
             return ("", "time budget", "on_step", "interrupted")[reason]
@@ -536,7 +494,7 @@ def _open(run: _Run, resume: bool) -> None:
 
 def _prepare(run: _Run, resume: bool) -> None:
     """Finds the run's place, the same for all; asks for what is needed from outside."""
-    team = run.crew()
+    team = run.team
     team.from_first(lambda: _open(run, resume))
     if not team.first:
         _open(run, resume)  # has no folder, and only writes down the stages

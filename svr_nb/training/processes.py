@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ..conventions import check_choice, pick_device, refuse
 
 # %% auto #0
-__all__ = ['PRECISIONS', 'Value', 'Table', 'Launch', 'launched', 'Pairs', 'Team', 'joined', 'Share', 'parts_of', 'running_means',
-           'put_back', 'pack', 'unpack', 'mixed']
+__all__ = ['PRECISIONS', 'Value', 'Table', 'Found', 'Launch', 'launched', 'Pairs', 'Team', 'joined', 'Share', 'parts_of',
+           'running_means', 'put_back', 'pack', 'unpack', 'together', 'mixed']
 
 # %% ../../nbs/training/458_processes.ipynb #dd882889
 PRECISIONS = ("float32", "bf16")
@@ -274,6 +274,36 @@ def unpack(
         values.append(row[place : place + tensor.numel()].view(tensor.shape))
         place += tensor.numel()
     return losses, gradients, values
+
+# %% ../../nbs/training/458_processes.ipynb #b9d97fba
+Found = tuple[Mapping[str, Tensor], Mapping[str, Sequence[Tensor | None]]]
+
+
+def together(
+    team: Team, share: Share, system: object, params: Table, one: Callable[[int], Found]
+) -> tuple[dict[str, Tensor], dict[str, list[Tensor | None]]]:
+    """Mean losses and gradients of all parts of a step; running means become the parts' mean.
+
+    team: who trains.  share: which parts are whose.  system: whose running means move.
+    params: group to parameters, of the groups that learn in this step.
+    one: works out a part: losses, and gradients of some groups.
+    """
+    means = running_means(system) if isinstance(system, nn.Module) else []
+    before, names, pairs = [mean.clone() for mean in means], list[str](), Pairs()
+    for part in share.mine:
+        put_back(means, before)
+        losses, gradients = one(part)
+        names = list(losses)
+        pairs.add(pack(losses, gradients, params, means))
+    row = pairs.total()
+    if share.parts < team.count:
+        names = team.from_first(lambda: names)
+    if row is None:
+        empty = {name: torch.zeros((), device=team.device) for name in names}
+        row = torch.zeros_like(pack(empty, {}, params, before))
+    found, gradients, after = unpack(team.total(row) / share.parts, names, params, means)
+    put_back(means, after)
+    return found, gradients
 
 # %% ../../nbs/training/458_processes.ipynb #542ab7db
 @contextlib.contextmanager

@@ -16,8 +16,9 @@ from .camera_hypotheses import CHOICES, HEADS
 from .semantic_uv import FORMS
 
 # %% auto #0
-__all__ = ['FIRST', 'SECOND', 'CHOICES_OF', 'EDGE', 'STEADY', 'RoundWeights', 'paper_values', 'release_values', 'small_values',
-           'UMRConfig', 'late', 'early', 'loss_weights', 'current_weights', 'cameras_of', 'one_round', 'rounds']
+__all__ = ['FIRST', 'SECOND', 'CHOICES_OF', 'EDGE', 'STEADY', 'RoundWeights', 'check_names', 'paper_values', 'release_values',
+           'small_values', 'UMRConfig', 'late', 'early', 'loss_weights', 'current_weights', 'cameras_of', 'one_round',
+           'rounds']
 
 # %% ../../nbs/umr/620_config.ipynb #8d61c04c
 @dataclass(frozen=True)
@@ -74,6 +75,15 @@ CHOICES_OF = {
 }
 
 
+def check_names(config: UMRConfig) -> None:
+    """Refuses choices that do not exist.
+
+    config: that is being made.
+    """
+    for name, allowed in CHOICES_OF.items():
+        check_choice(getattr(config, name), f"config.{name}", allowed)
+
+# %% ../../nbs/umr/620_config.ipynb #ac320142
 EDGE = 0.1  # the paper names no weight; this is that of Pixel2Mesh, which it cites for the term
 
 
@@ -242,8 +252,7 @@ class UMRConfig(ConfigBase):
     tiny = classmethod(small_values)
 
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES_OF.items():
-            check_choice(getattr(self, name), f"config.{name}", allowed)
+        check_names(self)
 
 # %% ../../nbs/umr/620_config.ipynb #e3dfbfb0
 STEADY = ("mask", "lap", "flat", "deform", "edge", "tex", "dt", "cyc", "sp", "sv", "pick", "adv")

@@ -204,7 +204,7 @@ def part_texels(model: SurfaceModel, like: Tensor) -> Tensor:
     chart = model.part_map[None, 1:].to(like)
     return on_faces(chart, mesh, side)[0]
 
-
+# %% ../../nbs/umr/611_expectation.ipynb #351b6703
 def hypothesis_costs(
     model: SurfaceModel,
     p: Prediction,

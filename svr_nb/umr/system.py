@@ -84,8 +84,7 @@ class UMR(SystemBase):
         starting weights.
     """
 
-    Config, needs = UMRConfig, NEEDS
-    heavy = ("trunk",)
+    Config, needs, heavy = UMRConfig, NEEDS, ("trunk",)
     config: UMRConfig
     faces: Tensor
     laplacian: Tensor
@@ -110,10 +109,7 @@ class UMR(SystemBase):
         self.chart_weights = ChartWeights(self.sphere.mesh, c.chart)
         keep_surface(self)
 
-    @property
-    def perceptual(self) -> PerceptualLoss:
-        """The distance of pictures; its weights are those of `weights_from`."""
-        return perceptual_of(self)
+    perceptual = property(lambda self: perceptual_of(self))
 
     def before_training(self, fresh: bool) -> None:
         """What others have trained, found before the first step; see `take_pretrained`."""
