@@ -30,8 +30,10 @@ settings = ConfigParser(delimiters=["="])
 settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 settings = settings["DEFAULT"]
 
-names = ("lab", "fast", "masks", "course", "docs", "dev")
-lab, fast, masks, course, docs, dev = (settings[f"{name}_requirements"].split() for name in names)
+names = ("lab", "fast", "launch", "masks", "course", "docs", "dev")
+lab, fast, launch, masks, course, docs, dev = (
+    settings[f"{name}_requirements"].split() for name in names
+)
 setup(
     name="svr_nb",
     version=settings["version"],
@@ -61,11 +63,12 @@ setup(
     extras_require={
         "lab": lab,
         "fast": fast,
+        "launch": launch,
         "masks": masks,
         "course": lab + course,
         "docs": docs,
         "dev": lab + fast + course + dev,
-        "all": lab + fast + masks,
+        "all": lab + fast + launch + masks,
     },
     cmdclass={"build_py": BuildWithBook},
     entry_points={

@@ -59,6 +59,7 @@ def state(system, part):
 
 def test_paper_preset_has_the_papers_values():
     c = LEMConfig.paper()
+    assert c.pretrained and not c.ramp and c.voxels == 32
     assert (c.trunk, c.code, c.voxels, c.shape_form, c.shape_widths) == (
         "resnet50",
         256,
