@@ -5,6 +5,7 @@
 # %% ../../nbs/training/458_processes.ipynb #cae66ad7
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
 import math
@@ -172,16 +173,18 @@ def joined(
     if launch.count > 1 and place.type == "cuda" and place.index is None:
         place = torch.device("cuda", launch.local)
         torch.cuda.set_device(place)
-    mine = launch.count > 1 and not torch.distributed.is_initialized()
-    if mine:
+    if launch.count > 1 and not torch.distributed.is_initialized():
         backend = "nccl" if place.type == "cuda" else "gloo"
         patience = datetime.timedelta(hours=6)  # the first may have an M-step to do
         torch.distributed.init_process_group(backend, timeout=patience)
-    try:
-        yield Team(launch, place)
-    finally:
-        if mine:
-            torch.distributed.destroy_process_group()
+        atexit.register(_parted)
+    yield Team(launch, place)
+
+
+def _parted() -> None:
+    """Closes the connections when the process ends; a group that is made twice may miss itself."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 # %% ../../nbs/training/458_processes.ipynb #a32c6d88
 @dataclass(frozen=True)

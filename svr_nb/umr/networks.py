@@ -232,7 +232,10 @@ class FlowHead(nn.Module):
         self.side = height // 2 ** len(widths)
         between = (8192,) if deep else ()
         lengths = (feature, *between, hidden * self.side * 2 * self.side)
-        self.start = Mlp(lengths, hidden="leaky", last="leaky")
+        self.start: nn.Module = Mlp(lengths, hidden="leaky", last="leaky")
+        if norm == "batch":
+            pairs = zip(lengths, lengths[1:])
+            self.start = nn.Sequential(*[layer for pair in pairs for layer in _dense(*pair)])
         chain = [hidden, *widths]
         layers = [_doubling(inside, outside, norm) for inside, outside in zip(chain, widths)]
         self.doublings = nn.ModuleList(layers)
