@@ -186,6 +186,8 @@ _TARS_SHAPENET = {
         "TARS": (0.194, 0.152, 0.173, 0.533, 98.79, 99.34, 99.06),
     },
 }
+
+# %% ../../nbs/app/956_paper_tables.ipynb #b79ab013
 _TARS_PASCAL = {
     "car": {
         "TARS without point features": (0.379, 0.473, 0.426, 0.949, 96.97, 91.77, 94.30),
@@ -215,7 +217,7 @@ def _tars(
 
 
 TARS_TABLES = (
-    *_tars(("shapenet",), "TARS, Table 1: ShapeNet", "; no alignment", _TARS_SHAPENET),
+    *_tars(("sdfsrn",), "TARS, Table 1: ShapeNet", "; no alignment", _TARS_SHAPENET),
     *_tars(("pascal3d",), "TARS, Table 2: Pascal3D+", "; rigid alignment first", _TARS_PASCAL),
 )
 
@@ -229,7 +231,7 @@ _SSL_COLUMNS = tuple(
 SSL3D_TABLES = (
     PaperTable(
         "ssl3d",
-        ("drc", "shapenet_rendered"),
+        ("drc",),
         "SSL3D, Tables 1 and 3: ShapeNet",
         "one rotation for the set; longest side 1; not squared, added, x100",
         _SSL_COLUMNS,

@@ -87,13 +87,20 @@ def _begin(model: LEM, data: Data) -> None:
         start_dense(model.voxel_encoder, model.voxel_decoder, grids[:2400].to(model.device))
 
 
-def take_pretrained(model: LEM) -> None:
-    """The trunk's ImageNet weights, if it is the paper's.
+def _measured(model: LEM, data: Collection, boxed: bool) -> dict[str, Tensor]:
+    """The paper's metrics of a collection that has what they need."""
+    cells = model.predict(data.fields["image"])[0].cpu()
+    return item_scores(cells, _true_voxels(data), boxed=boxed)
+
+
+def take_pretrained(model: LEM, fresh: bool) -> None:
+    """The trunk's ImageNet weights for a fresh run, if the configuration wants them.
 
     model: the system.
+    fresh: whether nothing has been trained yet.
     Raises FileError or CheckpointError that says what is missing and what to do.
     """
-    if isinstance(model.encoder.trunk, ResNet50):
+    if fresh and model.config.pretrained and isinstance(model.encoder.trunk, ResNet50):
         path = find_pretrained("resnet50", model.weights_from)
         fill_trunk(model.encoder.trunk, read_weights(path), path.name)
 
@@ -145,10 +152,7 @@ class LEM(SystemBase):
         """
         return lem_losses(self, batch, None if stage is None else stage_losses(stage))
 
-    def before_training(self, fresh: bool) -> None:
-        """The trunk's ImageNet weights, found before the first step of a fresh run."""
-        if fresh and self.config.pretrained:
-            take_pretrained(self)
+    before_training = lambda self, fresh: take_pretrained(self, fresh)
 
     def before_stage(self, data: Data, stage: Stage, generator: torch.Generator) -> None:
         """The dense auto-encoder starts from the best linear one."""
@@ -213,9 +217,7 @@ class LEM(SystemBase):
 
         data: with "image" and "voxels"; `boxed` as for Pix3D, whose grids may be finer than ours.
         """
-        data = measurable(self, data)
-        truth = _true_voxels(data)
-        return item_scores(self.predict(data.fields["image"])[0].cpu(), truth, boxed=boxed)
+        return _measured(self, measurable(self, data), boxed)
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """IoU of answers that need no learning from images."""

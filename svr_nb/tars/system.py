@@ -35,7 +35,7 @@ from ..training.system import SystemBase
 
 # %% auto #0
 __all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'level_columns',
-           'collection_rows', 'TARS']
+           'collection_rows', 'dump_codes', 'take_pretrained', 'TARS']
 
 # %% ../../nbs/tars/824_system.ipynb #9d68eaf1
 WITHOUT_RAYS = ("sphere", "identity", "normal")
@@ -170,6 +170,28 @@ def collection_rows(system: TARS, data: Collection) -> list[dict[str, float]]:
         rows.append(item_scores(mesh, field, truth, system.config))
     return rows
 
+
+@torch.no_grad()
+def dump_codes(system: TARS, data: Collection) -> None:
+    """Makes the mean code of all training pictures canonical.
+
+    system: after stage 1.  data: the training collection.
+    """
+    mean = system.codes(data.fields["image"], data.fields["mask"]).mean(0)
+    system.canonical.copy_(mean)
+    system.dumped.copy_(mean)
+
+
+def take_pretrained(system: TARS, fresh: bool) -> None:
+    """The encoder's ImageNet weights for a fresh run, if the configuration wants them.
+
+    system: any.  fresh: whether nothing has been trained yet.
+    Raises FileError or CheckpointError that says what is missing and what to do.
+    """
+    if fresh and system.config.pretrained and isinstance(system.encoder, ResNet18):
+        path = find_pretrained("resnet18", system.weights_from)
+        fill_trunk(system.encoder, read_weights(path), path.name)
+
 # %% ../../nbs/tars/824_system.ipynb #249d75af
 class TARS(SystemBase):
     """Signed distance fields with dense correspondence from single images, learned from silhouettes
@@ -178,8 +200,7 @@ class TARS(SystemBase):
     config: `TARS.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
     """
 
-    Config, needs = TARSConfig, NEEDS
-    heavy = ("encoder",)
+    Config, needs, heavy = TARSConfig, NEEDS, ("encoder",)
     config: TARSConfig
     dumped: Tensor
 
@@ -223,19 +244,12 @@ class TARS(SystemBase):
         """
         return stage_losses(self, batch, stage)
 
-    def before_training(self, fresh: bool) -> None:
-        """The encoder's ImageNet weights, found before the first step of a fresh run."""
-        if fresh and self.config.pretrained and isinstance(self.encoder, ResNet18):
-            path = find_pretrained("resnet18", self.weights_from)
-            fill_trunk(self.encoder, read_weights(path), path.name)
+    before_training = lambda self, fresh: take_pretrained(self, fresh)
 
     def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
         """At the dump, makes the mean code of all training pictures canonical."""
         if stage.name == "dump":
-            mean = self.codes(data.fields["image"], data.fields["mask"]).mean(0)
-            with torch.no_grad():
-                self.canonical.copy_(mean)
-                self.dumped.copy_(mean)
+            dump_codes(self, data)
 
     def codes(self, image: Tensor, mask: Tensor) -> Float[Tensor, "b l"]:
         """Codes of square pictures (b, 3, h, h) with masks (b, 1, h, h), resized if need be."""

@@ -509,7 +509,7 @@ def _prepare(run: _Run, resume: bool) -> None:
         restore_optimizers(own, kept | steps)
         run.optimizers = own
 
-
+# %% ../../nbs/training/459_loop.ipynb #b585be03
 def _train(run: _Run, wishes: _Wishes) -> History:
     """Runs the loop, saves at its end, and leaves everything as it should be however it ends."""
     started = time.monotonic()

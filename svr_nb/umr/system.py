@@ -105,15 +105,11 @@ class UMR(SystemBase):
             self.camera = CameraHeads(c.feature, c.feature, c.cameras)
             self.flow = make_flow(c)
             self.critics = make_critics(c)
-        self._perceptual: dict[str, PerceptualLoss] = {}
         self.chart_weights = ChartWeights(self.sphere.mesh, c.chart)
         keep_surface(self)
 
     perceptual = property(lambda self: perceptual_of(self))
-
-    def before_training(self, fresh: bool) -> None:
-        """What others have trained, found before the first step; see `take_pretrained`."""
-        take_pretrained(self, fresh)
+    before_training = lambda self, fresh: take_pretrained(self, fresh)
 
     def stages(self) -> list[Stage]:
         """The two rounds."""
@@ -141,9 +137,7 @@ class UMR(SystemBase):
         """The M-steps inside a round; see `inside_round`."""
         inside_round(self, data, stage, epoch)
 
-    def predict_view(self, view: View, cameras: int) -> Prediction:
-        """What the networks say about crops; see `predict`."""
-        return predict(self, view, cameras)
+    predict_view = predict  # what the networks say about crops
 
     def face_flow(self, flow: Tensor) -> Tensor:
         """The flow at every texel of every face."""
@@ -228,12 +222,13 @@ def perceptual_of(model: UMR) -> PerceptualLoss:
     model: the system.
     Raises FileError or SvrError that says what is missing.
     """
-    if not model._perceptual:
+    made: dict[str, PerceptualLoss] = vars(model).setdefault("_perceptual", {})
+    if not made:
         backend, path = model.config.perceptual, None
         if backend != "pyramid":
             path = find_pretrained(backend, model.weights_from)
-        model._perceptual["net"] = PerceptualLoss(backend, path)
-    return model._perceptual["net"].to(model.device)
+        made["net"] = PerceptualLoss(backend, path)
+    return made["net"].to(model.device)
 
 
 def take_pretrained(model: UMR, fresh: bool) -> None:

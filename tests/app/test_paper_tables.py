@@ -38,8 +38,8 @@ def test_figures_of_the_papers():
 
 def test_which_tables_apply():
     assert [t.title for t in tables_for("LEM", "pix3d")] == ["LEM, Table 1: Pix3D chairs"]
-    assert len(tables_for("tars", "shapenet")) == 3
-    assert [t.category for t in tables_for("tars", "shapenet", "car")] == ["car"]
+    assert len(tables_for("tars", "sdfsrn")) == 3
+    assert [t.category for t in tables_for("tars", "sdfsrn", "car")] == ["car"]
     assert tables_for("umr", "samples") == []
 
 
