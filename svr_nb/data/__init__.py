@@ -8,7 +8,12 @@ __all__ = []
 # %% ../../nbs/data/300_data.ipynb #6e25a744
 from .collection import Collection
 from .cub import cub
+from .drc import drc
 from .paper_collections import COLLECTIONS, load_collection, write_miniature
+from .pascal3d import pascal3d
 from .photo_folder import photo, photos
+from .pix3d import pix3d
+from .r2n2 import r2n2
 from .sample_items import samples
 from .sample_shapes import CATEGORIES, sample_mesh, sample_shape
+from .sdfsrn import sdfsrn

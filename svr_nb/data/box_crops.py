@@ -62,7 +62,7 @@ def read_silhouette(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w"]:
     pixels, _ = read_pixels(path)
     return np.where(pixels.max(-1) >= 128, 255, 0).astype(np.uint8)
 
-# %% ../../nbs/data/320_box_crops.ipynb #0c8847ff
+# %% ../../nbs/data/320_box_crops.ipynb #b5f2ea7d
 @dataclass(frozen=True)
 class Square:
     """A square in a photograph; may reach outside of it.
@@ -91,7 +91,7 @@ class Square:
 
 
 def edges_of(
-    box: Sequence[float], where: str, width: int, height: int, first: int = 1
+    box: Sequence[float] | np.ndarray, where: str, width: int, height: int, first: int = 1
 ) -> np.ndarray:
     """A box in edges from one in pixels, both ends inside.
 

@@ -297,7 +297,7 @@ def _scenes(count: int, seed: int) -> list[Scene]:
         scenes.append(draw_scene(bird_keypoints(bird), camera, seeded(seed, i), **size))
     return scenes
 
-# %% ../../nbs/data/324_cub.ipynb #e1d903ae
+# %% ../../nbs/data/324_cub.ipynb #f088053f
 def _mean_shape(scene: Scene) -> tuple[np.ndarray, np.ndarray, float]:
     """S (15, 3), the middle it was centred at, and the factor it was scaled by."""
     points = scene.shape.keypoints.double().numpy()
@@ -322,7 +322,7 @@ def _records(scene: Scene, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     pose = {"rot": camera.rotation[0].double().numpy(), "scale": zoom / factor, "trans": trans}
     return image, pose
 
-
+# %% ../../nbs/data/324_cub.ipynb #837fdeb5
 def write_cub(
     root: str | os.PathLike[str], seed: int = 0, counts: Sequence[int] = (6, 3, 4)
 ) -> Path:

@@ -78,7 +78,7 @@ def _walk_array(data: memoryview, at: int, end: int, depth: int, budget: list[in
     else:
         raise _Wrong(f"an array of class {sort}")
 
-# %% ../../nbs/data/319_matlab_files.ipynb #5c4d2aa7
+# %% ../../nbs/data/319_matlab_files.ipynb #b99afb51
 def _walk_items(
     data: memoryview, at: int, end: int, depth: int, *, budget: list[int], sort: int, count: int
 ) -> None:
@@ -101,7 +101,7 @@ def _walk_items(
             raise _Wrong("something else in the place of an array")
         _walk_array(data, start, stop, depth + 1, budget)
 
-
+# %% ../../nbs/data/319_matlab_files.ipynb #dbcd26eb
 def _unpacked(body: memoryview, most: int) -> bytes:
     """What a compressed element holds, up to a limit."""
     unpacker = zlib.decompressobj()
