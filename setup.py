@@ -30,9 +30,9 @@ settings = ConfigParser(delimiters=["="])
 settings.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 settings = settings["DEFAULT"]
 
-names = ("lab", "fast", "masks", "course", "exchange", "docs", "dev")
+names = ("lab", "fast", "launch", "masks", "course", "exchange", "data", "docs", "dev")
 extras = {name: settings[f"{name}_requirements"].split() for name in names}
-lab, fast, masks = extras["lab"], extras["fast"], extras["masks"]
+lab, fast, launch, masks = (extras[name] for name in ("lab", "fast", "launch", "masks"))
 setup(
     name="svr_nb",
     version=settings["version"],
@@ -62,12 +62,14 @@ setup(
     extras_require={
         "lab": lab,
         "fast": fast,
+        "launch": launch,
         "masks": masks,
         "course": lab + extras["course"],
         "exchange": extras["exchange"],
+        "data": extras["data"],
         "docs": extras["docs"],
-        "dev": lab + fast + extras["course"] + extras["exchange"] + extras["dev"],
-        "all": lab + fast + masks,
+        "dev": lab + fast + sum((extras[n] for n in ("course", "exchange", "data", "dev")), []),
+        "all": lab + fast + launch + masks + extras["data"],
     },
     cmdclass={"build_py": BuildWithBook},
     entry_points={

@@ -171,7 +171,8 @@ def check_export() -> list[str]:
         shutil.copy(ROOT / "setup.py", temp)
         shutil.copytree(ROOT / "nbs", temp / "nbs")
         (temp / "svr_nb").mkdir()
-        shutil.copy(ROOT / "svr_nb" / "__init__.py", temp / "svr_nb")
+        for name in ("__init__.py", "__main__.py"):  # written by hand
+            shutil.copy(ROOT / "svr_nb" / name, temp / "svr_nb")
         subprocess.run([str(Path(sys.executable).with_name("nbdev_export"))], cwd=temp, check=True)
         return differences(temp / "svr_nb", ROOT / "svr_nb")
 

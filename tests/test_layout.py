@@ -24,7 +24,7 @@ def hidden(path: Path) -> bool:
 
 
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if not hidden(p))
-BY_HAND = {ROOT / "svr_nb" / "__init__.py", ROOT / "svr_nb" / "_modidx.py"}
+BY_HAND = {ROOT / "svr_nb" / name for name in ("__init__.py", "__main__.py", "_modidx.py")}
 MODULES = sorted(p for p in (ROOT / "svr_nb").rglob("*.py") if p not in BY_HAND)
 ALLOWED_AT_TOP = {
     *("nbs", "svr_nb", "tests", "data_samples", "docs"),
@@ -142,9 +142,12 @@ def test_every_notebook_has_its_place():
 
 
 def test_no_loose_modules():
-    """Beside the list of public names only the conventions stand at the top of the library."""
+    """Beside the list of public names, and the door for launchers, only the conventions stand at the
+    top of the library.
+    """
     assert {p.name for p in (ROOT / "svr_nb").glob("*.py")} - {"_modidx.py"} == {
         "__init__.py",
+        "__main__.py",
         "conventions.py",
         "former_names.py",
     }

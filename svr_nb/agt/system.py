@@ -23,7 +23,8 @@ from ..conventions import describe, pixel_centers, refuse
 from ..data.collection import Collection
 from ..networks.encoders import fresh_weights
 from ..networks.features import FeatureNet, TinyNet
-from ..training.needs import measurable
+from ..networks.pretrained import find_pretrained
+from ..training.needs import measurable, weighed
 from ..training.stages import Stage
 from ..umr.expectation import Prediction, View
 from ..umr.system import NEEDS as UMR_NEEDS
@@ -81,6 +82,14 @@ class AGT(UMR):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """UMR's groups with the variance head among the networks, and the critic."""
         return with_texture_groups(self, super().parameter_groups())
+
+    def before_training(self, fresh: bool) -> None:
+        """UMR's, and the features of the Frechet loss, though they come last: nobody wants to
+        hear of a missing file after two days.
+        """
+        super().before_training(fresh)
+        if "fid" in weighed(self.stages()):
+            self.frechet()
 
     def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
         """UMR's M-step before its rounds; none before the texture stage: the template is frozen."""
@@ -176,7 +185,10 @@ def frechet_of(model: AGT) -> FrechetLoss:
     """The Frechet loss with its network, made when first asked for."""
     if not model._frechet:
         config = model.config
-        model._frechet["net"] = FrechetLoss(config.fid_features, form=config.fid_form)
+        backend, path = config.fid_features, None
+        if backend != "tiny":
+            path = find_pretrained(backend, model.weights_from)
+        model._frechet["net"] = FrechetLoss(backend, path, config.fid_form)
     return model._frechet["net"].to(model.device)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from svr_nb.shapes.images import ImageSource
 
 # %% auto #0
-__all__ = ['STEPS', 'original', 'fitting_options', 'with_notes', 'reconstruct']
+__all__ = ['STEPS', 'original', 'fitting_options', 'with_notes', 'usual_category', 'answer', 'reconstruct']
 
 # %% ../../nbs/app/951_one_photo.ipynb #abdc7a6b
 def _source(value: Any, name: str) -> Any:
@@ -80,12 +80,15 @@ def fitting_options(model: Any, options: Mapping[str, object]) -> dict[str, obje
     return given
 
 
-def with_notes(result: Reconstruction, said: tuple[str, ...] = ()) -> Reconstruction:
+def with_notes(
+    result: Reconstruction, said: tuple[str, ...] = (), stacklevel: int = 3
+) -> Reconstruction:
     """A result with what was done to its photograph among its notes; warns if its silhouette
     disagrees with the mask.
 
     result: changes, and is returned.
     said: about the photograph.
+    stacklevel: of the warning.
     """
     result.notes = (*result.notes, *said)
     if result.mask is None or result.camera is None or not bool(result.mask.any()):
@@ -100,16 +103,48 @@ def with_notes(result: Reconstruction, said: tuple[str, ...] = ()) -> Reconstruc
             f"look at the mask, and whether this is {what}"
         )
         result.notes = (*result.notes, doubt)
-        warnings.warn(doubt, stacklevel=3)
+        warnings.warn(doubt, stacklevel=stacklevel)
     return result
 
 # %% ../../nbs/app/951_one_photo.ipynb #59b58864
-def _first_category(system: str) -> str:
+def usual_category(system: str) -> str:
     """What a system reconstructs if nobody says: horses if it can, else the first of its shipped
     categories.
+
+    system: its name.
     """
     names = shipped_categories(system)
     return "horse" if "horse" in names or not names else names[0]
+
+
+def answer(
+    model: Any,
+    image: Any,
+    mask: Any,
+    invert: bool,
+    given: Mapping[str, object],
+    stacklevel: int = 3,
+) -> Reconstruction:
+    """One photograph by a system that is ready, with its notes.
+
+    model: on its device, in evaluation mode.  image, mask, invert: as for `reconstruct`.
+    given: from `fitting_options`.
+    stacklevel: of the warnings.
+    Raises FileError or InputError.
+    """
+    said: tuple[str, ...] = ()
+    if getattr(model, "needs_mask", True):
+        turned: Any = {"invert": True} if invert else {}
+        # the system cuts its own margin out of it
+        made = prepare_photo(image, mask, 2 * model.config.image_size, **turned)
+        result, said = model.reconstruct(made.image, made.mask, **given), made.notes
+        doubts = [] if hasattr(made, "doubts") else [n for n in said if n.endswith("?")]
+        for doubt in doubts:
+            warnings.warn(f"{made.name}: {doubt}", stacklevel=stacklevel)
+    else:  # it was trained on photographs as they are
+        result = model.reconstruct(image, mask, **given)
+    result.photograph = original(image)
+    return with_notes(result, said, stacklevel + 1)
 
 
 def reconstruct(
@@ -140,19 +175,7 @@ def reconstruct(
     found, CheckpointError if no network ships for this system and category.
     """
     image, mask = _source(image, "image"), _source(mask, "mask")
-    model: Any = load(system, category or _first_category(system))
+    model: Any = load(system, category or usual_category(system))
     given = fitting_options(model, options)
     model = model.to(pick_device(device)).eval()
-    said: tuple[str, ...] = ()
-    if getattr(model, "needs_mask", True):
-        turned: Any = {"invert": True} if invert else {}
-        # the system cuts its own margin out of it
-        made = prepare_photo(image, mask, 2 * model.config.image_size, **turned)
-        result, said = model.reconstruct(made.image, made.mask, **given), made.notes
-        doubts = [] if hasattr(made, "doubts") else [n for n in said if n.endswith("?")]
-        for doubt in doubts:
-            warnings.warn(f"{made.name}: {doubt}", stacklevel=2)
-    else:  # it was trained on photographs as they are
-        result = model.reconstruct(image, mask, **given)
-    result.photograph = original(image)
-    return with_notes(result, said)
+    return answer(model, image, mask, invert, given)

@@ -37,7 +37,8 @@ class LEMConfig(ConfigBase):
     image_size, voxels, code: pixels, cells along a side, numbers in a code.
     sphere: whether codes are put on a sphere.
     shape_form, shape_widths, shape_hidden, shape_patch, shape_channels: of the voxel auto-encoder.
-    trunk, widths, strides, pool: of the image encoder.
+    trunk, widths, strides, pool: of the image encoder.  pretrained: whether "resnet50" starts from
+        ImageNet weights.
     attention: whether SSA takes part.  source_stage, inner, scales, temperature, separate_value: of
         SSA.
     adversary_hidden, adversaries, natural_too: of the classifiers; adversaries may be empty.
@@ -104,6 +105,7 @@ class LEMConfig(ConfigBase):
     lr: float = 1e-4
     batch: int = 32
     decay: str = "constant"
+    pretrained: bool = False
 
     def __post_init__(self) -> None:
         _check_config(self)
@@ -111,7 +113,7 @@ class LEMConfig(ConfigBase):
     @classmethod
     def paper(cls) -> LEMConfig:
         """The paper's values, and the specification's where it is silent; for a GPU."""
-        return cls()
+        return cls(pretrained=True, ramp=False)
 
     @classmethod
     def tiny(cls) -> LEMConfig:
@@ -309,16 +311,16 @@ def two_domains(
 
 # %% ../../nbs/lem/920_config.ipynb #a1075b04
 def lem_samples(
-    category: str, split: str, count: int, size: int, seed: int
+    category: str, split: str, count: int, size: int, seed: int, voxels: int = 16
 ) -> Collection | dict[str, Collection]:
     """What the command line trains and measures on: both domains for "train", photographs with
     their shapes otherwise.
 
     category: one kind; "" or "object" for all four.
-    split, count, size, seed: as for `drawings`.
+    split, count, size, seed, voxels: as for `drawings`.
     """
     word = category_name(category or "object", (*KINDS, "object"))
     kinds: str | tuple[str, ...] = KINDS if word == "object" else word
     if split == "train":
-        return two_domains(seed, count, size=size, category=kinds, loose=2 * count)
-    return photographs(split, count, seed, size, category=kinds)
+        return two_domains(seed, count, size=size, voxels=voxels, category=kinds, loose=2 * count)
+    return photographs(split, count, seed, size, voxels, category=kinds)

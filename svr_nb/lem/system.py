@@ -18,10 +18,12 @@ from .config import LEMConfig, lem_samples, lem_stages
 from .contrastive_mapping import PairScore
 from .domain_adversaries import DomainAdversaries
 from .losses import RawBatch, as_grids, lem_losses, stage_losses
-from .networks import as_picture, make_auto_encoder, make_encoder
+from .networks import ResNet50, as_picture, make_auto_encoder, make_encoder
 from .scores import calibrated, item_scores, level_scores
 from .shape_manifold import start_dense
 from ..networks.encoders import fresh_weights
+from ..networks.features import read_weights
+from ..networks.pretrained import fill_trunk, find_pretrained
 from ..result.reconstruction import Reconstruction
 from ..scores.metrics import best_threshold
 from ..shapes.voxels import VoxelGrid
@@ -30,7 +32,7 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['MAKE', 'DRAWN', 'SOLID', 'NEEDS', 'Data', 'LEM']
+__all__ = ['MAKE', 'DRAWN', 'SOLID', 'NEEDS', 'Data', 'take_pretrained', 'LEM']
 
 # %% ../../nbs/lem/924_system.ipynb #71f24ea0
 MAKE = "Make them with svr_nb.lem.config.two_domains, or with samples(..., voxels=16)"
@@ -84,6 +86,24 @@ def _begin(model: LEM, data: Data) -> None:
     if len(grids) > 1:
         start_dense(model.voxel_encoder, model.voxel_decoder, grids[:2400].to(model.device))
 
+
+def _measured(model: LEM, data: Collection, boxed: bool) -> dict[str, Tensor]:
+    """The paper's metrics of a collection that has what they need."""
+    cells = model.predict(data.fields["image"])[0].cpu()
+    return item_scores(cells, _true_voxels(data), boxed=boxed)
+
+
+def take_pretrained(model: LEM, fresh: bool) -> None:
+    """The trunk's ImageNet weights for a fresh run, if the configuration wants them.
+
+    model: the system.
+    fresh: whether nothing has been trained yet.
+    Raises FileError or CheckpointError that says what is missing and what to do.
+    """
+    if fresh and model.config.pretrained and isinstance(model.encoder.trunk, ResNet50):
+        path = find_pretrained("resnet50", model.weights_from)
+        fill_trunk(model.encoder.trunk, read_weights(path), path.name)
+
 # %% ../../nbs/lem/924_system.ipynb #680d3f1f
 class LEM(SystemBase):
     """Voxels of single photographs, learned from drawings with known shapes and from photographs
@@ -92,7 +112,7 @@ class LEM(SystemBase):
     config: `LEM.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
     """
 
-    Config, needs = LEMConfig, NEEDS
+    Config, needs, heavy = LEMConfig, NEEDS, ("encoder.trunk",)
     needs_mask = False  # photographs keep their background
     sample_data = staticmethod(lem_samples)
     config: LEMConfig
@@ -131,6 +151,8 @@ class LEM(SystemBase):
         Raises InputError for a batch without voxels.
         """
         return lem_losses(self, batch, None if stage is None else stage_losses(stage))
+
+    before_training = lambda self, fresh: take_pretrained(self, fresh)
 
     def before_stage(self, data: Data, stage: Stage, generator: torch.Generator) -> None:
         """The dense auto-encoder starts from the best linear one."""
@@ -190,11 +212,12 @@ class LEM(SystemBase):
         self.threshold.fill_(best)
         return best
 
-    def evaluate(self, data: Collection) -> dict[str, Tensor]:
-        """The paper's metrics, one value per item; see `item_scores`."""
-        data = measurable(self, data)
-        truth = _true_voxels(data)
-        return item_scores(self.predict(data.fields["image"])[0].cpu(), truth)
+    def evaluate(self, data: Collection, boxed: bool = False) -> dict[str, Tensor]:
+        """The paper's metrics, one value per item; see `item_scores`.
+
+        data: with "image" and "voxels"; `boxed` as for Pix3D, whose grids may be finer than ours.
+        """
+        return _measured(self, measurable(self, data), boxed)
 
     def reference_levels(self, data: Collection) -> dict[str, Tensor]:
         """IoU of answers that need no learning from images."""

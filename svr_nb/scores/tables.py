@@ -151,7 +151,12 @@ class Countable(Protocol):
 
 
 def evaluate(
-    system: Measurable, data: Countable, *, limit: int | None = None, references: bool = True
+    system: Measurable,
+    data: Countable,
+    *,
+    limit: int | None = None,
+    references: bool = True,
+    values: Values | None = None,
 ) -> Table:
     """The paper's metrics of a system on a collection, as a table.
 
@@ -159,6 +164,7 @@ def evaluate(
     data: a collection with the truth that the system's metrics need.
     limit: use only so many items, from the start; None uses all.
     references: whether to add the reference levels the system offers.
+    values: what the system measured on these data before; None measures now.
     The note under the table says where items without a value (NaN) were left out.
     Raises InputError for an empty collection.
     """
@@ -170,7 +176,7 @@ def evaluate(
         data = data.subset(torch.arange(count))
     if len(data) == 0:
         raise refuse("data", "at least one item", "an empty collection")
-    values = dict(system.evaluate(data))
+    values = dict(system.evaluate(data) if values is None else values)
     rows = _rows(values)
     if references and isinstance(system, Levelled):
         for row in _rows(system.reference_levels(data)):

@@ -43,7 +43,8 @@ TINY: dict[str, Any] = {
 # %% ../../nbs/ssl3d/520_config.ipynb #03164c94
 @dataclass(frozen=True)
 class SSL3DConfig(ConfigBase):
-    """Everything that decides how SSL3D is built and trained; the defaults are the paper's.
+    """Everything that decides how SSL3D is built and trained; the defaults are the paper's, but
+    for what `paper` sets.
 
     image_size, points: pixels along a side, points in a cloud.  widths, kernels, color_widths,
         code, hidden: of the networks.
@@ -56,7 +57,8 @@ class SSL3DConfig(ConfigBase):
         by how much, after how many steps of the first stage.
     alpha, beta, eta, kappa: image, geometric, neighbour and symmetry weights of the shape.  gamma,
         rho, pull: image, cycle, pull weights of the pose.
-    neighbors, refresh: neighbours per image, epochs between look-ups.  steps, neighbor_share: of
+    neighbors, refresh: neighbours per image, epochs between look-ups.  every_neighbor: all of them
+        in every step (Eq. 9), or one that is drawn.  steps, neighbor_share: of
         the cycle stage; neighbour stage as a share of it.
     batch, lr, neighbor_lr, decay_conv, decay_linear, late_decay: optimisation; late_decay lowers
         the rate over the last 40 %.
@@ -90,6 +92,7 @@ class SSL3DConfig(ConfigBase):
     pull: float = 0.0
     neighbors: int = 3
     refresh: int = 5
+    every_neighbor: bool = False
     steps: int = 200_000
     neighbor_share: float = 0.25
     batch: int = 2
@@ -105,8 +108,8 @@ class SSL3DConfig(ConfigBase):
 
     @classmethod
     def paper(cls) -> SSL3DConfig:
-        """The paper's values."""
-        return cls()
+        """The paper's values: the symmetry loss has a weight, and neighbours are summed."""
+        return cls(kappa=1e3, every_neighbor=True)
 
     @classmethod
     def tiny(cls) -> SSL3DConfig:

@@ -95,19 +95,28 @@ def _cycle_losses(
     return {"geometric": gap, "pose": pose_cycle(cycle.predicted, cycle.poses)}
 
 
+def _neighbors_of(model: Model, batch: TrainingBatch) -> Tensor:
+    """Numbers of the neighbours (b, n) that a step looks at: all of them, or one that is drawn."""
+    index, table = batch["index"], model.memory["neighbors"].to(batch["index"].device)
+    if model.config.every_neighbor:
+        return table[index]
+    shape = (len(index),)
+    pick = torch.randint(table.shape[1], shape, generator=batch["generator"])
+    return table[index, pick.to(table.device)][:, None]
+
+
 def _neighbor_loss(
     model: Model, points: Tensor, batch: TrainingBatch, fit: Callable[..., Tensor]
 ) -> Tensor:
-    """Eq. 9 with one of the neighbours, drawn anew in every step."""
-    index, generator = batch["index"], batch["generator"]
-    table = model.memory["neighbors"].to(points.device)
-    pick = torch.randint(table.shape[1], (len(index),), generator=generator).to(table.device)
-    other = table[index, pick]
+    """Eq. 9: the sum over the neighbours, or one of them, drawn anew in every step."""
+    chosen = _neighbors_of(model, batch)
+    count, other = chosen.shape[1], chosen.flatten()
     image = model.memory["images"].to(points.device)[other].to(points) / 255
     mask = model.memory["masks"].to(points.device)[other].to(points) / 255
     with torch.no_grad():
         pose = model.pose(image)[0]
-    return neighbor_loss(points, pose, mask, model.config.image_size, fit)
+    clouds = points.repeat_interleave(count, 0)
+    return count * neighbor_loss(clouds, pose, mask, model.config.image_size, fit)
 
 # %% ../../nbs/ssl3d/522_losses.ipynb #f66606bd
 def wanted(stage: Stage | None) -> set[str]:

@@ -25,6 +25,7 @@ class NetworkNumbers(ConfigBase):
     """What the networks look like.
 
     image_size: of the square pictures.  encoder: "resnet18", "conv" or "conv-norm".
+    pretrained: whether "resnet18" starts from ImageNet weights.
     widths: channels of the encoder.  code: size of every code.
     width, layers: of the written networks.  shape_hidden, deform_hidden: hyper-networks of f and g.
     features, plain_hidden: k, and the feature network that knows no picture.
@@ -50,6 +51,7 @@ class NetworkNumbers(ConfigBase):
     feature_start: float = 1.0
     symmetric: bool = False
     lstm: int = 32
+    pretrained: bool = False
 
 # %% ../../nbs/tars/820_config.ipynb #0d51e79b
 @dataclass(frozen=True)
@@ -118,12 +120,15 @@ class StepNumbers(ConfigBase):
 
     sphere_steps, image_steps, identity_steps, deform_steps: of the stages; 0 leaves one out.
     batch, lr: pictures per step and learning rate.  flip: whether half of every batch is shown
-        mirrored.
+        mirrored.  ball_batch: codes per step of the two stages that know no picture, 0 for batch.
+    augment: whether size and colours of the pictures are changed at random, see `tars.losses`.
     deform_lr, clip: rate of the last stage and longest gradient, 0 for the same and for any.
     late_decay, cosine_decay: how the rate falls.
     """
 
     flip: bool = False
+    augment: bool = False
+    ball_batch: int = 0
     sphere_steps: int = 4000
     image_steps: int = 17_790
     identity_steps: int = 4000
@@ -215,8 +220,10 @@ def paper_config(dataset: str, category: str) -> TARSConfig:
     check_choice(category, "category", ("chair", "car", "aeroplane", "bird"))
     check_choice(dataset, "dataset", ("shapenet", "cub", "pascal3d", "pix3d"))
     if dataset == "shapenet":
-        return _shapenet_config(category)
-    return _cub_config() if dataset == "cub" else _pascal_config(dataset, category)
+        found = _shapenet_config(category)
+    else:
+        found = _cub_config() if dataset == "cub" else _pascal_config(dataset, category)
+    return replace(found, pretrained=True, ball_batch=1, augment=dataset != "shapenet")
 
 # %% ../../nbs/tars/820_config.ipynb #b3e8a950
 def _epochs(count: int, pictures: int) -> int:
@@ -415,15 +422,16 @@ def curriculum(config: TARSConfig) -> list[Stage]:
     c, fall = config, falling(config)
     shared: dict[str, Any] = {"batch": c.batch, "lr": c.lr, "clip": c.clip or None}
     last = shared | {"lr": c.deform_lr or c.lr}
+    ball = shared | {"batch": c.ball_batch or c.batch}
     dumps = 1 if c.image_steps else 0
     identity = {"identity": 1.0}
     if c.normal and c.identity == "ball":
         identity["normal"] = c.normal
     stages = [
-        Stage("sphere", c.sphere_steps, {"all": {"sphere": 1.0}}, **shared),
+        Stage("sphere", c.sphere_steps, {"all": {"sphere": 1.0}}, **ball),
         Stage("image", c.image_steps, {"all": stage_weights(c, 0)}, schedule=fall, **shared),
         Stage("dump", dumps, {"all": {"drift": 1.0}}, batch=c.batch, lr=0.0),
-        Stage("identity", c.identity_steps, {"all": identity}, **shared),
+        Stage("identity", c.identity_steps, {"all": identity}, **ball),
         Stage("deform", c.deform_steps, {"all": stage_weights(c, 1)}, schedule=fall, **last),
     ]
     return [stage for stage in stages if stage.steps]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -41,7 +42,7 @@ from ..training.stages import Stage
 # %% auto #0
 __all__ = ['Request', 'request', 'colour_term', 'silhouette_term', 'walks', 'ray_terms', 'cube_points', 'eikonal_term',
            'smoothness_term', 'mirror_term', 'space_terms', 'sphere_term', 'identity_terms', 'normal_term',
-           'shown_pictures', 'pose_term']
+           'shown_pictures', 'pose_term', 'resized_objects', 'recolored', 'hue_turn', 'augmented']
 
 # %% ../../nbs/tars/822_losses.ipynb #b20e7f45
 @dataclass(frozen=True)
@@ -287,3 +288,57 @@ def pose_term(said: Float[Tensor, "b 3"], batch: Mapping[str, Tensor], mirrored:
     axis = batch["camera_rotation"][:, 2]
     turned = axis[:mirrored] * axis.new_tensor([-1.0, 1.0, 1.0])
     return (said - torch.cat([turned, axis[mirrored:]])).square().mean()
+
+# %% ../../nbs/tars/822_losses.ipynb #07bad611
+def resized_objects(
+    layers: Float[Tensor, "b c h w"], most: float, generator: torch.Generator
+) -> Float[Tensor, "b c h w"]:
+    """Pictures made larger or smaller about their middle; what comes in from outside is 0.
+
+    layers: of a batch.  most: largest change, as a share.  generator: draws.
+    """
+    change = rand(len(layers), 1, 1, generator=generator, low=-most, high=most).to(layers)
+    plane = torch.eye(2, 3).to(layers).expand(len(layers), -1, -1) / (1 + change)
+    grid = nn.functional.affine_grid(plane, list(layers.shape), align_corners=False)
+    return nn.functional.grid_sample(layers, grid, align_corners=False)
+
+
+def recolored(
+    image: Float[Tensor, "b 3 h w"], most: float, hue: float, generator: torch.Generator
+) -> Float[Tensor, "b 3 h w"]:
+    """Pictures with other brightness, contrast, saturation and hue, in [0, 1].
+
+    image: of a batch.  most: largest change of the first three, as a share.
+    hue: largest turn about the gray axis, in full turns.  generator: draws.
+    """
+    draws = rand(3, len(image), 1, 1, 1, generator=generator, low=1 - most, high=1 + most)
+    bright, contrast, colour = draws.to(image)
+    image = image * bright
+    middle = image.mean((1, 2, 3), keepdim=True)
+    image = middle + contrast * (image - middle)
+    gray = image.mean(1, keepdim=True)
+    image = gray + colour * (image - gray)
+    turn = 2 * torch.pi * rand(len(image), generator=generator, low=-hue, high=hue)
+    return torch.einsum("bij,bjhw->bihw", hue_turn(turn).to(image), image).clamp(0, 1)
+
+
+def hue_turn(angle: Float[Tensor, "b"]) -> Float[Tensor, "b 3 3"]:
+    """Rotations of RGB about the gray axis.
+
+    angle: radians.
+    """
+    near, far = torch.eye(3), torch.full((3, 3), 1 / 3)
+    side = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+    c, s = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    return c * near + (1 - c) * far + s * side
+
+
+def augmented(batch: Mapping[str, Any], generator: torch.Generator) -> dict[str, Any]:
+    """A batch with its objects resized and recoloured at random.
+
+    batch: with "image" and "mask".  generator: draws.
+    Source: TARS, the released configurations for CUB and Pascal3D+.
+    """
+    layers = resized_objects(torch.cat([batch["image"], batch["mask"]], 1), 0.2, generator)
+    mask = (layers[:, 3:] > 0.5).to(layers)
+    return {**batch, "image": recolored(layers[:, :3], 0.2, 0.5, generator), "mask": mask}

@@ -17,30 +17,16 @@ from ..cameras.projections import Orthographic, Pinhole
 from ..conventions import check_choice, check_number, refuse, seeded
 from ..data.collection import Collection
 from ..networks.encoders import fresh_weights
+from ..networks.features import read_weights
+from ..networks.pretrained import fill_trunk, find_pretrained
 from ..result.reconstruction import Reconstruction
 from ..shapes.mesh import Mesh
 from .config import TARSConfig, curriculum
 from .fields import DeformedField, FadedField, PlainField, ShapeField, look, on_white
-from svr_nb.tars.losses import (
-    cube_points,
-    identity_terms,
-    pose_term,
-    ray_terms,
-    request,
-    shown_pictures,
-    space_terms,
-    sphere_term,
-)
-from svr_nb.tars.networks import (
-    Shown,
-    as_batch,
-    make_deform,
-    make_encoder,
-    make_marcher,
-    make_plain,
-    make_shape,
-    starting_code,
-)
+from .losses import augmented, cube_points, identity_terms, pose_term, ray_terms
+from .losses import request, shown_pictures, space_terms, sphere_term
+from .networks import ResNet18, Shown, as_batch, make_deform, make_encoder
+from .networks import make_marcher, make_plain, make_shape, starting_code
 from .reading import COLORS, Lattice, painted, read_surface
 from .scores import item_scores, reference_scores, score_columns
 from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable, prepared
@@ -48,8 +34,8 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'dump_mean', 'refuse_options', 'Options', 'answers',
-           'level_columns', 'collection_rows', 'FieldTensors', 'network_answer', 'TARS']
+__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'level_columns',
+           'collection_rows', 'dump_codes', 'take_pretrained', 'FieldTensors', 'network_answer', 'TARS']
 
 # %% ../../nbs/tars/824_system.ipynb #9d68eaf1
 WITHOUT_RAYS = ("sphere", "identity", "normal")
@@ -78,6 +64,8 @@ def stage_losses(system: TARS, batch: Mapping[str, Any], stage: Stage | None) ->
             return {"sphere": sphere_term(system.shape, system.plain, code, ask)}
         return identity_terms(system.deformed(code, frozen=True), ask)
     mirrored = count // 2 if c.flip else 0
+    if c.augment and ask.stage != "dump":
+        batch = augmented(batch, ask.generator)
     code = system.encoder(shown_pictures(batch["image"], batch["mask"], mirrored))
     drift = (system.canonical - system.dumped).norm()
     if ask.stage == "dump":
@@ -107,16 +95,6 @@ def encoded(encoder: nn.Module, shown: Shown, device: torch.device) -> Float[Ten
         codes.append(encoder(on_white(image.to(device), mask.to(device))))
     encoder.train(mode)
     return torch.cat(codes)
-
-
-@torch.no_grad()
-def dump_mean(system: TARS, codes: Float[Tensor, "n l"]) -> None:
-    """Makes the mean of many codes the canonical one.
-
-    system: changes.  codes: of the training pictures.
-    """
-    system.canonical.copy_(codes.mean(0))
-    system.dumped.copy_(codes.mean(0))
 
 
 def refuse_options(unknown: Mapping[str, object]) -> None:
@@ -192,6 +170,28 @@ def collection_rows(system: TARS, data: Collection) -> list[dict[str, float]]:
         rows.append(item_scores(mesh, field, truth, system.config))
     return rows
 
+
+@torch.no_grad()
+def dump_codes(system: TARS, data: Collection) -> None:
+    """Makes the mean code of all training pictures canonical.
+
+    system: after stage 1.  data: the training collection.
+    """
+    mean = system.codes(data.fields["image"], data.fields["mask"]).mean(0)
+    system.canonical.copy_(mean)
+    system.dumped.copy_(mean)
+
+
+def take_pretrained(system: TARS, fresh: bool) -> None:
+    """The encoder's ImageNet weights for a fresh run, if the configuration wants them.
+
+    system: any.  fresh: whether nothing has been trained yet.
+    Raises FileError or CheckpointError that says what is missing and what to do.
+    """
+    if fresh and system.config.pretrained and isinstance(system.encoder, ResNet18):
+        path = find_pretrained("resnet18", system.weights_from)
+        fill_trunk(system.encoder, read_weights(path), path.name)
+
 # %% ../../nbs/tars/824_system.ipynb #36593a3b
 class FieldTensors(NamedTuple):
     """What TARS says about places: signed distances (b, n), canonical positions (b, n, 3)."""
@@ -224,7 +224,7 @@ class TARS(SystemBase):
     config: `TARS.Config.tiny()`, `.paper()` or a changed copy.  seed: decides the starting weights.
     """
 
-    Config, needs = TARSConfig, NEEDS
+    Config, needs, heavy = TARSConfig, NEEDS, ("encoder",)
     config: TARSConfig
     dumped: Tensor
 
@@ -268,10 +268,12 @@ class TARS(SystemBase):
         """
         return stage_losses(self, batch, stage)
 
+    before_training = lambda self, fresh: take_pretrained(self, fresh)
+
     def before_stage(self, data: Collection, stage: Stage, generator: torch.Generator) -> None:
         """At the dump, makes the mean code of all training pictures canonical."""
         if stage.name == "dump":
-            dump_mean(self, self.codes(data.fields["image"], data.fields["mask"]))
+            dump_codes(self, data)
 
     def forward(self, image: Tensor, mask: Tensor, places: Tensor) -> FieldTensors:
         """Distances and canonical positions of points, for pictures; see `network_answer`."""

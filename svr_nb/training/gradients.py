@@ -16,8 +16,8 @@ from ..conventions import CheckpointError, SvrError, describe, refuse
 from .stages import Stage, Weight
 
 # %% auto #0
-__all__ = ['group_total', 'Grouped', 'NotFinite', 'Optimizers', 'optimizer_tensors', 'restore_optimizers', 'group_gradients',
-           'loss_values', 'gradient_norms']
+__all__ = ['Gradients', 'group_total', 'Grouped', 'NotFinite', 'Optimizers', 'optimizer_tensors', 'restore_optimizers',
+           'raw_gradients', 'checked_gradients', 'group_gradients', 'loss_values', 'gradient_norms']
 
 # %% ../../nbs/training/452_gradients.ipynb #4b273c91
 def group_total(
@@ -150,42 +150,69 @@ def restore_optimizers(optimizers: Optimizers, tensors: Mapping[str, Tensor]) ->
         optimizers.adam[group].state[p][quantity] = kept
 
 # %% ../../nbs/training/452_gradients.ipynb #58a08113
-def group_gradients(
-    losses: Mapping[str, Tensor], stage: Stage, optimizers: Optimizers, step: int, total_step: int
-) -> tuple[dict[str, list[Tensor | None]], dict[str, float]]:
-    """Every active group's gradient of its own total, from one forward pass.
+Gradients = dict[str, list[Tensor | None]]
+
+
+def raw_gradients(
+    losses: Mapping[str, Tensor], stage: Stage, optimizers: Optimizers, step: int
+) -> Gradients:
+    """Every active group's gradient of its own total, from one forward pass, as it comes.
 
     losses: name to scalar with a graph.
-    stage: weights, cadence and clipping.
+    stage: weights and cadence.
     optimizers: knows the groups' parameters.
     step: step within the stage.
-    total_step: step within the run, for messages.
-    Returns group -> gradients (None where a parameter took no part), and the norms under the names
-    "|grad| group".
-    Raises NotFinite that names the first parameter whose gradient is not finite.
+    Returns group -> gradients (None where a parameter took no part).
     """
     progress = step / max(1, stage.steps)
     active = stage.active(step)
     totals = {group: group_total(losses, stage.weights[group], progress) for group in active}
-    result: dict[str, list[Tensor | None]] = {}
-    norms: dict[str, float] = {}
+    result: Gradients = {}
     for group, total in totals.items():
         params = optimizers.params[group]
         if not total.requires_grad or not params:
             continue
         more = group != active[-1]
         grads = torch.autograd.grad(total, params, retain_graph=more, allow_unused=True)
+        result[group] = list(grads)
+    return result
+
+
+def checked_gradients(
+    raw: Mapping[str, list[Tensor | None]], stage: Stage, optimizers: Optimizers, total_step: int
+) -> tuple[Gradients, dict[str, float]]:
+    """Gradients that may be followed: finite, and no longer than the stage allows.
+
+    raw: from `raw_gradients`.  stage: clipping.  optimizers: knows the parameters.
+    total_step: step within the run, for messages.
+    Returns them, and their norms under the names "|grad| group".
+    Raises NotFinite that names the first parameter whose gradient is not finite.
+    """
+    result: Gradients = {}
+    norms: dict[str, float] = {}
+    for group, grads in raw.items():
         norm = _norm([grad for grad in grads if grad is not None])
         norms[f"|grad| {group}"] = float(norm)
         if not math.isfinite(float(norm)):
-            raise _blame(params, grads, optimizers.names, group, total_step)
+            raise _blame(optimizers.params[group], grads, optimizers.names, group, total_step)
         result[group] = _clipped(grads, norm, stage.clip)
     return result, norms
 
+
+def group_gradients(
+    losses: Mapping[str, Tensor], stage: Stage, optimizers: Optimizers, step: int, total_step: int
+) -> tuple[Gradients, dict[str, float]]:
+    """Every active group's gradient of its own total, from one forward pass, checked.
+
+    losses, stage, optimizers, step: as for `raw_gradients`.
+    total_step: step within the run, for messages.
+    Returns and raises what `checked_gradients` does.
+    """
+    raw = raw_gradients(losses, stage, optimizers, step)
+    return checked_gradients(raw, stage, optimizers, total_step)
+
 # %% ../../nbs/training/452_gradients.ipynb #c0f30005
-def _clipped(
-    grads: tuple[Tensor | None, ...], norm: Tensor, clip: float | None
-) -> list[Tensor | None]:
+def _clipped(grads: list[Tensor | None], norm: Tensor, clip: float | None) -> list[Tensor | None]:
     """Gradients of the same direction whose norm is at most `clip`."""
     if clip is None or float(norm) <= clip:
         return list(grads)
@@ -194,7 +221,7 @@ def _clipped(
 
 def _blame(
     params: list[nn.Parameter],
-    grads: tuple[Tensor | None, ...],
+    grads: list[Tensor | None],
     names: Mapping[int, str],
     group: str,
     step: int,

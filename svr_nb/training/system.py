@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 # %% auto #0
 __all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'TrainingBatch', 'Trainable', 'SystemConfig',
-           'System', 'Collection', 'BeforeStage', 'BeforeEpoch', 'Remembering', 'check_weights', 'Portable',
-           'model_card', 'SystemBase', 'system_class', 'shipped', 'shipped_categories', 'load']
+           'System', 'Collection', 'BeforeTraining', 'BeforeStage', 'BeforeEpoch', 'Remembering', 'check_weights',
+           'Portable', 'model_card', 'SystemBase', 'system_class', 'shipped', 'shipped_categories', 'load']
 
 # %% ../../nbs/training/457_system.ipynb #c0f20002
 class Stateful(Protocol):
@@ -141,6 +141,14 @@ class Collection(Protocol):
         """Some of the items, their fields put together along a first axis."""
 
 # %% ../../nbs/training/457_system.ipynb #c0f20005
+@runtime_checkable
+class BeforeTraining(Protocol):
+    """A system that needs something from outside, such as weights that others have trained."""
+
+    def before_training(self, fresh: bool, /) -> None:
+        """Called once per run, before anything else; `fresh` when nothing was trained yet."""
+
+
 @runtime_checkable
 class BeforeStage(Protocol):
     """A system that prepares something at the start of each stage."""
@@ -326,10 +334,15 @@ class SystemBase(Portable):
     stage, generator)` and `before_epoch(data, stage, epoch, generator)`, and keep what they work
     out (neighbour lists, banks of features, templates) in `self.memory`: tensors of any shape,
     saved with the run.
+    `weights_from` is the folder with networks that others have trained; None is torchvision's. A
+    system that wants some looks for them in `before_training(fresh)`.  `heavy` names networks that
+    may run in half the precision, see `training.processes.mixed`.
     `needs` says which fields of a collection it learns from; see `Need`.
     """
 
     needs: ClassVar[tuple[Need, ...]] = ()
+    weights_from: str | Path | None = None
+    heavy: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: object) -> None:
         super().__init__()

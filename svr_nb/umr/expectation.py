@@ -30,16 +30,17 @@ from svr_nb.umr.camera_hypotheses import (
     hypothesis_weights,
 )
 from .semantic_uv import part_map_loss, part_pixels, part_vertex_loss
-from .texture_cycle import barrier_loss, cycle_gap, silhouette_barrier, texture_from_flow
+from .texture_cycle import barrier_loss, cycle_gap, on_faces, silhouette_barrier
+from .texture_cycle import texture_from_flow
 
 if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
     from svr_nb.umr.config import UMRConfig
 
 # %% auto #0
-__all__ = ['View', 'crop_view', 'Prediction', 'SurfaceModel', 'part_vertex_costs', 'has_parts', 'hypothesis_costs', 'quick_costs',
-           'shape_losses', 'draw_texture', 'texture_losses', 'turned_camera', 'unseen_view_loss', 'Judged',
-           'judge_hypotheses', 'batch_losses']
+__all__ = ['View', 'crop_view', 'Prediction', 'SurfaceModel', 'part_vertex_costs', 'has_parts', 'part_texels', 'hypothesis_costs',
+           'quick_costs', 'shape_losses', 'draw_texture', 'texture_losses', 'turned_camera', 'unseen_view_loss',
+           'Judged', 'judge_hypotheses', 'batch_losses']
 
 # %% ../../nbs/umr/611_expectation.ipynb #5a4b0365
 @dataclass(frozen=True, eq=False)
@@ -112,13 +113,14 @@ class SurfaceModel(Protocol):
     """What the E-step and the M-step need of a system.
 
     config: its settings.  sphere, faces, laplacian: the surface that it bends.
-    template, face_labels, vert_labels: what the M-step renews; labels are 0 for no part.
+    template, part_map, face_labels, vert_labels: what the M-step renews; labels are 0 for no part.
     perceptual: distance of pictures, one value each.
     """
 
     faces: Tensor
     laplacian: Tensor
     template: Tensor
+    part_map: Tensor
     face_labels: Tensor
     vert_labels: Tensor
 
@@ -163,7 +165,8 @@ def part_vertex_costs(
     pixels, there = part_pixels(view.maps.clamp(min=0), c.part_draws, generator)
     uv = camera.project(model.template.expand(len(camera), -1, -1))[..., :2]
     pixels, there = _each(pixels, count), _each(there, count)
-    return part_vertex_loss(uv, model.vert_labels, pixels, there, c.form, per_sample=True)
+    form = "release" if c.form == "release" else "paper"
+    return part_vertex_loss(uv, model.vert_labels, pixels, there, form, per_sample=True)
 
 
 def has_parts(model: SurfaceModel, view: View) -> bool:
@@ -177,6 +180,8 @@ def _part_map_costs(model: SurfaceModel, drawn: Tensor, view: View, count: int) 
     """Eq. 2 for every hypothesis of every picture (b * k,), from drawn parts (b * k, p, s, s)."""
     assert view.maps is not None
     maps, mask = _each(view.maps, count), _each(view.mask, count)
+    if model.config.form == "printed":
+        return (drawn - maps * mask).square().mean((1, 2, 3))
     return part_map_loss(drawn, maps, mask, model.config.form, per_sample=True)
 
 
@@ -186,6 +191,20 @@ def _one_hot_parts(model: SurfaceModel, labels: Int[Tensor, "..."], like: Tensor
     return hot[..., 1:].to(like)
 
 
+def part_texels(model: SurfaceModel, like: Tensor) -> Tensor:
+    """What Eq. 2 draws on the surface, without the background: the canonical map's probabilities
+    (f, t, t, p) as printed, or each face's label (f, p) in the other forms.
+
+    model: has the map, the labels and the configuration.
+    like: a tensor of the right type and place.
+    """
+    if model.config.form != "printed":
+        return _one_hot_parts(model, model.face_labels, like)
+    mesh, side = model.sphere.mesh, model.config.side
+    chart = model.part_map[None, 1:].to(like)
+    return on_faces(chart, mesh, side)[0]
+
+# %% ../../nbs/umr/611_expectation.ipynb #351b6703
 def hypothesis_costs(
     model: SurfaceModel,
     p: Prediction,
@@ -205,7 +224,8 @@ def hypothesis_costs(
     parts = has_parts(model, view)
     features = None
     if parts and "sp" in wanted:
-        features = _one_hot_parts(model, model.face_labels, p.verts).expand(len(camera), -1, -1)
+        texels = part_texels(model, p.verts)
+        features = texels.expand(len(camera), *texels.shape)
     uvz = camera.project(_each(p.verts, k))
     drawn = soft_rasterize(
         uvz,

@@ -22,7 +22,7 @@ from .expectation import Prediction, SurfaceModel, View
 
 # %% auto #0
 __all__ = ['SmallTrunk', 'ResidualTrunk', 'make_trunk', 'ShapeHead', 'CameraHeads', 'FlowHead', 'MeshSystem', 'predict',
-           'predict_from', 'make_critics']
+           'predict_from', 'make_flow', 'make_critics']
 
 # %% ../../nbs/umr/621_networks.ipynb #8a5de0da
 def _squeeze(inside: int, outside: int) -> nn.Sequential:
@@ -194,13 +194,14 @@ class CameraHeads(nn.Module):
         return torch.stack([head(feature) for head in self.heads], 1)
 
 # %% ../../nbs/umr/621_networks.ipynb #0476d1be
-def _doubling(inside: int, outside: int) -> nn.Sequential:
+def _doubling(inside: int, outside: int, norm: str) -> nn.Sequential:
     """Two convolutions that follow a doubling of the size."""
+    groups = min(8, max(1, outside // 4))
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, padding=1, padding_mode="reflect"),
         nn.LeakyReLU(0.2),
         nn.Conv2d(outside, outside, 3, padding=1),
-        nn.GroupNorm(min(8, max(1, outside // 4)), outside),
+        nn.BatchNorm2d(outside) if norm == "batch" else nn.GroupNorm(groups, outside),
         nn.LeakyReLU(0.2),
     )
 
@@ -213,6 +214,7 @@ class FlowHead(nn.Module):
     widths: channels after each doubling.
     hidden: channels of the first map.
     deep: whether a layer of 8192 comes before it, as in the paper.
+    norm: "group", which does not depend on the batch, or "batch" (paper).
     Source: UMR, section 6.2.
     """
 
@@ -223,14 +225,19 @@ class FlowHead(nn.Module):
         widths: Sequence[int] = (128, 64, 32, 16, 8),
         hidden: int = 256,
         deep: bool = True,
+        *,
+        norm: str = "group",
     ) -> None:
         super().__init__()
         self.side = height // 2 ** len(widths)
         between = (8192,) if deep else ()
         lengths = (feature, *between, hidden * self.side * 2 * self.side)
-        self.start = Mlp(lengths, hidden="leaky", last="leaky")
+        self.start: nn.Module = Mlp(lengths, hidden="leaky", last="leaky")
+        if norm == "batch":
+            pairs = zip(lengths, lengths[1:])
+            self.start = nn.Sequential(*[layer for pair in pairs for layer in _dense(*pair)])
         chain = [hidden, *widths]
-        layers = [_doubling(inside, outside) for inside, outside in zip(chain, widths)]
+        layers = [_doubling(inside, outside, norm) for inside, outside in zip(chain, widths)]
         self.doublings = nn.ModuleList(layers)
         self.last = nn.Conv2d(chain[-1], 2, 3, padding=1, padding_mode="reflect")
         nn.init.normal_(self.last.weight, 0, 0.02)
@@ -287,6 +294,13 @@ def predict_from(model: MeshSystem, image: Float[Tensor, "b 3 s s"], cameras: in
     hypotheses = decode_cameras(raw, config.head, config.usual_scale, config.offsets, twins=twins)
     verts = model.template + model.sphere.full_verts(half)
     return Prediction(code, half, verts, hypotheses, model.flow(feature))
+
+
+def make_flow(config: UMRConfig) -> FlowHead:
+    """The flow decoder that a configuration asks for."""
+    c = config
+    widths, start = c.flow_widths, c.flow_start
+    return FlowHead(c.feature, c.chart, widths, start, c.flow_deep, norm=c.flow_norm)
 
 
 def make_critics(config: UMRConfig) -> nn.ModuleDict:

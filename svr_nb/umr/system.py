@@ -18,19 +18,20 @@ from ..data.collection import Collection
 from ..data.framing import as_pictures, leave_camera
 from ..networks.adversaries import adversarial_loss
 from ..networks.encoders import fresh_weights
-from ..networks.features import PerceptualLoss
+from ..networks.features import PerceptualLoss, read_weights
+from ..networks.pretrained import fill_trunk, find_pretrained, resnet_name
 from ..result.reconstruction import Reconstruction
 from ..shapes.triangles import signed_volume, uniform_laplacian
 from ..shapes.uv import SymmetricSphere, symmetric_sphere
-from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable
+from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable, weighed
 from ..training.stages import Stage
 from ..training.system import SystemBase
 from .config import UMRConfig, cameras_of, rounds
 from .expectation import Prediction, View, crop_view
 from .losses import stage_losses
 from .maximisation import ChartWeights, label_confidence, label_surface, maximise, survey
-from .networks import CameraHeads, FlowHead, ShapeHead
-from .networks import make_critics, make_trunk, predict, predict_from
+from .networks import CameraHeads, ResidualTrunk, ShapeHead
+from .networks import make_critics, make_flow, make_trunk, predict, predict_from
 from .scores import fit_camera_frame, survey_scores
 from .texture_cycle import flow_on_faces
 from .transfer import surface_reconstruction
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['HOW_TO_MAPS', 'NEEDS', 'noisy_samples', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'move_template',
-           'relabel', 'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera',
-           'MeshTensors', 'network_answer', 'reconstruct_one', 'reconstruct_all', 'align_frame']
+__all__ = ['HOW_TO_MAPS', 'NEEDS', 'noisy_samples', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'perceptual_of',
+           'take_pretrained', 'move_template', 'relabel', 'between_rounds', 'inside_round', 'read_pictures',
+           'house_unit', 'to_house', 'house_camera', 'MeshTensors', 'network_answer', 'reconstruct_one',
+           'reconstruct_all', 'align_frame']
 
 # %% ../../nbs/umr/624_system.ipynb #8df3ab3e
 HOW_TO_MAPS = (
@@ -105,7 +107,7 @@ class UMR(SystemBase):
         starting weights.
     """
 
-    Config, needs = UMRConfig, NEEDS
+    Config, needs, heavy = UMRConfig, NEEDS, ("trunk",)
     sample_data = staticmethod(noisy_samples)
     config: UMRConfig
     faces: Tensor
@@ -125,11 +127,13 @@ class UMR(SystemBase):
             self.trunk = make_trunk(c)
             self.shape = ShapeHead(c.feature, c.code, self.sphere.half_verts, c.variational)
             self.camera = CameraHeads(c.feature, c.feature, c.cameras)
-            self.flow = FlowHead(c.feature, c.chart, c.flow_widths, c.flow_start, c.flow_deep)
+            self.flow = make_flow(c)
             self.critics = make_critics(c)
-        self.perceptual = PerceptualLoss("pyramid")
         self.chart_weights = ChartWeights(self.sphere.mesh, c.chart)
         keep_surface(self)
+
+    perceptual = property(lambda self: perceptual_of(self))
+    before_training = lambda self, fresh: take_pretrained(self, fresh)
 
     def stages(self) -> list[Stage]:
         """The two rounds."""
@@ -161,9 +165,7 @@ class UMR(SystemBase):
         """What the networks say about crops of the configured size; see `network_answer`."""
         return network_answer(self, image, mask)
 
-    def predict_view(self, view: View, cameras: int) -> Prediction:
-        """What the networks say about crops; see `predict`."""
-        return predict(self, view, cameras)
+    predict_view = predict  # what the networks say about crops
 
     def face_flow(self, flow: Tensor) -> Tensor:
         """The flow at every texel of every face."""
@@ -235,6 +237,36 @@ def learning_groups(model: UMR) -> dict[str, list[nn.Parameter]]:
     if len(model.critics):
         groups["critics"] = list(model.critics.parameters())
     return groups
+
+# %% ../../nbs/umr/624_system.ipynb #7ab48e43
+def perceptual_of(model: UMR) -> PerceptualLoss:
+    """The perceptual distance, made when first asked for; it is no part of the weights.
+
+    model: the system.
+    Raises FileError or SvrError that says what is missing.
+    """
+    made: dict[str, PerceptualLoss] = vars(model).setdefault("_perceptual", {})
+    if not made:
+        backend, path = model.config.perceptual, None
+        if backend != "pyramid":
+            path = find_pretrained(backend, model.weights_from)
+        made["net"] = PerceptualLoss(backend, path)
+    return made["net"].to(model.device)
+
+
+def take_pretrained(model: UMR, fresh: bool) -> None:
+    """The trunk's ImageNet weights for a fresh run, and the perceptual distance for any.
+
+    model: the system.
+    fresh: whether nothing has been trained yet.
+    Raises FileError or CheckpointError that says what is missing and what to do.
+    """
+    if {"tex", "perc"} & weighed(model.stages()):
+        perceptual_of(model)
+    if fresh and model.config.pretrained and isinstance(model.trunk, ResidualTrunk):
+        path = find_pretrained("resnet18", model.weights_from)
+        own = ("squeeze.", "head.")
+        fill_trunk(model.trunk, read_weights(path), path.name, resnet_name, own)
 
 # %% ../../nbs/umr/624_system.ipynb #c6007394
 @torch.no_grad()

@@ -5,7 +5,7 @@
 # %% ../../nbs/umr/607_texture_cycle.ipynb #e983f394
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,8 @@ from ..shapes.uv import SymmetricSphere, sample_texture, sphere_uv
 SAMPLES = ("inside", "all")
 
 # %% auto #0
-__all__ = ['SAMPLES', 'lattice_weights', 'inside_lattice', 'flow_on_faces', 'texture_from_flow', 'flow_centers', 'CycleGap',
-           'cycle_gap', 'silhouette_barrier', 'barrier_loss']
+__all__ = ['SAMPLES', 'lattice_weights', 'inside_lattice', 'on_faces', 'flow_on_faces', 'texture_from_flow', 'flow_centers',
+           'CycleGap', 'cycle_gap', 'silhouette_barrier', 'barrier_loss']
 
 # %% ../../nbs/umr/607_texture_cycle.ipynb #d8315b95
 def lattice_weights(side: int) -> Float[Tensor, "t t 3"]:
@@ -46,6 +46,22 @@ def inside_lattice(side: int) -> Bool[Tensor, "t t"]:
     return count[:, None] + count < side
 
 # %% ../../nbs/umr/607_texture_cycle.ipynb #baacc21f
+def on_faces(
+    chart: Float[Tensor, "b c hu wu"], mesh: Mesh, side: int = 6
+) -> Float[Tensor, "b f t t c"]:
+    """Whatever a chart holds, at every sample of every face.
+
+    chart: pictures laid out by the chart.
+    mesh: the undeformed sphere, or some of its faces.
+    side: samples along one edge.
+    """
+    chart = check_tensor(chart, "chart", "b c h w")
+    weights = lattice_weights(side).to(mesh.verts)
+    points = torch.einsum("ijk,fkc->fijc", weights, mesh.verts[mesh.faces])
+    read = sample_texture(chart, sphere_uv(points.flatten(0, 2)).to(chart)).permute(0, 2, 1)
+    return read.reshape(len(chart), len(mesh.faces), side, side, chart.shape[1])
+
+
 def flow_on_faces(
     flow: Float[Tensor, "b 2 hu wu"], sphere: SymmetricSphere | Mesh, side: int = 6
 ) -> Float[Tensor, "b f t t 2"]:
@@ -57,14 +73,10 @@ def flow_on_faces(
     side: samples along one edge.
     """
     flow = check_tensor(flow, "flow", "b 2 h w")
-    mesh = sphere.mesh if isinstance(sphere, SymmetricSphere) else sphere
-    faces = mesh.faces[: sphere.half_faces] if isinstance(sphere, SymmetricSphere) else mesh.faces
-    weights = lattice_weights(side).to(mesh.verts)
-    points = torch.einsum("ijk,fkc->fijc", weights, mesh.verts[faces])
-    read = sample_texture(flow, sphere_uv(points.flatten(0, 2)).to(flow)).permute(0, 2, 1)
-    texels = read.reshape(len(flow), len(faces), side * side, 2)
-    if isinstance(sphere, SymmetricSphere):
-        texels = sphere.full_texels(texels)
+    if not isinstance(sphere, SymmetricSphere):
+        return on_faces(flow, sphere, side)
+    half = replace(sphere.mesh, faces=sphere.mesh.faces[: sphere.half_faces])
+    texels = sphere.full_texels(on_faces(flow, half, side).flatten(2, 3))
     return texels.unflatten(2, (side, side))
 
 

@@ -59,6 +59,7 @@ def state(system, part):
 
 def test_paper_preset_has_the_papers_values():
     c = LEMConfig.paper()
+    assert c.pretrained and not c.ramp and c.voxels == 32
     assert (c.trunk, c.code, c.voxels, c.shape_form, c.shape_widths) == (
         "resnet50",
         256,
@@ -85,14 +86,17 @@ def test_paper_preset_has_the_papers_values():
 
 
 def test_one_class_and_the_settings_of_shipped_networks():
-    """LEM is one class; its settings are exactly the fields that saved networks have."""
+    """LEM is one class; its settings are exactly the fields that saved networks have, and one that
+    came later, which says what they did: they were trained from scratch.
+    """
     assert [kind.__name__ for kind in LEM.__mro__[:2]] == ["LEM", "SystemBase"]
     shipped = svr.load("lem", "object")
     saved = json.loads(
         (Path(svr.__file__).parent / "checkpoints/lem-object/config.json").read_text()
     )
-    assert shipped.config.to_dict() == saved["config"]
-    assert set(saved["config"]) == {field.name for field in fields(LEMConfig)}
+    later = {"pretrained": False}
+    assert shipped.config.to_dict() == saved["config"] | later
+    assert {*saved["config"], *later} == {field.name for field in fields(LEMConfig)}
 
 
 def test_forward_is_the_feed_forward_part(data):

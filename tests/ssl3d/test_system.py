@@ -50,6 +50,7 @@ def test_paper_preset_has_the_papers_values():
     ) == (64, 1024, 4, 5e-5, "tanh", 0.0, 1, False)
     assert c.widths == (32, 64, 128, 256) and (c.alpha, c.beta, c.gamma, c.rho) == (100, 1e4, 1, 1)
     assert "pull" not in curriculum(c)[0].weights["pose"]
+    assert c.every_neighbor and all(s.weights["recon"]["symmetry"] == 1e3 for s in curriculum(c))
 
 
 def test_paper_network_runs():
@@ -101,6 +102,19 @@ def test_neighbours_are_found_and_used(cars):
     before = system.memory["neighbors"]
     system.before_epoch(cars, stage, 1, seeded(0))
     assert system.memory["neighbors"] is before
+
+
+def test_all_neighbours_are_a_sum(cars):
+    """Eq. 9: the sum over n is n times the mean of what each single neighbour costs."""
+    system = SSL3D(replace(SMALL, every_neighbor=True, draws=0))
+    stage = system.stages()[1]
+    system.before_epoch(cars, stage, 0, seeded(0))
+    whole, table = system.losses(batch(cars), stage)["neighbors"], system.memory["neighbors"]
+    single = []
+    for place in range(3):
+        system.memory["neighbors"] = table[:, place : place + 1]
+        single.append(system.losses(batch(cars), stage)["neighbors"])
+    assert torch.allclose(whole, torch.stack(single).sum(), rtol=1e-5)
 
 
 def test_the_extent_is_measured(cars):

@@ -12,6 +12,14 @@ from svr_nb.tars.config import TARSConfig, curriculum, late, stage_weights
 
 def test_shapenet():
     c = TARSConfig.paper()
+    assert c.pretrained and not c.augment and TARSConfig.paper("cub", "bird").augment
+    assert {s.name: s.batch for s in curriculum(c)} == {
+        "sphere": 1,
+        "image": 16,
+        "dump": 16,
+        "identity": 1,
+        "deform": 16,
+    }
     assert (c.image_size, c.code, c.width, c.layers, c.features, c.lstm, c.rays, c.batch, c.lr) == (
         64,
         512,

@@ -145,6 +145,8 @@ def test_presets_make_two_rounds(preset):
 
 def test_the_papers_numbers():
     c = UMRConfig.paper()
+    assert (c.pretrained, c.perceptual, c.flow_norm, c.form) == (True, "vgg", "batch", "printed")
+    assert c.first.edge == c.second.edge == 0.1
     assert (c.image_size, c.level, c.side, c.chart, c.first_cameras, c.cameras, c.batch, c.lr) == (
         256,
         3,
