@@ -136,7 +136,8 @@ def _export(a: argparse.Namespace) -> None:
     from svr_nb.training.system import load, shipped_categories
 
     category = a.category or shipped_categories(a.system)[0]
-    print(f"wrote {export(load(a.system, category), a.out or f'{a.system}-{category}.onnx')}")
+    out = file_path(a.out or f"{a.system}-{category}.onnx", "--out")
+    print(f"wrote {export(load(a.system, category), out)}")
 
 # %% ../../nbs/app/958_command_line.ipynb #f4e33d9f
 def _system(name: str) -> Any:

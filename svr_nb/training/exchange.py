@@ -18,29 +18,34 @@ from torch import Tensor
 
 from ..conventions import check_number, file_path, optional, rand, refuse, seeded
 from .run_files import write_bytes, writing
-from .system import SystemBase
+from .system import System
 
 # %% auto #0
 __all__ = ['RULES', 'example_inputs', 'traced', 'about', 'answer_names', 'onnx_bytes', 'export', 'disagreement']
 
 # %% ../../nbs/training/460_exchange.ipynb #3c710371
-def example_inputs(system: SystemBase, batch: int = 3, places: int = 64) -> dict[str, Tensor]:
+def _network(system: System) -> torch.nn.Module:
+    """A system as PyTorch sees it."""
+    assert isinstance(system, torch.nn.Module)
+    return system
+
+
+def example_inputs(system: System, batch: int = 3, places: int = 64) -> dict[str, Tensor]:
     """Inputs that fit `forward`, made of noise.
 
     system: any of the five.  batch: pictures.  places: points per picture, if it wants any.
     Returns name -> tensor: RGB in [0, 1], masks of 0 and 1, places in [-.5, .5].
     """
-    config: Any = system.config
-    side, chance = config.image_size, seeded(0)
+    side, chance = system.config.image_size, seeded(0)
     shapes = {"mask": (batch, 1, side, side), "places": (batch, places, 3)}
     found = {}
-    for name in inspect.signature(system.forward).parameters:
+    for name in inspect.signature(_network(system).forward).parameters:
         noise = rand(*shapes.get(name, (batch, 3, side, side)), generator=chance)
         found[name] = {"mask": noise.round(), "places": noise - 0.5}.get(name, noise)
     return found
 
 # %% ../../nbs/training/460_exchange.ipynb #a61d965f
-def traced(system: SystemBase) -> torch.export.ExportedProgram:
+def traced(system: System) -> torch.export.ExportedProgram:
     """The operations of `forward`, for any number of pictures.
 
     system: trained; its mode and weights are left alone.
@@ -50,13 +55,14 @@ def traced(system: SystemBase) -> torch.export.ExportedProgram:
     free = {name: {0: batch} for name in inputs}
     if "places" in free:
         free["places"][1] = places
-    mode = system.training
-    system.eval()
+    network = _network(system)
+    mode = network.training
+    network.eval()
     try:
         with torch.no_grad(), _quiet():
-            return torch.export.export(system, (), inputs, dynamic_shapes=free, strict=False)
+            return torch.export.export(network, (), inputs, dynamic_shapes=free, strict=False)
     finally:
-        system.train(mode)
+        network.train(mode)
 
 
 @contextmanager
@@ -72,7 +78,6 @@ def _quiet() -> Iterator[None]:
     finally:
         log.setLevel(level)
 
-
 # %% ../../nbs/training/460_exchange.ipynb #e1d89ca9
 RULES = {
     "image": "RGB in [0, 1], upright, square, the object in the middle; see the package's framing",
@@ -82,28 +87,28 @@ RULES = {
 }
 
 
-def about(system: SystemBase) -> dict[str, str]:
+def about(system: System) -> dict[str, str]:
     """What a file says of itself: system, category, side of the pictures, and a rule per input.
 
     system: the one that is written.
     """
     names = example_inputs(system, 1, 1)
     facts = {"system": type(system).__name__, "category": system.category}
-    facts |= {"image_size": str(system.config.to_dict()["image_size"]), "made_by": "svr_nb"}
+    facts |= {"image_size": str(system.config.image_size), "made_by": "svr_nb"}
     return facts | {f"input {name}": RULES[name] for name in names}
 
 
-def answer_names(system: SystemBase) -> tuple[str, ...]:
+def answer_names(system: System) -> tuple[str, ...]:
     """The names of what `forward` returns.
 
     system: any of the five.
     """
     with torch.no_grad():
-        said = system(**example_inputs(system, 1, 2))
+        said = _network(system)(**example_inputs(system, 1, 2))
     return tuple(getattr(said, "_fields", ("occupancy",)))
 
 # %% ../../nbs/training/460_exchange.ipynb #4a102561
-def onnx_bytes(system: SystemBase) -> bytes:
+def onnx_bytes(system: System) -> bytes:
     """The ONNX file of a system.
 
     system: trained.
@@ -122,7 +127,7 @@ def onnx_bytes(system: SystemBase) -> bytes:
     return model.SerializeToString()
 
 
-def export(system: SystemBase, file: str | Path) -> Path:
+def export(system: System, file: str | Path) -> Path:
     """Writes the networks of a system for other programs.
 
     system: trained, on the CPU.
@@ -139,7 +144,7 @@ def export(system: SystemBase, file: str | Path) -> Path:
     return path
 
 # %% ../../nbs/training/460_exchange.ipynb #3e1a6567
-def disagreement(system: SystemBase, file: str | Path, batch: int = 2) -> dict[str, float]:
+def disagreement(system: System, file: str | Path, batch: int = 2) -> dict[str, float]:
     """The largest difference between a system and its ONNX file, per answer.
 
     system: the one that was written.  file: the .onnx.  batch: pictures of noise.
@@ -149,7 +154,7 @@ def disagreement(system: SystemBase, file: str | Path, batch: int = 2) -> dict[s
         import onnxruntime
     inputs = example_inputs(system, int(check_number(batch, "batch", 1, integer=True)))
     with torch.no_grad():
-        mine: Any = system.eval()(**inputs)
+        mine: Any = _network(system).eval()(**inputs)
     mine = mine if isinstance(mine, tuple) else (mine,)
     session = onnxruntime.InferenceSession(str(file_path(file, "file")))
     theirs = session.run(None, {name: value.numpy() for name, value in inputs.items()})

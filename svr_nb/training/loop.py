@@ -531,7 +531,7 @@ def _train(run: _Run, wishes: _Wishes) -> History:
         raise KeyboardInterrupt
     return run.history
 
-# %% ../../nbs/training/459_loop.ipynb #27e18d52
+# %% ../../nbs/training/459_loop.ipynb #43fd249c
 def _curriculum(system: object, stages: list[Stage] | None) -> list[Stage]:
     """The stages to run; what is no system, or no list of stages, is refused."""
     if isinstance(system, type) or not (hasattr(system, "losses") and hasattr(system, "stages")):
@@ -542,7 +542,7 @@ def _curriculum(system: object, stages: list[Stage] | None) -> list[Stage]:
         raise refuse("stages", "a list of Stage", describe(given))
     return list(given)
 
-
+# %% ../../nbs/training/459_loop.ipynb #27e18d52
 def fit(
     system: Trainable,
     data: Collection | Mapping[str, Collection],
