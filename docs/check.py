@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -39,6 +40,7 @@ class Reader(HTMLParser):
                 self.files.append(given[name])
 
 
+@functools.cache
 def read(page: Path) -> Reader:
     """A page, read."""
     reader = Reader()

@@ -135,9 +135,10 @@ def test_projected_keypoints_land_on_keypoints(kind, miniature):
 def test_what_is_missing_is_named_with_its_source(kind, tmp_path):
     with pytest.raises(FileError, match="nothing of the name"):
         load_collection(kind, tmp_path / "nowhere")
-    (tmp_path / "empty").mkdir()
+    empty = tmp_path / "one" / "two" / "empty"  # far from whatever lies beside the folder of tests
+    empty.mkdir(parents=True)
     with pytest.raises(FileError) as caught:
-        load_collection(kind, tmp_path / "empty")
+        load_collection(kind, empty)
     guide = COLLECTIONS[kind]
     assert guide.home in str(caught.value) and guide.licence in str(caught.value)
 

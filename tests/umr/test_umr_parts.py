@@ -169,7 +169,7 @@ def test_the_papers_numbers():
         "expected",
         "quaternion",
         "flow",
-        "paper",
+        "printed",
         "hyperbolic",
     )
 
