@@ -16,5 +16,6 @@ from .photo_folder import photo, photos
 from .pix3d import pix3d
 from .r2n2 import r2n2
 from .sample_items import samples
+from .sample_photos import SamplePhoto, sample_photo, sample_photo_names
 from .sample_shapes import CATEGORIES, sample_mesh, sample_shape
 from .sdfsrn import sdfsrn
