@@ -153,7 +153,7 @@ CHOICES = {
 @dataclass(frozen=True)
 class TARSConfig(NetworkNumbers, QuestionNumbers, LossNumbers, StepNumbers):
     """Everything that decides how TARS is built and trained; the defaults are the paper's for
-    ShapeNet chairs.
+    ShapeNet chairs, with a trunk that knows nothing yet.
 
     The fields are those of `NetworkNumbers`, `QuestionNumbers`, `LossNumbers` and `StepNumbers`.
     Raises InputError for a name that is not one of `CHOICES`.
