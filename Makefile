@@ -97,6 +97,11 @@ evidence-tars-sdf: setup
 evidence-tars: setup
 	$(BIN)/python -m svr_nb.experiments.tars --models tars_models --data tars_models --out tars_silhouettes.json
 
+# What the shipped networks score on fresh pictures, beside what one would want; LOOKS=folder also draws them.
+.PHONY: scores
+scores: setup
+	$(BIN)/python -m svr_nb.experiments.shipped $(NETWORKS) $(if $(LOOKS),--looks "$(LOOKS)")
+
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info
 

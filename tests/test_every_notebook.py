@@ -11,6 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.kernel_nursery import manager_class
+
 ROOT = Path(__file__).resolve().parents[1]
 LIVE = re.compile(r"\b(explore|side_by_side|image_click)\(")
 # Both run in the notebook's own namespace, whose names they must not touch.
@@ -85,9 +87,8 @@ def run(path: Path) -> nbformat.NotebookNode:
         cells = [first, *cells, last]
     book.cells = cells
     where = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(
-        book, timeout=300, kernel_name="python3", store_widget_state=False, resources=where
-    )
+    options = {"kernel_manager_class": manager_class(), "kernel_name": "python3"}
+    client = NotebookClient(book, timeout=300, store_widget_state=False, resources=where, **options)
     client.execute()
     return book
 
