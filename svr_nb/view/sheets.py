@@ -156,7 +156,8 @@ def strip(text: str, width: int, size: int, anchor: str = "m") -> Image.Image:
     """
     from PIL import Image, ImageDraw
 
-    lines = broken(text, width, size)
+    room = width - size if anchor == "r" else width
+    lines = broken(text, room, size)
     step = round(1.3 * size)
     image = Image.new("RGB", (width, step * len(lines) + size // 3), PAPER)
     left = {"l": 0, "m": width / 2, "r": width - size / 2}[anchor]

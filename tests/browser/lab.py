@@ -40,7 +40,18 @@ CELLS = f"""() => [...{PANEL}.content.model.cells].filter(c => c.type === 'code'
    errors: c.outputs.toJSON().filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue)}}))"""
 PICTURES = """() => Promise.all([...document.querySelectorAll('.jupyter-widgets img, img.jupyter-widgets')].map(async i =>
   i.src.startsWith('blob:') ? [...new Uint8Array(await (await fetch(i.src)).arrayBuffer())].join() : i.src))"""
+RED = """() => [...document.querySelectorAll('.jp-Notebook [data-mime-type="application/vnd.jupyter.stderr"]')].map(
+  box => box.innerText)"""
 SLIDER = ".jupyter-widgets .noUi-handle"
+CONTROLS = {
+    "slider": SLIDER,
+    "switch": ".jupyter-widgets input[type=checkbox], .jupyter-widgets button.widget-toggle-button",
+    "menu": ".jupyter-widgets select",
+}
+SETTINGS = {  # no news; every cell stays on the page, also while it is scrolled away
+    "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+    "notebook-extension/tracker": '{"windowingMode": "none"}',
+}
 
 
 def reason_to_skip() -> str:
@@ -99,11 +110,10 @@ class Lab:
         shutil.copy(self.notebook, root)
         samples = Path(__file__).resolve().parents[2] / "data_samples"  # some notebooks read them
         shutil.copytree(samples, root / "data_samples")
-        quiet = self.folder / "settings" / "@jupyterlab" / "apputils-extension"
-        quiet.mkdir(parents=True)
-        (quiet / "notification.jupyterlab-settings").write_text(
-            '{"fetchNews": "false", "checkForUpdates": false}'
-        )
+        for name, text in SETTINGS.items():
+            place = self.folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -224,6 +234,43 @@ class Lab:
             self.page.wait_for_timeout(80)
         self.wait_idle()
         return before, handle.get_attribute("aria-valuetext") or ""
+
+    def run_more(self, source: str) -> None:
+        """Puts a code cell at the end and runs it."""
+        add = f"""async source => {{
+            const notebook = {PANEL}.content, last = notebook.model.cells.length;
+            notebook.model.sharedModel.insertCell(last, {{cell_type: 'code', source}});
+            notebook.activeCellIndex = last;
+            await window.jupyterapp.commands.execute('notebook:run-cell');
+        }}"""
+        self.page.evaluate(add, source)
+        self.wait_idle()
+
+    def red_boxes(self) -> list[str]:
+        """What stands in the boxes of error output: warnings, mostly."""
+        return self.page.evaluate(RED)
+
+    def count(self, kind: str) -> int:
+        """How many controls of a kind, one of CONTROLS, are on the page."""
+        return self.page.locator(CONTROLS[kind]).count()
+
+    def move(self, kind: str, index: int) -> bool:
+        """Moves one control, a slider by keys and others by the mouse; returns whether a picture
+        changed.
+        """
+        before = self.pictures()
+        control = self.page.locator(CONTROLS[kind]).nth(index)
+        if kind == "slider":
+            low, high = self.press(index, "ArrowRight")
+            if low == high:
+                self.press(index, "ArrowLeft")  # it stood at its upper end
+        elif kind == "switch":
+            control.click()
+        else:
+            many, at = control.evaluate("e => [e.options.length, e.selectedIndex]")
+            control.select_option(index=(at + 1) % many)
+        self.wait_idle()
+        return self.pictures() != before
 
 
 def _answers(url: str) -> bool:

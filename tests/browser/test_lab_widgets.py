@@ -1,5 +1,5 @@
-"""Notebooks in JupyterLab: every cell runs, a slider moved by keys changes a picture, a brush
-paints, nothing asks another machine.
+"""Notebooks in JupyterLab: every cell runs without a red box, three controls that are moved by keys
+and by the mouse change a picture, a brush paints, nothing asks another machine.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import SLIDER, Lab, reason_to_skip  # noqa: E402
+from lab import Lab, reason_to_skip  # noqa: E402
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "nbs"
 CHOSEN = ["index", "ssl3d.cycle_consistency", "view.explore"]
@@ -31,19 +31,29 @@ def no_errors(cells: list[dict]) -> bool:
     return all(cell["count"] and not cell["errors"] for cell in cells)
 
 
+def three_controls(lab: Lab) -> list[tuple[str, int]]:
+    """The first switch and the first menu, as far as there are any, and sliders for the rest."""
+    others = [(kind, 0) for kind in ("switch", "menu") if lab.count(kind)]
+    return [("slider", index) for index in range(3 - len(others))] + others
+
+
 @pytest.mark.parametrize("name", CHOSEN)
 def test_notebook_is_alive_in_the_lab(name):
     with Lab(notebook(name)) as lab:
         assert no_errors(lab.run_all())
-        assert lab.show_cell("explore(")
-        assert lab.page.locator(SLIDER).count()
-        shown = lab.pictures()
-        low, high = lab.press(0, "ArrowRight")
-        if low == high:
-            low, high = lab.press(0, "ArrowLeft")  # it stood at its upper end
-        assert low != high, "the slider moved"
-        assert lab.pictures() != shown, "and the picture followed"
+        for kind, index in three_controls(lab):
+            assert lab.move(kind, index), f"a picture followed {kind} {index}"
+        assert lab.red_boxes() == []
         assert not lab.outside
+
+
+NO_GOOD = """
+import warnings
+import torch
+from svr_nb.view import explore
+warnings.warn("a red box")
+explore(lambda still: torch.zeros(3, 64, 64), still=(0, 9))
+"""
 
 
 def test_a_stroke_of_the_brush_reaches_the_kernel():
@@ -65,3 +75,9 @@ def test_a_stroke_of_the_brush_reaches_the_kernel():
         asked = "assert 0 < int(painter.mask.sum()) < 3000 and painter.mask[0, 21, 40] == 1"
         assert lab.ask(asked) == [], "a short stroke near the corner, and nothing else"
         assert not lab.outside
+        assert lab.red_boxes() == []
+        sliders = lab.count("slider")
+        lab.run_more(NO_GOOD)
+        assert not lab.move("slider", sliders), "a picture that stays is seen to stay"
+        (said,) = lab.red_boxes()
+        assert "a red box" in said

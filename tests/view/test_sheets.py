@@ -54,6 +54,13 @@ def test_lines_fit_their_width():
     assert all(letters(16).getlength(line) <= 120 for line in lines)
 
 
+@pytest.mark.parametrize("name", ["true, 69 degrees on", "with: 90 degrees on", "one", "a b" * 20])
+def test_no_name_of_a_row_is_cut_off(name):
+    pixels = np.asarray(sheet([[RED], [BLUE]], [name, "x"]))
+    assert (pixels[:, :2] == 255).all(), "some white to the left of every name"
+    assert (pixels[:, :60] < 128).any(), "and the name itself is there"
+
+
 def test_a_sheet_is_a_picture_and_stays_small():
     made = sheet(torch.rand(6, 3, 400, 400), wrap=3, columns="abcdef")
     assert np.array_equal(to_pixels(made), np.asarray(made))
