@@ -183,6 +183,16 @@ def peak_memory(device: str = "cpu") -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
+def _priced(model: Any, stage: Stage, marks: list[tuple[float, float]]) -> dict[str, object]:
+    """What a stage costs: seconds and memory after each of a few steps, the first mark before."""
+    gaps = [later - sooner for (sooner, _), (later, _) in zip(marks, marks[1:])]
+    groups = model.parameter_groups()
+    learning = {id(p): p.numel() for name in stage.weights for p in groups[name]}
+    row: dict[str, object] = {"batch": stage.batch, "learning (M)": sum(learning.values()) / 1e6}
+    row |= {"first step (s)": gaps[0], "last step (s)": gaps[-1], "GB so far": marks[-1][1]}
+    return row | {"steps": stage.steps, "days at that pace": gaps[-1] * stage.steps / 86_400}
+
+
 def rehearse(model: Any, data: Any, steps: int = 2, **options: Any) -> Table:
     """A few steps of every stage.
 
@@ -190,24 +200,21 @@ def rehearse(model: Any, data: Any, steps: int = 2, **options: Any) -> Table:
     data: as for `fit`.
     steps: of every stage, at most as many as it has.
     options: of `fit`.
-    Returns a line per stage: seconds per step with the hooks before the first, days of the whole
-    stage at that pace, memory so far. Raises what `fit` raises.
+    Returns a line per stage: parameters that learn in it, seconds per step with the hooks before
+    the first, the most memory so far, days of the whole stage at that pace. Raises what `fit`
+    raises.
     """
     from svr_nb.training.loop import fit
 
-    whole, clock = model.stages(), [time.monotonic()]
+    whole = [stage for stage in model.stages() if stage.steps]
     short = [dataclasses.replace(s, steps=min(s.steps, steps)) for s in whole]
-    owner: list[Stage] = [s for s in short for _ in range(s.steps)]
-    fit(model, data, stages=short, on_step=lambda *_: clock.append(time.monotonic()), **options)
-    gaps = [b - a for a, b in zip(clock, clock[1:])]
-    rows = []
-    for number, (stage, full) in enumerate(zip(short, whole)):
-        own = [gap for gap, one in zip(gaps, owner) if one is stage]
-        last = own[-1]
-        days = last * full.steps / 86_400
-        row: dict[str, object] = {"stage": f"{number + 1} {stage.name}", "batch": stage.batch}
-        row |= {"first step (s)": own[0], "last step (s)": last, "steps": full.steps}
-        rows.append(row | {"days at that pace": days})
+    marks = [(time.monotonic(), 0.0)]
+    mark = lambda *_: marks.append((time.monotonic(), peak_memory(str(model.device))))
+    fit(model, data, stages=short, on_step=mark, **options)
+    rows: list[dict[str, object]] = []
+    for number, (stage, full) in enumerate(zip(short, whole), 1):
+        own, marks = marks[: stage.steps + 1], marks[stage.steps :]
+        rows.append({"stage": f"{number} {stage.name}"} | _priced(model, full, own))
     count = sum(p.numel() for p in model.parameters())
     held = peak_memory(str(model.device))
     title = f"{type(model).__name__}, {count:,} parameters, {held:.1f} GB at most"
