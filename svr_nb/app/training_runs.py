@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..conventions import check_choice, file_path, refuse
-from ..data.paper_collections import COLLECTIONS, load_collection
+from ..data.paper_collections import COLLECTIONS, load_collection, split_of
 from ..networks.pretrained import without_pretrained
 from ..scores.tables import Table
+from ..umr.part_maps import photos_with_parts
 
 if TYPE_CHECKING:
     from svr_nb.training.stages import Stage
@@ -67,7 +68,7 @@ def understood(kind: str) -> set[str]:
     kind: one of `svr_nb.data.COLLECTIONS`.
     """
     if kind == "photos":
-        return {"category", "background", "limit"}
+        return {"category", "background", "limit", "parts"}
     loader = getattr(importlib.import_module(f"svr_nb.data.{kind}"), kind)
     names = set(inspect.signature(loader).parameters)
     return names | ({"limit"} if "options" in names else set())
@@ -82,7 +83,20 @@ def loaded(kind: str, root: str, split: str, size: int, **wishes: Any) -> Any:
     """
     known = understood(kind)
     options = {name: value for name, value in wishes.items() if value and name in known}
+    if kind == "photos" and "parts" in options:
+        return _photos_with_maps(root, split, size, **options)
     return load_collection(kind, file_path(root, "--root"), split, size, **options)
+
+
+def _photos_with_maps(root: str, split: str, size: int, parts: str, **options: Any) -> Any:
+    """The photographs of one split of a folder, with part maps named like them."""
+    check_choice(split, "split", COLLECTIONS["photos"].splits)
+    folder = COLLECTIONS["photos"].check(file_path(root, "--root"))
+    whole = photos_with_parts(folder, file_path(parts, "--parts"), size, **options)
+    own = [i for i, name in enumerate(whole.names) if split_of(name) == split]
+    if not own:
+        raise refuse("split", f"photographs in {split}", f"none of {len(whole)}")
+    return whole.subset(own)
 
 
 def _samples(kind: Any, config: Any, source: Source, split: str) -> Any:

@@ -160,8 +160,7 @@ def check_data(
     guide, place = COLLECTIONS[kind], opened_root(root)
     report = DataReport(guide, guide.check(place))
     check_number(show, "show", 1, 1000, integer=True)
-    if kind == "photos":
-        _strangers(report, place)
+    beside = _strangers(report, place) if kind == "photos" else []
     seen: dict[str, str] = {}
     for split in [s for s in guide.splits if s != "all"]:
         try:
@@ -169,7 +168,7 @@ def check_data(
             data = load_collection(kind, place, split, size, **how)
         except FileError as problem:
             report.counts[split] = 0
-            each = _refused(place, split, size) if kind == "photos" else []
+            each = _refused([p for p in beside if split_of(p[0].stem) == split], size)
             report.wrong += [(split, *one) for one in each or [("all of it", str(problem))]]
             continue
         except SvrError as problem:
@@ -196,21 +195,22 @@ def _added(report: DataReport, split: str, data: Any, seen: dict[str, str], show
         report.some = Collection(fields, report.guide.title, str(report.root), names=short)
 
 
-def _strangers(report: DataReport, place: Path) -> None:
-    """Names what lies between photographs and is none; refuses a folder without any."""
-    find_photos(place)
+def _strangers(report: DataReport, place: Path) -> list[tuple[Path, Path | None]]:
+    """Names what lies between photographs and is none; the photographs, with their masks."""
     found = sort_pictures(place)
+    if not found.pairs:
+        find_photos(place)  # refuses, and says what there is instead
     report.wrong += [("beside", name, why) for name, why in found.skipped]
     report.doubts += [said for said in found.doubts if not said.startswith("left out")]
+    return found.pairs
 
 
-def _refused(place: Path, split: str, size: int) -> list[tuple[str, str]]:
-    """The photographs of a split of which none can be used, each with its own reason."""
+def _refused(pairs: list[tuple[Path, Path | None]], size: int) -> list[tuple[str, str]]:
+    """The photographs that cannot be used, each with its own reason."""
     said = []
-    for image, mask in find_photos(place):
+    for image, mask in pairs:
         try:
-            if split_of(image.stem) == split:
-                prepare_photo(image, mask, size)
+            prepare_photo(image, mask, size)
         except SvrError as problem:
             said.append((image.name, str(problem)))
     return said
