@@ -10,6 +10,7 @@ import importlib
 import inspect
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +203,7 @@ def _priced(model: Any, stage: Stage, marks: list[tuple[float, float]]) -> dict[
     gaps = [later - sooner for (sooner, _), (later, _) in zip(marks, marks[1:])]
     groups = model.parameter_groups()
     learning = {id(p): p.numel() for name in stage.weights for p in groups[name]}
-    row: dict[str, object] = {"batch": stage.batch, "learning (M)": sum(learning.values()) / 1e6}
+    row: dict[str, object] = {"learning (M)": sum(learning.values()) / 1e6}
     row |= {"first step (s)": gaps[0], "last step (s)": gaps[-1], "GB so far": marks[-1][1]}
     return row | {"steps": stage.steps, "days at that pace": gaps[-1] * stage.steps / 86_400}
 
@@ -214,9 +215,10 @@ def rehearse(model: Any, data: Any, steps: int = 2, **options: Any) -> Table:
     data: as for `fit`.
     steps: of every stage, at most as many as it has.
     options: of `fit`.
-    Returns a line per stage: parameters that learn in it, seconds per step with the hooks before
-    the first, the most memory so far, days of the whole stage at that pace. Raises what `fit`
-    raises.
+    Returns a line per stage: pictures per step ("6 of 16" where the collection has only 6; then
+    seconds and memory are those of 6), parameters that learn in it, seconds per step with the hooks
+    before the first, the most memory so far, days of the whole stage at that pace. Raises what
+    `fit` raises.
     """
     from svr_nb.training.loop import fit
 
@@ -226,12 +228,14 @@ def rehearse(model: Any, data: Any, steps: int = 2, **options: Any) -> Table:
     mark = lambda *_: marks.append((time.monotonic(), peak_memory(str(model.device))))
     fit(model, data, stages=short, on_step=mark, **options)
     rows: list[dict[str, object]] = []
+    held = min(map(len, data.values())) if isinstance(data, Mapping) else len(data)
     for number, (stage, full) in enumerate(zip(short, whole), 1):
         own, marks = marks[: stage.steps + 1], marks[stage.steps :]
-        rows.append({"stage": f"{number} {stage.name}"} | _priced(model, full, own))
+        batch = stage.batch if stage.batch <= held else f"{held} of {stage.batch}"
+        rows.append({"stage": f"{number} {stage.name}", "batch": batch} | _priced(model, full, own))
     count = sum(p.numel() for p in model.parameters())
-    held = peak_memory(str(model.device))
-    title = f"{type(model).__name__}, {count:,} parameters, {held:.1f} GB at most"
+    title = f"{type(model).__name__}, {count:,} parameters"
+    title = f"{title}, {peak_memory(str(model.device)):.1f} GB at most"
     return Table(rows, title=title, note=f"{steps} steps of every stage; nothing was saved")
 
 # %% ../../nbs/app/955_training_runs.ipynb #1ab0d55c
