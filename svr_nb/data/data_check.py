@@ -194,7 +194,7 @@ def _added(report: DataReport, split: str, data: Any, seen: dict[str, str], show
         short = [Path(name).name[-16:] for name in data.names[: len(few["image"])]]
         report.some = Collection(fields, report.guide.title, str(report.root), names=short)
 
-
+# %% ../../nbs/data/331_data_check.ipynb #c0575b02
 def _strangers(report: DataReport, place: Path) -> list[tuple[Path, Path | None]]:
     """Names what lies between photographs and is none; the photographs, with their masks."""
     found = sort_pictures(place)
