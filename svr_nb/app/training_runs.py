@@ -10,13 +10,15 @@ import importlib
 import inspect
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..conventions import check_choice, file_path, refuse
-from ..data.paper_collections import COLLECTIONS, load_collection
+from ..data.paper_collections import COLLECTIONS, load_collection, split_of
 from ..networks.pretrained import without_pretrained
 from ..scores.tables import Table
+from ..umr.part_maps import photos_with_parts
 
 if TYPE_CHECKING:
     from svr_nb.training.stages import Stage
@@ -67,7 +69,7 @@ def understood(kind: str) -> set[str]:
     kind: one of `svr_nb.data.COLLECTIONS`.
     """
     if kind == "photos":
-        return {"category", "background", "limit"}
+        return {"category", "background", "limit", "parts"}
     loader = getattr(importlib.import_module(f"svr_nb.data.{kind}"), kind)
     names = set(inspect.signature(loader).parameters)
     return names | ({"limit"} if "options" in names else set())
@@ -82,7 +84,20 @@ def loaded(kind: str, root: str, split: str, size: int, **wishes: Any) -> Any:
     """
     known = understood(kind)
     options = {name: value for name, value in wishes.items() if value and name in known}
+    if kind == "photos" and "parts" in options:
+        return _photos_with_maps(root, split, size, **options)
     return load_collection(kind, file_path(root, "--root"), split, size, **options)
+
+
+def _photos_with_maps(root: str, split: str, size: int, parts: str, **options: Any) -> Any:
+    """The photographs of one split of a folder, with part maps named like them."""
+    check_choice(split, "split", COLLECTIONS["photos"].splits)
+    folder = COLLECTIONS["photos"].check(file_path(root, "--root"))
+    whole = photos_with_parts(folder, file_path(parts, "--parts"), size, **options)
+    own = [i for i, name in enumerate(whole.names) if split_of(name) == split]
+    if not own:
+        raise refuse("split", f"photographs in {split}", f"none of {len(whole)}")
+    return whole.subset(own)
 
 
 def _samples(kind: Any, config: Any, source: Source, split: str) -> Any:
@@ -183,6 +198,16 @@ def peak_memory(device: str = "cpu") -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
+def _priced(model: Any, stage: Stage, marks: list[tuple[float, float]]) -> dict[str, object]:
+    """What a stage costs: seconds and memory after each of a few steps, the first mark before."""
+    gaps = [later - sooner for (sooner, _), (later, _) in zip(marks, marks[1:])]
+    groups = model.parameter_groups()
+    learning = {id(p): p.numel() for name in stage.weights for p in groups[name]}
+    row: dict[str, object] = {"learning (M)": sum(learning.values()) / 1e6}
+    row |= {"first step (s)": gaps[0], "last step (s)": gaps[-1], "GB so far": marks[-1][1]}
+    return row | {"steps": stage.steps, "days at that pace": gaps[-1] * stage.steps / 86_400}
+
+
 def rehearse(model: Any, data: Any, steps: int = 2, **options: Any) -> Table:
     """A few steps of every stage.
 
@@ -190,27 +215,27 @@ def rehearse(model: Any, data: Any, steps: int = 2, **options: Any) -> Table:
     data: as for `fit`.
     steps: of every stage, at most as many as it has.
     options: of `fit`.
-    Returns a line per stage: seconds per step with the hooks before the first, days of the whole
-    stage at that pace, memory so far. Raises what `fit` raises.
+    Returns a line per stage: pictures per step ("6 of 16" where the collection has only 6; then
+    seconds and memory are those of 6), parameters that learn in it, seconds per step with the hooks
+    before the first, the most memory so far, days of the whole stage at that pace. Raises what
+    `fit` raises.
     """
     from svr_nb.training.loop import fit
 
-    whole, clock = model.stages(), [time.monotonic()]
+    whole = [stage for stage in model.stages() if stage.steps]
     short = [dataclasses.replace(s, steps=min(s.steps, steps)) for s in whole]
-    owner: list[Stage] = [s for s in short for _ in range(s.steps)]
-    fit(model, data, stages=short, on_step=lambda *_: clock.append(time.monotonic()), **options)
-    gaps = [b - a for a, b in zip(clock, clock[1:])]
-    rows = []
-    for number, (stage, full) in enumerate(zip(short, whole)):
-        own = [gap for gap, one in zip(gaps, owner) if one is stage]
-        last = own[-1]
-        days = last * full.steps / 86_400
-        row: dict[str, object] = {"stage": f"{number + 1} {stage.name}", "batch": stage.batch}
-        row |= {"first step (s)": own[0], "last step (s)": last, "steps": full.steps}
-        rows.append(row | {"days at that pace": days})
+    marks = [(time.monotonic(), 0.0)]
+    mark = lambda *_: marks.append((time.monotonic(), peak_memory(str(model.device))))
+    fit(model, data, stages=short, on_step=mark, **options)
+    rows: list[dict[str, object]] = []
+    held = min(map(len, data.values())) if isinstance(data, Mapping) else len(data)
+    for number, (stage, full) in enumerate(zip(short, whole), 1):
+        own, marks = marks[: stage.steps + 1], marks[stage.steps :]
+        batch = stage.batch if stage.batch <= held else f"{held} of {stage.batch}"
+        rows.append({"stage": f"{number} {stage.name}", "batch": batch} | _priced(model, full, own))
     count = sum(p.numel() for p in model.parameters())
-    held = peak_memory(str(model.device))
-    title = f"{type(model).__name__}, {count:,} parameters, {held:.1f} GB at most"
+    title = f"{type(model).__name__}, {count:,} parameters"
+    title = f"{title}, {peak_memory(str(model.device)):.1f} GB at most"
     return Table(rows, title=title, note=f"{steps} steps of every stage; nothing was saved")
 
 # %% ../../nbs/app/955_training_runs.ipynb #1ab0d55c

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from ..conventions import FileError, SvrError, check_number, file_path, refuse
 from .archives import opened_root
 from .collection import PER_PIXEL, Collection
 from .guides import Guide
-from .paper_collections import COLLECTIONS, load_collection
+from .mask_names import sort_pictures
+from .paper_collections import COLLECTIONS, load_collection, split_of
+from .photo_folder import find_photos, prepare_photo
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'doubtful', 'repeated', 'DataReport', 'check_data']
@@ -117,16 +120,23 @@ def _lines(report: DataReport) -> list[str]:
     lines += [f"each has {', '.join(shown)}"] if shown else []
     if report.wrong:
         lines += [f"left out: {len(report.wrong)}"]
-        lines += _few([f"{split}: {name}: {why}" for split, name, why in report.wrong])
+        lines += _few([f"{split}: {name}: {_reason(why)}" for split, name, why in report.wrong])
     if report.doubts:
         lines += [f"look at these: {len(report.doubts)}", *_few(report.doubts)]
     return [*lines, _next(report)]
+
+
+def _reason(why: str) -> str:
+    """A refusal without the path in front of it; the name of the file stands there already."""
+    return re.sub(r"^\S*[/\\].*?: (?=expected )", "", why)
 
 
 def _next(report: DataReport) -> str:
     """What to do now."""
     kind, place = report.guide.kind, report.root
     if not sum(report.counts.values()):
+        if kind == "photos":
+            return "nothing can be used yet; each line above says what its photograph lacks"
         return f"nothing can be used yet. {report.guide.source()}"
     if kind == "photos":
         return f"next: svr_nb train ssl3d --photos {place} --category NAME"
@@ -150,13 +160,16 @@ def check_data(
     guide, place = COLLECTIONS[kind], opened_root(root)
     report = DataReport(guide, guide.check(place))
     check_number(show, "show", 1, 1000, integer=True)
+    beside = _strangers(report, place) if kind == "photos" else []
     seen: dict[str, str] = {}
     for split in [s for s in guide.splits if s != "all"]:
         try:
             how = {"on_error": "skip", "packed": True, **options}
             data = load_collection(kind, place, split, size, **how)
         except FileError as problem:
-            report.wrong.append((split, "all of it", str(problem)))
+            report.counts[split] = 0
+            each = _refused([p for p in beside if split_of(p[0].stem) == split], size)
+            report.wrong += [(split, *one) for one in each or [("all of it", str(problem))]]
             continue
         except SvrError as problem:
             if "photographs in" not in str(problem):
@@ -180,3 +193,24 @@ def _added(report: DataReport, split: str, data: Any, seen: dict[str, str], show
         fields = {name: few[name] for name in PER_PIXEL if name in few and name != "part_map"}
         short = [Path(name).name[-16:] for name in data.names[: len(few["image"])]]
         report.some = Collection(fields, report.guide.title, str(report.root), names=short)
+
+# %% ../../nbs/data/331_data_check.ipynb #c0575b02
+def _strangers(report: DataReport, place: Path) -> list[tuple[Path, Path | None]]:
+    """Names what lies between photographs and is none; the photographs, with their masks."""
+    found = sort_pictures(place)
+    if not found.pairs:
+        find_photos(place)  # refuses, and says what there is instead
+    report.wrong += [("beside", name, why) for name, why in found.skipped]
+    report.doubts += [said for said in found.doubts if not said.startswith("left out")]
+    return found.pairs
+
+
+def _refused(pairs: list[tuple[Path, Path | None]], size: int) -> list[tuple[str, str]]:
+    """The photographs that cannot be used, each with its own reason."""
+    said = []
+    for image, mask in pairs:
+        try:
+            prepare_photo(image, mask, size)
+        except SvrError as problem:
+            said.append((image.name, str(problem)))
+    return said

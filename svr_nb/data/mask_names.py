@@ -150,10 +150,17 @@ def likeness(path: str | os.PathLike) -> int:
     step = max(1, min(values.shape[:2]) // 256)
     some = values[::step, ::step]
     flat = some.ndim == 2 or bool((some == some[..., :1]).all())
-    if len(np.unique(some.reshape(-1, *some.shape[2:]), axis=0)) <= 24:
+    if _few_colors(some):
         return 2 if flat else 1
     drawn = numbers.palette is None and two_tone(some / float(max(numbers.full, some.max())))
     return 2 if drawn else 0
+
+
+def _few_colors(values: np.ndarray, most: int = 24) -> bool:
+    """Whether pixels (h, w[, 3]) of at most 16 bits have few colours; a photograph is soon out."""
+    flat = values.reshape(len(values) * values.shape[1], -1)
+    keys = flat @ (2.0 ** (17 * np.arange(flat.shape[1])))  # one number per colour
+    return len(np.unique(keys[::16])) <= most and len(np.unique(keys)) <= most
 
 
 def looks_like_mask(path: str | os.PathLike) -> bool:

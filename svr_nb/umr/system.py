@@ -48,7 +48,7 @@ __all__ = ['HOW_TO_MAPS', 'NEEDS', 'noisy_samples', 'fresh_surface', 'UMR', 'kee
 # %% ../../nbs/umr/624_system.ipynb #8df3ab3e
 HOW_TO_MAPS = (
     "For photographs make them with svr_nb.umr.part_segmentation and read them with "
-    "svr_nb.umr.part_maps.photos_with_parts; for samples ask for part_map=True"
+    "svr_nb.umr.part_maps.photos_with_parts, or --parts FOLDER; for samples ask for part_map=True"
 )
 NEEDS = (
     replace(IMAGES, side=""),  # crops are cut from pictures of any size

@@ -135,13 +135,18 @@ def test_killed_and_gone_on(herd, tmp_path):
     running.wait()
     before = states(tmp_path)
     assert running.returncode == -signal.SIGKILL and 3 <= len(before) < 11
-    made = [r for r in records_of(tmp_path) if r["state"] == "made"]
-    assert all((tmp_path / r["shape"]).is_file() for r in made)
+    made = [tmp_path / r["shape"] for r in records_of(tmp_path) if r["state"] == "made"]
+    written = {path: path.stat().st_mtime_ns for path in made}
     tally = reconstruct_folder(herd, tmp_path, **QUICK)
-    assert tally.before == len(before) and tally.made + tally.refused == len(
-        states(tmp_path)
-    ) - len(before)
-    assert sum(state == "made" for state in states(tmp_path).values()) == 8
+    found = states(tmp_path)
+    assert tally.before == len(before) and tally.made + tally.refused == len(found) - len(before)
+    assert sum(state == "made" for state in found.values()) == 8
+    assert written == {path: path.stat().st_mtime_ns for path in made}, "nothing was made again"
+    rows = list(csv.DictReader((tmp_path / "results.csv").open()))
+    assert sorted(row["name"] for row in rows) == sorted(found), "nothing is lost or there twice"
+    reconstruct_folder(herd, tmp_path / "unbroken", **QUICK)
+    for path in (tmp_path / "unbroken" / "shapes").iterdir():
+        assert path.read_bytes() == (tmp_path / "shapes" / path.name).read_bytes(), path.name
 
 
 def test_from_the_command_line(herd, tmp_path, capsys):

@@ -18,7 +18,7 @@ from svr_nb.app.training_runs import (
     understood,
     with_parts,
 )
-from svr_nb.conventions import InputError
+from svr_nb.conventions import FileError, InputError
 from svr_nb.data.paper_collections import write_miniature
 from svr_nb.training.system import SYSTEMS, system_class
 
@@ -39,7 +39,7 @@ def test_sources_are_checked():
 
 
 def test_loaders_are_told_what_they_understand(birds):
-    assert "parts" in understood("cub") and "parts" not in understood("photos")
+    assert {"parts"} <= understood("cub") & understood("photos") - understood("drc")
     few = loaded("cub", str(birds), "train", 32, limit=2, category="sparrow", voxels=32)
     assert len(few) == 2 and few["image"].shape[-1] == 32
 
@@ -51,6 +51,25 @@ def test_part_maps_of_every_split_lie_side_by_side(birds):
         data = pictures(system_class("umr"), config, source, split)
         assert len(data) == count and data["part_map"].shape[1] == 4
     assert with_parts(replace(config, parts=6), data).parts == 4
+
+
+def test_photographs_take_part_maps_from_files(tmp_path):
+    """Maps named like the photographs, cut with them; every split its own."""
+    from svr_nb.data.paper_collections import split_of
+    from svr_nb.umr.part_maps import write_photo_parts
+
+    folder = write_miniature("photos", tmp_path / "mine", count=12)
+    halves = torch.zeros(12, 2, 32, 32)
+    halves[:, 0, :16], halves[:, 1, 16:] = 1, 1
+    write_photo_parts(folder, halves, tmp_path / "maps")
+    umr = system_class("umr")
+    source = Source("photos", str(folder), parts=str(tmp_path / "maps"))
+    data = pictures(umr, replace(umr.Config.tiny(), image_size=32), source)
+    assert data.names == [f"{i:03d}" for i in range(12) if split_of(f"{i:03d}") == "train"]
+    top, bottom = data["part_map"][:, 0, :14].sum(), data["part_map"][:, 0, 18:].sum()
+    assert top > 50 * bottom and with_parts(umr.Config.tiny(), data).parts == 2
+    with pytest.raises(FileError, match="part map"):
+        pictures(umr, umr.Config.tiny(), replace(source, parts=str(folder)))
 
 
 def test_presets_belong_to_sets():
@@ -133,6 +152,9 @@ def test_a_rehearsal_counts_every_stage():
     table = rehearse(model, data, 2, device="cpu", progress=False)
     assert [row["steps"] for row in table.rows] == [s.steps for s in model.stages()]
     assert all(row["last step (s)"] > 0 for row in table.rows)
+    held, learning = table["GB so far"], sum(p.numel() for p in model.parameters())
+    assert held == sorted(held) and 0.05 < held[0] < 50
+    assert all(0 < row["learning (M)"] * 1e6 <= learning for row in table.rows)
 
 
 def test_a_run_can_be_gone_on_with(tmp_path):

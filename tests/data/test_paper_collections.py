@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -189,6 +190,54 @@ def test_check_data_names_the_broken_file(miniature, tmp_path):
     picture.write_bytes(picture.read_bytes()[:50])
     report = check_data("drc", root, 32)
     assert any(picture.name in name + why for _, name, why in report.wrong), report.wrong
+
+
+def test_check_data_names_everything_that_lies_in_a_folder(miniature, tmp_path):
+    """A mask without its photograph, a format nobody reads here, half a file."""
+    root = tmp_path / "mine"
+    shutil.copytree(miniature("photos"), root)
+    (root / "002.jpg").unlink()
+    (root / "IMG_1.HEIC").write_bytes(b"from a telephone")
+    (root / "003.jpg").write_bytes((root / "003.jpg").read_bytes()[:300])
+    report = check_data("photos", root, 32)
+    named = {name for _, name, _ in report.wrong}
+    assert named == {"002_mask.png", "IMG_1.HEIC", "003.jpg"}
+    assert sum(report.counts.values()) == len(list(root.glob("*.jpg"))) - 1
+    assert f"{root}/003.jpg" not in str(report), "a file is named once in its line"
+
+
+def test_check_data_says_what_every_photograph_lacks(tmp_path):
+    from svr_nb.conventions import rand, seeded
+    from svr_nb.shapes.images import save_image
+
+    for number in range(3):
+        busy = rand(3, 60, 80, generator=seeded(number))
+        save_image(busy, tmp_path / f"{number}.png")
+    report = check_data("photos", tmp_path, 32)
+    assert {name for _, name, _ in report.wrong} == {"0.png", "1.png", "2.png"}
+    assert not any(report.counts.values()) and "nothing can be used yet" in str(report)
+    assert all("Put a mask beside it" in why for _, _, why in report.wrong)
+
+
+@pytest.mark.parametrize(
+    ("folder", "good", "left"),
+    [
+        ("voc10_silhouettes/chair", 32, set()),
+        ("photos/cutouts", 6, set()),
+        ("shapenet_derived/drc_demo", 1, set()),
+        ("shapenet_derived/r2n2_style_plane", 3, {"cameras.txt"}),
+        ("photos/birds", 0, {"img1.jpg", "img2.jpg"}),
+        ("photos/single", 0, {"aeroplane_image.jpg"}),
+        ("shapenet_derived/chair_21bfb150", 1, {"texture0.jpg"}),
+    ],
+)
+def test_real_folders_are_checked(folder, good, left, shared_data):
+    """Counted or named, one or the other, and nothing twice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        report = check_data("photos", shared_data / folder, 32)
+    assert sum(report.counts.values()) == good
+    assert left <= {name for _, name, _ in report.wrong}, report.wrong
 
 
 def test_photographs_keep_their_split():
