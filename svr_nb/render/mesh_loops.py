@@ -409,10 +409,11 @@ class Incoming(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """Where gradients are added: corners (f, 3, 3) and features (f, s, c)."""
+    """Where gradients are added: corners (f, 3, 3), unless nothing `moves`; features (f, s, c)."""
 
     corners: Row
     table: Row
+    moves: bool = True
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #730892b4
 class Scene(NamedTuple):
@@ -428,7 +429,8 @@ def _pull_face(f: int, scene: Scene, given: Incoming, pulls: Outgoing, sides: Ro
     images, slopes, means, moments = given
     (corners, _), (table, side), soft = scene
     sigma, reach, gamma, far, perspective = soft
-    corner, row, pull, pulled = corners[f], table[f], pulls.corners[f], pulls.table[f]
+    corner, row, moves = corners[f], table[f], pulls.moves
+    pull, pulled = pulls.corners[f], pulls.table[f]
     a, b, c0 = moments[f, 0], moments[f, 1], moments[f, 2]
     size, area = len(means), _prepare(corner, reach, sides)
     r0, r1 = _rows(corner, size, reach, 0, size)
@@ -453,6 +455,10 @@ def _pull_face(f: int, scene: Scene, given: Incoming, pulls: Outgoing, sides: Ro
             share = cover * math.exp(score) / images[2, r, c]
             upper, slots, taps = _taps(weights, side)
             dots = _pull_table(row, share, slopes[r, c], taps, slots, pulled)
+            if not pulls.moves:
+                continue
+            if not moves:
+                continue
             gain = taps[0] * dots[0] + taps[1] * dots[1] + taps[2] * dots[2] - means[r, c]
             gain = share * (gain + a * x + b * y + c0)
             _pull_sides(slope + gain * (1 - cover) * sign, k, place, right, below, pull)

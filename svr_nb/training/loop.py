@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import signal
 import threading
@@ -33,7 +34,8 @@ from ..data.collection import Collection as Pictures
 from .config import config_to_dict
 
 # %% auto #0
-__all__ = ['OnStep', 'batch_indices', 'Moment', 'make_batch', 'repeatable', 'interrupt_between_steps', 'data_levels', 'fit']
+__all__ = ['OnStep', 'batch_indices', 'Moment', 'make_batch', 'repeatable', 'interrupt_between_steps', 'keep_memory',
+           'data_levels', 'fit']
 
 # %% ../../nbs/training/459_loop.ipynb #60501049
 from .gradients import Gradients, Optimizers, checked_gradients, gradient_norms
@@ -178,6 +180,22 @@ def interrupt_between_steps() -> Iterator[list[bool]]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def keep_memory(spare: int = 64 << 20) -> bool:
+    """Asks the C library to keep what a step has freed for the next step, instead of returning it
+    to the system and having every page of it cleared again.
+
+    spare: bytes that it may ask for in advance.
+    Returns whether there is such a library here (glibc); results do not depend on it.
+    """
+    try:
+        ask = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    kept, in_advance, separately = -1, -2, -3  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
+    largest = 32 << 20  # glibc takes no more for the last one
+    return bool(ask(kept, 1 << 30) and ask(in_advance, spare) and ask(separately, largest))
 
 # %% ../../nbs/training/459_loop.ipynb #6cbf3020
 OnStep = Callable[[int, dict[str, float]], object]
@@ -513,6 +531,7 @@ def _prepare(run: _Run, resume: bool) -> None:
 def _train(run: _Run, wishes: _Wishes) -> History:
     """Runs the loop, saves at its end, and leaves everything as it should be however it ends."""
     started = time.monotonic()
+    keep_memory()
     run.system.train()
     bar = _progress_bar(run, wishes.progress)
     try:
