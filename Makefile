@@ -97,6 +97,11 @@ evidence-tars-sdf: setup
 evidence-tars: setup
 	$(BIN)/python -m svr_nb.experiments.tars --models tars_models --data tars_models --out tars_silhouettes.json
 
+# Every piece of work beside its anchor: a table of ratios, and how time and memory grow. BENCH="--quick", "--parts drawing start", "--out rows.json"
+.PHONY: bench
+bench: setup
+	$(BIN)/python -m svr_nb.experiments.speed $(BENCH)
+
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info
 

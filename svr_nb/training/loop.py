@@ -467,17 +467,25 @@ def _advance(run: _Run) -> None:
         run.stage, run.step, run.optimizers = run.stage + 1, 0, None
 
 
+def _told(run: _Run, name: str, values: Mapping[str, float], begun: float) -> str:
+    """What the bar says beside the steps: stage, four losses, and the pace since the run began."""
+    some = " ".join(f"{loss} {value:.3g}" for loss, value in list(values.items())[:4])
+    pace = run.history.samples / max(time.monotonic() - begun, 1e-9)
+    return f"{name}: {some}, {pace:.3g} samples/s"
+
+
 def _loop(run: _Run, wishes: _Wishes, asked: list[bool], bar: tqdm[None], deadline: float) -> str:
     """Steps until the run is finished or somebody wants it to stop; says why it stopped."""
+    begun = time.monotonic()
     _advance(run)
     while run.stage < len(run.stages):
         if run.step == 0:
             _save(run)  # the state a stage starts from
-        name = run.stages[run.stage].name
+        name, seen = run.stages[run.stage].name, sum(run.batches())
         values = _one_step(run, wishes.probe_every)
         total = run.total()
-        some = " ".join(f"{loss} {value:.3g}" for loss, value in list(values.items())[:4])
-        bar.set_postfix_str(f"{name}: {some}", refresh=False)
+        run.history.samples += seen
+        bar.set_postfix_str(_told(run, name, values, begun), refresh=False)
         bar.update(1)
         _advance(run)
         stop = bool(wishes.on_step(total, values)) if wishes.on_step else False

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
+from svr_nb.data.collection import Collection
 from svr_nb.networks.encoders import fresh_weights
 from svr_nb.training.gradients import Optimizers
-from svr_nb.training.loop import keep_memory
+from svr_nb.training.history import History
+from svr_nb.training.loop import fit, keep_memory
 from svr_nb.training.stages import Stage
 
 
@@ -19,6 +23,14 @@ class OneNet(nn.Module):
 
     def parameter_groups(self):
         return {"all": list(self.parameters())}
+
+
+class Constant(OneNet):
+    def stages(self):
+        return [STAGE]
+
+    def losses(self, batch, stage):
+        return {"loss": self.net(batch["x"][:, None].expand(-1, 6)).square().mean()}
 
 
 STAGE = Stage("only", 20, {"all": {"loss": 1.0}}, lr=1e-2, weight_decay=1e-3)
@@ -55,3 +67,14 @@ def test_kept_memory_changes_no_number():
     before = x @ x
     assert keep_memory() in (True, False)
     assert torch.equal(x @ x, before)
+
+
+def test_history_counts_samples(tmp_path):
+    data = Collection({"x": torch.arange(10.0)})
+    stages = [replace(STAGE, steps=3, batch=4), replace(STAGE, name="more", steps=2, batch=64)]
+    first = fit(Constant(), data, tmp_path, stages=stages[:1], progress=False, device="cpu")
+    assert first.samples == 12 and "samples/s" in first.summary()
+    assert first.samples_per_second == first.samples / first.seconds
+    more = fit(Constant(), data, tmp_path, stages=stages, progress=False, device="cpu")
+    assert more.samples == 20  # two steps of all ten; what was done before counts there
+    assert "samples/s" not in History().summary()
