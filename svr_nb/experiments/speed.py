@@ -50,7 +50,7 @@ from ..view.pictures import draw_mesh
 # %% auto #0
 __all__ = ['SHOWN', 'PARTS', 'Work', 'processor_seconds', 'take_turns', 'verdict', 'measured', 'mesh_works', 'splat_works',
            'cloud_works', 'feature_works', 'surface_works', 'file_works', 'step_work', 'reading_works', 'start_works',
-           'works_of', 'bench', 'memory_of', 'growth', 'bench_table', 'main']
+           'largest_costs', 'works_of', 'bench', 'memory_of', 'growth', 'bench_table', 'main']
 
 # %% ../../nbs/experiments/980_speed.ipynb #98000006
 @dataclass(frozen=True)
@@ -350,7 +350,7 @@ def step_work(name: str, count: int = 24) -> Work:
             optimizers.step(gradients, step)
 
     def forward() -> object:
-        with repeatable(cpu), torch.no_grad():
+        with repeatable(cpu):
             return losses()
 
     return Work(f"step {name}", whole, "its losses alone", forward, 0.25)
@@ -398,6 +398,28 @@ def start_works(quick: bool = False) -> list[Work]:
         Work("import svr_nb", fresh("svr_nb"), "import torch", fresh("torch"), 1, spare=0.5),
         Work("slider to picture", slide, most=0.1),
     ]
+
+# %% ../../nbs/experiments/980_speed.ipynb #98000052
+def largest_costs(name: str, most: int = 3) -> list[Row]:
+    """The operations on which a training step of a system spends most of its time.
+
+    name: of the system.  most: how many.
+    Returns rows with "system", "operation", "share" and "calls"; the rasteriser's own loops are
+    among them as `_Blend` and `_BlendBackward`.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    work = step_work(name)
+    work.ours()
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        work.ours()
+    events = sorted(seen.key_averages(), key=lambda e: -e.self_cpu_time_total)
+    total = sum(event.self_cpu_time_total for event in events)
+    rows: list[Row] = []
+    for event in events[:most]:
+        share = event.self_cpu_time_total / total
+        rows.append({"system": name, "operation": event.key, "share": share, "calls": event.count})
+    return rows
 
 # %% ../../nbs/experiments/980_speed.ipynb #98000026
 PARTS = ("drawing", "comparing", "shapes", "steps", "reading", "start")
@@ -521,14 +543,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv: instead of the command line.
     """
     parser = argparse.ArgumentParser(prog="svr_nb.experiments.speed")
-    parser.add_argument("--parts", nargs="+", choices=(*PARTS, "growth"))
+    parser.add_argument("--parts", nargs="+", choices=(*PARTS, "growth", "costs"))
     parser.add_argument("--quick", action="store_true", help="under a minute")
     parser.add_argument("--out", help="a JSON file for the rows")
     asked = parser.parse_args(argv)
-    parts = asked.parts or (*PARTS, "growth")
+    parts = asked.parts or (*PARTS, "growth", "costs")
     more = growth(asked.quick) if "growth" in parts else []  # first: memory is fresh
-    rows = bench([p for p in parts if p != "growth"], asked.quick, tell=print)
+    rows = bench([p for p in PARTS if p in parts], asked.quick, tell=print)
     print(bench_table(rows))
+    if "costs" in parts:
+        systems = SYSTEMS[:1] if asked.quick else SYSTEMS
+        costs = [row for name in systems for row in largest_costs(name)]
+        print(Table(costs, title="The largest costs of a step"))
+        more += costs
     print(Table(more, title="Growth"))
     if asked.out:
         write_rows(asked.out, [*rows, *more])
