@@ -512,15 +512,16 @@ def growth(quick: bool = False) -> list[Row]:
 
     quick: the two smallest sizes of every axis.
     """
-    axes: dict[str, list[tuple[int, Callable[[], object]]]] = {
-        "side of the picture": [(s, _drawing(size=s)) for s in (64, 128, 256, 512)],
-        "faces": [(20 * 4**n, _drawing(level=n)) for n in (2, 3, 4, 5)],
-        "pictures at once": [(b, _drawing(batch=b)) for b in (1, 4, 16, 64)],
-        "points": [(n, _comparing(n)) for n in (1000, 4000, 16_000, 64_000)],
+    axes: dict[str, list[tuple[int, Callable[[], Callable[[], object]]]]] = {
+        "side of the picture": [(s, partial(_drawing, size=s)) for s in (64, 128, 256, 512)],
+        "faces": [(20 * 4**n, partial(_drawing, level=n)) for n in (2, 3, 4, 5)],
+        "pictures at once": [(b, partial(_drawing, batch=b)) for b in (1, 4, 16, 64)],
+        "points": [(n, partial(_comparing, n)) for n in (1000, 4000, 16_000, 64_000)],
     }
     rows: list[Row] = []
     for axis, sizes in axes.items():
-        for size, work in sizes[: 2 if quick else None]:
+        for size, make in sizes[: 2 if quick else None]:
+            work = make()
             (seconds,) = take_turns([work], budget=0.5, least=1, most=7)
             found = {"ms": 1e3 * seconds, "MB": memory_of(work)}
             rows.append({"axis": axis, "size": size, **found})

@@ -10,7 +10,7 @@ import torch
 from svr_nb.conventions import InputError
 from svr_nb.experiments import speed
 from svr_nb.experiments.runner import stored_rows
-from svr_nb.experiments.speed import Work, bench, bench_table, growth, main, measured
+from svr_nb.experiments.speed import Work, bench, bench_table, main, measured
 from svr_nb.experiments.speed import step_work, take_turns, verdict
 
 
@@ -60,7 +60,7 @@ def test_a_step_learns():
 def test_growth_and_the_command(tmp_path, capsys):
     assert main(["--quick", "--parts", "growth", "--out", str(tmp_path / "rows.json")]) == 0
     rows = json.loads((tmp_path / "rows.json").read_text())
-    assert {row["axis"] for row in rows} == {row["axis"] for row in growth(quick=True)}
+    assert len({row["axis"] for row in rows}) == 4 and all(row["ms"] > 0 for row in rows)
     assert "Growth" in capsys.readouterr().out
 
 
