@@ -102,6 +102,11 @@ evidence-tars: setup
 scores: setup
 	$(BIN)/python -m svr_nb.experiments.shipped $(NETWORKS) $(if $(LOOKS),--looks "$(LOOKS)")
 
+# Every piece of work beside its anchor: a table of ratios, and how time and memory grow. BENCH="--quick", "--parts drawing start", "--out rows.json"
+.PHONY: bench
+bench: setup
+	$(BIN)/python -m svr_nb.experiments.speed $(BENCH)
+
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info
 

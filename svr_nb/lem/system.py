@@ -61,9 +61,10 @@ def _true_voxels(data: Collection) -> Float[Tensor, "b d d d"]:
     return data.fields["voxels"].float()
 
 
-def _answer(model: LEM, picture: Float[Tensor, "3 s s"]) -> Reconstruction:
-    """One reconstruction of one picture of the right size."""
-    cells = model.predict(picture[None])[0][0].cpu()
+def _answer(
+    model: LEM, picture: Float[Tensor, "3 s s"], cells: Float[Tensor, "d d d"]
+) -> Reconstruction:
+    """The reconstruction of one picture of the right size, from its occupancies."""
     voxels = VoxelGrid(calibrated(cells, float(model.threshold)), model.category)
     return Reconstruction(voxels=voxels, image=picture.cpu(), system="LEM", category=model.category)
 
@@ -199,7 +200,8 @@ class LEM(SystemBase):
         Raises FileError or InputError for pictures that cannot be used.
         """
         pictures, single = as_picture(in_float32(image), in_float32(mask), self.config.image_size)
-        answers = [_answer(self, picture) for picture in pictures]
+        cells = self.predict(pictures)[0].cpu()  # of all pictures in one pass
+        answers = [_answer(self, *pair) for pair in zip(pictures, cells)]
         return answers[0] if single else answers
 
     def calibrate(self, data: Collection) -> float:

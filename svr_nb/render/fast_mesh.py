@@ -110,6 +110,7 @@ if TYPE_CHECKING:
         """What a drawing remembers for its way back."""
 
         saved_tensors: tuple[Tensor, ...]
+        needs_input_grad: tuple[bool, ...]
         soft: Softness
         images: np.ndarray
 
@@ -169,9 +170,17 @@ def _rows(table: Tensor, faces: Tensor, side: int) -> np.ndarray:
 
 
 def _walk_back(
-    uvz: Tensor, faces: Tensor, rows: np.ndarray, side: int, soft: Softness, given: Incoming
+    uvz: Tensor,
+    faces: Tensor,
+    features: Features,
+    soft: Softness,
+    given: Incoming,
+    moves: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients of face corners (b, f, 3, 3) and of what the faces carry (b, f, s, c)."""
+    """Gradients of face corners (b, f, 3, 3), unless nothing `moves`, and of what the faces carry
+    (b, f, s, c).
+    """
+    rows, side = features
     corners, alive = _gather(uvz, faces, soft.perspective)
     pulls, pulled = np.zeros_like(corners), np.zeros_like(rows)
     loop = kernels()["_blend_faces"]
@@ -180,7 +189,7 @@ def _walk_back(
         one = Faces(corners[image], alive[image])
         scene = Scene(one, Features(rows[image], side), soft)
         incoming = Incoming(*(part[image] for part in given))
-        loop(scene, incoming, Outgoing(pulls[image], pulled[image]), (low, high))
+        loop(scene, incoming, Outgoing(pulls[image], pulled[image], moves), (low, high))
 
     _each(job, len(uvz), len(faces))
     return pulls, pulled
@@ -242,13 +251,15 @@ class _Blend(torch.autograd.Function):
         slopes = np.concatenate([_array(-grad_clear)[..., None], _array(grad)], axis=-1)
         means = (slopes[..., 1:] * ctx.colors).sum(-1) + _array(grad_empty) * ctx.empty
         given = Incoming(ctx.images, slopes, means, np.zeros((len(uvz), len(faces), 3)))
-        rows = _rows(table, faces, ctx.side)
-        pulls, pulled = _walk_back(uvz, faces, rows, ctx.side, ctx.soft, given)
+        carried = Features(_rows(table, faces, ctx.side), ctx.side)
+        moves = ctx.needs_input_grad[0]
+        pulls, pulled = _walk_back(uvz, faces, carried, ctx.soft, given, moves)
         if ctx.side == 0:
             pulled_table = _scatter(pulled, faces, table)
         else:
             pulled_table = torch.from_numpy(pulled).to(table)
-        return _scatter(pulls, faces, uvz), pulled_table, None, None, None, None
+        pulled_corners = _scatter(pulls, faces, uvz) if moves else None
+        return pulled_corners, pulled_table, None, None, None, None
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #0605cecf
 class _FaceSums(torch.autograd.Function):
@@ -281,9 +292,9 @@ class _FaceSums(torch.autograd.Function):
         drawn = _array(_Blend.apply(uvz.detach(), paint, faces, size, 1, ctx.soft)[0])
         u = (2 * np.arange(size) + 1) / size - 1
         means = drawn[..., 0] * u + drawn[..., 1] * u[:, None] + drawn[..., 2]
-        nothing = np.zeros((len(uvz), len(faces), 1, 0))
+        nothing = Features(np.zeros((len(uvz), len(faces), 1, 0)), 1)
         given = Incoming(ctx.images, np.zeros((*means.shape, 1)), means, moments)
-        pulls = _walk_back(uvz, faces, nothing, 1, ctx.soft, given)[0]
+        pulls = _walk_back(uvz, faces, nothing, ctx.soft, given)[0]
         return _scatter(pulls, faces, uvz), None, None, None
 
 # %% ../../nbs/render/205_fast_mesh.ipynb #2928a891

@@ -16,7 +16,7 @@ import numpy as np
 
 # %% auto #0
 __all__ = ['Row', 'Triple', 'Span', 'HIDDEN', 'CLEAR', 'TIE', 'Faces', 'Softness', 'Nearest', 'Features', 'Spot', 'Incoming',
-           'Outgoing', 'Scene', 'Prepared', 'kernels', 'compiled_runs']
+           'Outgoing', 'Scene', 'kernels', 'compiled_runs']
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #7865ecbd
 Row = np.ndarray
@@ -409,10 +409,11 @@ class Incoming(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """Where gradients are added: corners (f, 3, 3) and features (f, s, c)."""
+    """Where gradients are added: corners (f, 3, 3), unless nothing `moves`; features (f, s, c)."""
 
     corners: Row
     table: Row
+    moves: bool = True
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #730892b4
 class Scene(NamedTuple):
@@ -423,61 +424,55 @@ class Scene(NamedTuple):
     soft: Softness
 
 
-class Prepared(NamedTuple):
-    """One face, ready to be walked over: number, sides from `_prepare`, twice the area."""
-
-    f: int
-    sides: Row
-    area: float
-
-
-def _pull_pixel(
-    face: Prepared, r: int, c: int, scene: Scene, given: Incoming, pulls: Outgoing
-) -> None:
-    """Adds what one face in one pixel pulls at its corners and at its features."""
-    soft, size, f = scene.soft, len(given.means), face.f
-    x, y = (2 * c + 1) / size - 1, (2 * r + 1) / size - 1
-    inside, squared, k, place, right, below = _closest(x, y, face.sides)
-    if not (inside or squared <= soft.reach * soft.reach):
-        return
-    e = math.exp(-squared / soft.sigma)
-    cover = (1.0 if inside else e) / (1 + e)
-    sign = (1.0 if inside else -1.0) / soft.sigma
-    slope = given.slopes[r, c, 0] * given.images[0, r, c] * cover * sign
-    corner = scene.faces.corners[f]
-    depth, raw, weights = _weigh(x, y, corner, face.sides, face.area, soft.perspective)
-    score = (soft.far - depth) / soft.gamma - given.images[1, r, c]
-    if score < -HIDDEN:
-        if given.images[0, r, c] > CLEAR:
-            _pull_sides(slope, k, place, right, below, pulls.corners[f])
-        return
-    share = cover * math.exp(score) / given.images[2, r, c]
-    upper, slots, taps = _taps(weights, scene.features.side)
-    row = scene.features.table[f]
-    dots = _pull_table(row, share, given.slopes[r, c], taps, slots, pulls.table[f])
-    gain = taps[0] * dots[0] + taps[1] * dots[1] + taps[2] * dots[2] - given.means[r, c]
-    a, b, c0 = given.moments[f, 0], given.moments[f, 1], given.moments[f, 2]
-    gain = share * (gain + a * x + b * y + c0)
-    _pull_sides(slope + gain * (1 - cover) * sign, k, place, right, below, pulls.corners[f])
-    pulled = _to_weights(dots, share, scene.features.side, upper)
-    spot = Spot(raw, weights, corner, face.area)
-    pull = pulls.corners[f]
-    _pull_weights(pulled, -gain / soft.gamma, spot, face.sides, soft.perspective, pull)
+def _pull_face(f: int, scene: Scene, given: Incoming, pulls: Outgoing, sides: Row) -> None:
+    """Adds what one face pulls at its corners and at its features, pixel by pixel."""
+    images, slopes, means, moments = given
+    (corners, _), (table, side), soft = scene
+    sigma, reach, gamma, far, perspective = soft
+    corner, row, moves = corners[f], table[f], pulls.moves
+    pull, pulled = pulls.corners[f], pulls.table[f]
+    a, b, c0 = moments[f, 0], moments[f, 1], moments[f, 2]
+    size, area = len(means), _prepare(corner, reach, sides)
+    r0, r1 = _rows(corner, size, reach, 0, size)
+    for r in range(r0, r1):
+        y = (2 * r + 1) / size - 1
+        first, end = _columns(corner, sides, area, size, reach, y)
+        for c in range(first, end):
+            x = (2 * c + 1) / size - 1
+            inside, squared, k, place, right, below = _closest(x, y, sides)
+            if not (inside or squared <= reach * reach):
+                continue
+            e = math.exp(-squared / sigma)
+            cover = (1.0 if inside else e) / (1 + e)
+            sign = (1.0 if inside else -1.0) / sigma
+            slope = slopes[r, c, 0] * images[0, r, c] * cover * sign
+            depth, raw, weights = _weigh(x, y, corner, sides, area, perspective)
+            score = (far - depth) / gamma - images[1, r, c]
+            if score < -HIDDEN:
+                if images[0, r, c] > CLEAR:
+                    _pull_sides(slope, k, place, right, below, pull)
+                continue
+            share = cover * math.exp(score) / images[2, r, c]
+            upper, slots, taps = _taps(weights, side)
+            dots = _pull_table(row, share, slopes[r, c], taps, slots, pulled)
+            if not pulls.moves:
+                continue
+            if not moves:
+                continue
+            gain = taps[0] * dots[0] + taps[1] * dots[1] + taps[2] * dots[2] - means[r, c]
+            gain = share * (gain + a * x + b * y + c0)
+            _pull_sides(slope + gain * (1 - cover) * sign, k, place, right, below, pull)
+            spot = Spot(raw, weights, corner, area)
+            onward = _to_weights(dots, share, side, upper)
+            _pull_weights(onward, -gain / gamma, spot, sides, perspective, pull)
 
 
 def _blend_faces(scene: Scene, given: Incoming, pulls: Outgoing, span: Span) -> None:
     """The backward pass of `_blend_rows` and `_sum_faces` for the faces `span`."""
-    size, sides, reach = len(given.means), np.empty((3, 6)), scene.soft.reach
+    sides = np.empty((3, 6))
     for f in range(span[0], span[1]):
-        if not scene.faces.alive[f]:
-            continue
-        corner = scene.faces.corners[f]
-        area = _prepare(corner, reach, sides)
-        r0, r1 = _rows(corner, size, reach, 0, size)
-        for r in range(r0, r1):
-            c0, c1 = _columns(corner, sides, area, size, reach, (2 * r + 1) / size - 1)
-            for c in range(c0, c1):
-                _pull_pixel(Prepared(f, sides, area), r, c, scene, given, pulls)
+        if scene.faces.alive[f]:
+            _pull_face(f, scene, given, pulls, sides)
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #b657e1b4
 @lru_cache(maxsize=1)
@@ -504,7 +499,7 @@ def kernels() -> dict[str, Callable[..., object]]:
         _sum_faces,
         _pull_table,
         _to_weights,
-        _pull_pixel,
+        _pull_face,
         _blend_faces,
     )
     known = dict(globals())
@@ -514,7 +509,7 @@ def kernels() -> dict[str, Callable[..., object]]:
             "nogil": True,
             "error_model": "numpy",
             "fastmath": {"contract", "reassoc", "nsz", "arcp"},
-            "inline": "always" if loop in (_pull_pixel, _make_room) else "never",
+            "inline": "always" if loop is _make_room else "never",
         }
         copied = FunctionType(loop.__code__, known, name)
         try:

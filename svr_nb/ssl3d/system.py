@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,10 +115,15 @@ def refuse_options(options: Mapping[str, object]) -> None:
 
 
 def _one(
-    system: SSL3D, image: Tensor, mask: Tensor, steps: int, options: Mapping[str, Any]
+    system: SSL3D,
+    image: Tensor,
+    mask: Tensor,
+    said: Sequence[Tensor],
+    steps: int,
+    options: Mapping[str, Any],
 ) -> Reconstruction:
-    """One reconstruction in the library's frame."""
-    points, colors, pose = system.predict(image, mask)
+    """One reconstruction in the library's frame, from what the networks said."""
+    points, colors, pose = said
     if steps:
         fitted = optimize_inference(system, image, mask, pose, steps=steps, **options)
         points, colors, pose = fitted[:3]
@@ -286,8 +291,9 @@ class SSL3D(SystemBase):
         refuse_options(options)
         images, masks = reframe(images * masks, masks, extent)
         images, masks = images.to(self.device), masks.to(self.device)
-        pairs = zip(images.split(1), masks.split(1))
-        results = [_one(self, picture, shape, steps, options) for picture, shape in pairs]
+        said = self.predict(images, masks)  # of all pictures in one pass
+        each = zip(images.split(1), masks.split(1), zip(*(part.split(1) for part in said)))
+        results = [_one(self, *one, steps, options) for one in each]
         return results[0] if single else results
 
     def align(self, data: Collection) -> Tensor:

@@ -106,11 +106,19 @@ class DeformNet(nn.Module):
 
     def forward(self, written: Written, x: Float[Tensor, "b n d"]) -> Deformed:
         """g, h, hidden layer and colour at object points (b, n, d)."""
+        delta, feature, hidden, rgb = self._asked(written, x)
+        return Deformed(delta, feature, hidden, rgb.tanh())
+
+    def places(self, written: Written, x: Float[Tensor, "b n d"]) -> tuple[Tensor, Tensor]:
+        """g and h alone, as in `forward`."""
+        return self._asked(written, x)[:2]
+
+    def _asked(self, written: Written, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """g, h, the hidden layer and the colour before it is squeezed."""
         side = mirror_side(x) if self.symmetric else torch.ones_like(x[..., :1])
         encoded = positional_encoding(x * side, self.levels)
         hidden, heads = self.net(written, encoded, encoded)
-        feature = heads.get("feature", x[..., :0])
-        return Deformed(heads["delta"] * side, feature, hidden, heads["rgb"].tanh())
+        return heads["delta"] * side, heads.get("feature", x[..., :0]), hidden, heads["rgb"]
 
 # %% ../../nbs/tars/802_deformation.ipynb #975e88bf
 class CanonicalSDF(nn.Module):
@@ -155,11 +163,23 @@ class CanonicalSDF(nn.Module):
         self, written: Written, x: Float[Tensor, "b n d"], feature: Float[Tensor, "b n k"]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Signed distance (b, n, 1), hidden layer (b, n, w), colour in [-1, 1] (b, n, 3)."""
+        hidden, heads = self._asked(written, x, feature)
+        return heads["sdf"], hidden, heads["rgb"].tanh()
+
+    def distance(
+        self, written: Written, x: Float[Tensor, "b n d"], feature: Float[Tensor, "b n k"]
+    ) -> Float[Tensor, "b n 1"]:
+        """Signed distance alone, as in `forward`."""
+        return self._asked(written, x, feature)[1]["sdf"]
+
+    def _asked(
+        self, written: Written, x: Tensor, feature: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The hidden layer and the heads' answers at canonical points."""
         half = x * mirror_side(x) if self.symmetric else x
         place = positional_encoding(half, self.levels)
         slice_ = positional_encoding(feature, self.feature_levels, self.raw)
-        hidden, heads = self.net(written, torch.cat([place, slice_], -1), place)
-        return heads["sdf"], hidden, heads["rgb"].tanh()
+        return self.net(written, torch.cat([place, slice_], -1), place)
 
 # %% ../../nbs/tars/802_deformation.ipynb #f54fbf7e
 def shared(written: Written, count: int) -> Written:

@@ -84,7 +84,7 @@ class PlainField:
         self, place: Float[Tensor, "b n 3"], feature: Float[Tensor, "b n k"]
     ) -> Float[Tensor, "b n 1"]:
         """f at canonical points."""
-        return self.shape(self.written, place, feature)[0]
+        return self.shape.distance(self.written, place, feature)
 
 # %% ../../nbs/tars/806_fields.ipynb #811faa5c
 class DeformedField(PlainField):
@@ -136,12 +136,12 @@ class DeformedField(PlainField):
 
     def delta(self, x: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         """g at object points."""
-        return self.deform(self.bent, x).delta
+        return self.deform.places(self.bent, x)[0]
 
     def placed(self, x: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
         """Canonical positions and features of object points."""
-        bend = self.deform(self.bent, x)
-        return x + bend.delta, self._features(x, bend.feature)
+        delta, feature = self.deform.places(self.bent, x)
+        return x + delta, self._features(x, feature)
 
 # %% ../../nbs/tars/806_fields.ipynb #c088a78d
 class FadedField:

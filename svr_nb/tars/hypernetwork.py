@@ -153,6 +153,6 @@ class HyperMlp(nn.Module):
         x = first
         for number, table in enumerate(written.layers):
             seen = x if number == 0 else torch.cat([x, again], -1)
-            x = F.relu(F.layer_norm(apply_layer(table, seen), (self.width,)))
+            x = F.layer_norm(apply_layer(table, seen), (self.width,)).relu_()
         answers = apply_layer(written.heads, x).split(list(self.sizes.values()), -1)
         return x, dict(zip(self.sizes, answers))

@@ -89,7 +89,8 @@ class Optimizers:
         for group, params in self.params.items():
             if params:
                 parts = _by_decay(params, stage, group)
-                adam = torch.optim.Adam(parts, lr=1.0, betas=stage.betas, foreach=False)
+                how = {"fused": True} if _can_fuse(params) else {"foreach": False}
+                adam = torch.optim.Adam(parts, lr=1.0, betas=stage.betas, **how)
                 self.adam[group] = adam
 
     def step(self, gradients: Mapping[str, list[Tensor | None]], step: int) -> None:
@@ -103,6 +104,12 @@ class Optimizers:
                 part["lr"] = self.stage.rate(group, step)
             self.adam[group].step()
             self.adam[group].zero_grad(set_to_none=True)
+
+
+def _can_fuse(params: list[nn.Parameter]) -> bool:
+    """Whether Adam may take all of a step at once: on a CPU, in single or double precision."""
+    kinds = (torch.float32, torch.float64)
+    return all(p.device.type == "cpu" and p.dtype in kinds for p in params)
 
 
 def _by_decay(params: list[nn.Parameter], stage: Stage, group: str) -> list[dict[str, object]]:

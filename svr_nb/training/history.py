@@ -66,13 +66,20 @@ class History(Columns):
     stages: (name, first step, steps) for every stage.
     stopped: "finished", "time budget", "on_step" or "interrupted".
     probes: (step, group, loss, norm of its weighted gradient) when `probe_every` is set.
-    seconds: time spent in this call of fit.
+    seconds: time spent in this call of fit, its hooks and checkpoints included.
+    samples: items that the steps of this call have seen, those of all collections together.
     """
 
     stages: list[tuple[str, int, int]] = field(default_factory=list)
     stopped: str = ""
     probes: list[tuple[int, str, str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    samples: int = 0
+
+    @property
+    def samples_per_second(self) -> float:
+        """Samples over seconds of this call of fit; NaN before it."""
+        return self.samples / self.seconds if self.seconds > 0 else math.nan
 
     def restore(
         self,
@@ -87,7 +94,8 @@ class History(Columns):
 
     def summary(self) -> str:
         """The run in one line."""
-        return f"{self.step} steps, {self.stopped or 'running'}, {self.seconds:.1f} s"
+        pace = f", {self.samples_per_second:.3g} samples/s" if self.samples else ""
+        return f"{self.step} steps, {self.stopped or 'running'}, {self.seconds:.1f} s{pace}"
 
     def __repr__(self) -> str:
         lines = [f"History: {self.summary()}"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import signal
 import threading
@@ -33,7 +34,8 @@ from ..data.collection import Collection as Pictures
 from .config import config_to_dict
 
 # %% auto #0
-__all__ = ['OnStep', 'batch_indices', 'Moment', 'make_batch', 'repeatable', 'interrupt_between_steps', 'data_levels', 'fit']
+__all__ = ['OnStep', 'batch_indices', 'Moment', 'make_batch', 'repeatable', 'interrupt_between_steps', 'keep_memory',
+           'data_levels', 'fit']
 
 # %% ../../nbs/training/459_loop.ipynb #60501049
 from .gradients import Gradients, Optimizers, checked_gradients, gradient_norms
@@ -178,6 +180,22 @@ def interrupt_between_steps() -> Iterator[list[bool]]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def keep_memory(spare: int = 64 << 20) -> bool:
+    """Asks the C library to keep what a step has freed for the next step, instead of returning it
+    to the system and having every page of it cleared again.
+
+    spare: bytes that it may ask for in advance.
+    Returns whether there is such a library here (glibc); results do not depend on it.
+    """
+    try:
+        ask = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    kept, in_advance, separately = -1, -2, -3  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
+    largest = 32 << 20  # glibc takes no more for the last one
+    return bool(ask(kept, 1 << 30) and ask(in_advance, spare) and ask(separately, largest))
 
 # %% ../../nbs/training/459_loop.ipynb #6cbf3020
 OnStep = Callable[[int, dict[str, float]], object]
@@ -449,17 +467,25 @@ def _advance(run: _Run) -> None:
         run.stage, run.step, run.optimizers = run.stage + 1, 0, None
 
 
+def _told(run: _Run, name: str, values: Mapping[str, float], begun: float) -> str:
+    """What the bar says beside the steps: stage, four losses, and the pace since the run began."""
+    some = " ".join(f"{loss} {value:.3g}" for loss, value in list(values.items())[:4])
+    pace = run.history.samples / max(time.monotonic() - begun, 1e-9)
+    return f"{name}: {some}, {pace:.3g} samples/s"
+
+
 def _loop(run: _Run, wishes: _Wishes, asked: list[bool], bar: tqdm[None], deadline: float) -> str:
     """Steps until the run is finished or somebody wants it to stop; says why it stopped."""
+    begun = time.monotonic()
     _advance(run)
     while run.stage < len(run.stages):
         if run.step == 0:
             _save(run)  # the state a stage starts from
-        name = run.stages[run.stage].name
+        name, seen = run.stages[run.stage].name, sum(run.batches())
         values = _one_step(run, wishes.probe_every)
         total = run.total()
-        some = " ".join(f"{loss} {value:.3g}" for loss, value in list(values.items())[:4])
-        bar.set_postfix_str(f"{name}: {some}", refresh=False)
+        run.history.samples += seen
+        bar.set_postfix_str(_told(run, name, values, begun), refresh=False)
         bar.update(1)
         _advance(run)
         stop = bool(wishes.on_step(total, values)) if wishes.on_step else False
@@ -513,6 +539,7 @@ def _prepare(run: _Run, resume: bool) -> None:
 def _train(run: _Run, wishes: _Wishes) -> History:
     """Runs the loop, saves at its end, and leaves everything as it should be however it ends."""
     started = time.monotonic()
+    keep_memory()
     run.system.train()
     bar = _progress_bar(run, wishes.progress)
     try:

@@ -417,3 +417,22 @@ def test_plain_loops_need_no_compiler():
     mesh_loops._outline_rows(one, soft, pictures[0], (0, 12))
     mesh_loops.kernels()["_outline_rows"](one, soft, pictures[1], (0, 12))
     assert np.abs(pictures[0] - pictures[1]).max() < 1e-13 and pictures.min() < 0.5
+
+
+@pytest.mark.parametrize("side", [0, 3])
+def test_a_still_shape_paints_its_features_the_same(side):
+    """Where only the features learn, the geometry is left out and their gradient stays."""
+    ball = icosphere(1, radius=0.7)
+    uvz = (ball.verts + torch.tensor([0, 0, 5.0])).repeat(2, 1, 1)
+    shape = (2, len(ball.verts), 3) if side == 0 else (2, len(ball.faces), side, side, 3)
+    paint = torch.rand(shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    pulls = []
+    for moves in (True, False):
+        name = "vert_features" if side == 0 else "face_features"
+        leaf = uvz.clone().requires_grad_(moves)
+        drawn = soft_rasterize(leaf, ball.faces, 24, backend="compiled", **{name: paint})
+        (drawn.rgb.square().sum() + drawn.alpha.sum()).backward()
+        assert (leaf.grad is not None) == moves
+        pulls.append(paint.grad)
+        paint.grad = None
+    assert torch.equal(*pulls) and pulls[0].abs().sum() > 0
