@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -44,7 +45,7 @@ def both_looks(category: str, split: str, count: int, seed: int, size: int = 64)
     category, split, seed, size: as for `samples`.
     count: of each.
     """
-    usual = {"seed": seed, "size": size, "points": 2048, "progress": False}
+    usual: dict[str, Any] = {"seed": seed, "size": size, "points": 2048, "progress": False}
     clean = samples(category, split, count, **usual)
     natural = samples(category, split, count, domain="natural", roll=0.0, **usual)
     shared = set(clean.fields) & set(natural.fields)
