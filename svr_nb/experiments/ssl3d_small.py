@@ -53,7 +53,12 @@ def both_looks(category: str, split: str, count: int, seed: int, size: int = 64)
 
 # %% ../../nbs/experiments/981_ssl3d_small.ipynb #84d9c50e
 def train_small(
-    category: str, out: str | Path, seed: int = 11, steps: int | None = None, count: int = 800
+    category: str,
+    out: str | Path,
+    seed: int = 11,
+    steps: int | None = None,
+    count: int = 800,
+    progress: bool = True,
 ) -> SSL3D:
     """Trains one network on both looks; goes on where it was stopped.
 
@@ -62,13 +67,14 @@ def train_small(
     seed: of data, starting weights and training.
     steps: of the cycle stage; None for the preset's number.
     count: pictures of each look.
+    progress: whether to show a bar.
     Raises InputError.
     """
     check_number(count, "count", 8, 1_000_000, integer=True)
     config = small_config(category, steps)
     system = SSL3D(config, seed=seed)
     data = both_looks(category, "train", count, seed, config.image_size)
-    fit(system, data, file_path(out), seed=seed)
+    fit(system, data, file_path(out), seed=seed, progress=progress)
     system.align(both_looks(category, "val", 60, seed, config.image_size))
     system.category = category
     return system
