@@ -76,7 +76,7 @@ def fitting_options(model: Any, options: Mapping[str, object]) -> dict[str, obje
         wanted = f"options of {kind} ({', '.join(own) or 'it has none'})"
         raise refuse("options", wanted, ", ".join(unknown), do)
     if "steps" in takes and "steps" not in given:
-        given = {"steps": STEPS, "refine_pose": True, **given}
+        given = {"steps": STEPS, **getattr(model, "usual_fit", {}), **given}
     return given
 
 

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from ..cameras.projections import WeakPerspective
 from ..cameras.rotations import matrix_to_quaternion
+from ..conventions import check_number, refuse
 from ..data.collection import Collection
 from ..data.framing import as_pictures, leave_camera
 from ..networks.adversaries import adversarial_loss
 from ..networks.encoders import fresh_weights
 from ..networks.features import PerceptualLoss, read_weights
 from ..networks.pretrained import fill_trunk, find_pretrained, resnet_name
-from ..result.reconstruction import Reconstruction
+from ..result.reconstruction import Reconstruction, told_fit
 from ..shapes.triangles import signed_volume, uniform_laplacian
 from ..shapes.uv import SymmetricSphere, symmetric_sphere
 from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable, weighed
@@ -28,6 +29,7 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 from .config import UMRConfig, cameras_of, rounds
 from .expectation import Prediction, View, crop_view
+from .fit_to_photo import FitWeights, fit_mesh
 from .losses import stage_losses
 from .maximisation import ChartWeights, label_confidence, label_surface, maximise, survey
 from .networks import CameraHeads, ResidualTrunk, ShapeHead
@@ -40,10 +42,10 @@ if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['HOW_TO_MAPS', 'NEEDS', 'noisy_samples', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'perceptual_of',
-           'take_pretrained', 'move_template', 'relabel', 'between_rounds', 'inside_round', 'read_pictures',
-           'house_unit', 'to_house', 'house_camera', 'MeshTensors', 'network_answer', 'reconstruct_one',
-           'reconstruct_all', 'align_frame']
+__all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'noisy_samples', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups',
+           'perceptual_of', 'take_pretrained', 'move_template', 'relabel', 'between_rounds', 'inside_round',
+           'read_pictures', 'house_unit', 'to_house', 'house_camera', 'MeshTensors', 'network_answer', 'Asked',
+           'fit_asked', 'dressed', 'reconstruct_one', 'reconstruct_all', 'align_frame']
 
 # %% ../../nbs/umr/624_system.ipynb #8df3ab3e
 HOW_TO_MAPS = (
@@ -188,7 +190,7 @@ class UMR(SystemBase):
         return image
 
     def reconstruct(
-        self, image: object, mask: object = None, texels: int = 8
+        self, image: object, mask: object = None, texels: int = 8, steps: int = 0, **options: Any
     ) -> Reconstruction | list[Reconstruction]:
         """The textured mesh and the camera of one object, or of a batch; see `reconstruct_all`.
 
@@ -196,11 +198,13 @@ class UMR(SystemBase):
         mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the
             transparency or finds the object.
         texels: samples of the texture along one side of a face.
+        steps: of fitting shape and camera to this very photograph; 0 for none.
+        options: fields of `FitWeights`, for the fit.
         Returns a Reconstruction, or a list of them for a batch; its `correspondence` is a
         SurfaceMap, which carries keypoints and textures to other photographs (`umr.transfer`).
         Raises FileError or InputError for pictures that cannot be used.
         """
-        return reconstruct_all(self, image, mask, texels)
+        return reconstruct_all(self, image, mask, texels, fit_asked(steps, options))
 
     def align(self, data: Collection) -> Tensor:
         """Finds the rotation to the library's frame and keeps it; see `align_frame`."""
@@ -406,20 +410,51 @@ def network_answer(
     return MeshTensors(verts, turned, camera.scale / unit, camera.translation, said.flow)
 
 # %% ../../nbs/umr/624_system.ipynb #0529d578
-@torch.no_grad()
-def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, texels: int) -> Reconstruction:
-    """One reconstruction; its texture is read from the whole picture, not from the small crop.
+FIT_SIZE = 128  # pixels of the crop that a surface is fitted to
+
+
+class Asked(NamedTuple):
+    """How long a surface is fitted to its photograph, and what counts how much."""
+
+    steps: int = 0
+    weights: FitWeights = FitWeights()
+
+
+def fit_asked(steps: int, options: dict[str, Any]) -> Asked:
+    """What `reconstruct` is asked for, checked.
+
+    steps: of the fit, 0 for none.  options: fields of `FitWeights`.
+    Raises InputError that lists the options for one that there is not.
+    """
+    known = list(FitWeights.__dataclass_fields__)
+    unknown = ", ".join(sorted(set(options) - set(known)))
+    if unknown:
+        raise refuse("options", f"some of texels, steps, {', '.join(known)}", unknown)
+    numbers = {name: check_number(value, name, 0.0) for name, value in options.items()}
+    return Asked(int(check_number(steps, "steps", 0, integer=True)), FitWeights(**numbers))
+
+
+def dressed(
+    model: UMR,
+    picture: tuple[Tensor, Tensor],
+    shape: tuple[Tensor, WeakPerspective],
+    read: tuple[Prediction, View],
+    texels: int,
+) -> Reconstruction:
+    """A reconstruction of a surface with the texture that its flow finds in the whole picture.
 
     model: the system.
-    image, mask: a batch of one.
+    picture: image and mask, a batch of one.
+    shape: vertices in the learned frame (1, v, 3), and the picture's camera.
+    read: what the networks say about the crop, and the crop.
     texels: samples of the texture along one side of a face.
     """
-    said, view, camera = read_pictures(model, image, mask)
+    (image, mask), (verts, camera), (said, view) = picture, shape, read
     flow = view.windows.leave(said.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
     colors = model.texture_source(image.to(model.device), view) * mask.to(model.device)
     return surface_reconstruction(
         colors[0].cpu(),
-        to_house(model, said.verts[0]).cpu(),
+        to_house(model, verts[0]).cpu(),
         model.sphere.mesh,
         house_camera(model, camera).to("cpu"),
         flow_on_faces(flow, model.sphere, texels)[0].cpu(),
@@ -431,14 +466,37 @@ def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, texels: int) -> Rec
         system=type(model).__name__,
     )
 
+# %% ../../nbs/umr/624_system.ipynb #27197f2e
+@torch.no_grad()
+def reconstruct_one(
+    model: UMR, image: Tensor, mask: Tensor, texels: int, asked: Asked | None = None
+) -> Reconstruction:
+    """One reconstruction; its texture is read from the whole picture, not from the small crop.
+
+    model: the system.
+    image, mask: a batch of one.
+    texels: samples of the texture along one side of a face.
+    asked: whether it is fitted, and how.
+    """
+    said, view, camera = read_pictures(model, image, mask)
+    picture, read = (image, mask), (said, view)
+    plain = dressed(model, picture, (said.verts, camera), read, texels)
+    if asked is None or not asked.steps:
+        return plain
+    image, mask = image.to(model.device), mask.to(model.device)
+    large = crop_view(image, mask, None, FIT_SIZE, fill=model.config.fill)
+    done = fit_mesh(model, said, large, asked.steps, asked.weights)
+    shape = (done.verts, leave_camera(done.camera, large.windows))
+    return told_fit(dressed(model, picture, shape, read, texels), plain, asked.steps, done.loss)
+
 
 def reconstruct_all(
-    model: UMR, image: Any, mask: object, texels: int
+    model: UMR, image: Any, mask: object, texels: int, asked: Asked | None = None
 ) -> Reconstruction | list[Reconstruction]:
     """Reconstructions of whatever can be a picture; see `UMR.reconstruct`.
 
     model: the system.
-    image, mask, texels: as there.
+    image, mask, texels, asked: as there.
     """
     image, mask = in_float32(image), in_float32(mask)
     square = isinstance(image, Tensor) and image.ndim >= 3 and 0 < image.shape[-1]
@@ -448,7 +506,7 @@ def reconstruct_all(
         size = max(256, 2 * model.config.image_size)
     pictures, silhouettes, single = as_pictures(image, mask, size)
     results = [
-        reconstruct_one(model, picture[None], silhouette[None], texels)
+        reconstruct_one(model, picture[None], silhouette[None], texels, asked)
         for picture, silhouette in zip(pictures, silhouettes)
     ]
     return results[0] if single else results
