@@ -117,6 +117,19 @@ def usual_category(system: str) -> str:
     return "horse" if "horse" in names or not names else names[0]
 
 
+def _finer(
+    model: Any, given: Mapping[str, object], picture: tuple[Any, Any], turned: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """The same square at a higher resolution, for a system that can take its colours from it."""
+    takes = inspect.signature(model.reconstruct).parameters
+    if "source" not in takes or not given.get("steps") or "source" in given:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they were said once
+        made = prepare_photo(*picture, 1024, **turned)
+    return {"source": torch.cat([made.image, made.mask.to(made.image)])}
+
+
 def answer(
     model: Any,
     image: Any,
@@ -137,6 +150,7 @@ def answer(
         turned: Any = {"invert": True} if invert else {}
         # the system cuts its own margin out of it
         made = prepare_photo(image, mask, 2 * model.config.image_size, **turned)
+        given = {**given, **_finer(model, given, (image, mask), turned)}
         result, said = model.reconstruct(made.image, made.mask, **given), made.notes
         doubts = [] if hasattr(made, "doubts") else [n for n in said if n.endswith("?")]
         for doubt in doubts:

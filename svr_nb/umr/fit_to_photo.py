@@ -21,11 +21,12 @@ from ..losses.silhouettes import soft_iou
 from ..render.soft_mesh import soft_rasterize
 from ..shapes.triangles import edge_lengths, face_crosses, face_pairs, unique_edges, unit
 from .expectation import Prediction, SurfaceModel, View
-from .texture_cycle import flow_on_faces, texture_from_flow
+from .keypoint_transfer import visible_faces_of
+from .texture_cycle import flow_on_faces, lattice_weights, texture_from_flow
 
 # %% auto #0
 __all__ = ['SHARP', 'BLUR', 'smoother', 'FitWeights', 'mask_places', 'bend_loss', 'reach_loss', 'moved_camera', 'Fitted',
-           'fit_mesh']
+           'fit_mesh', 'seen_places', 'without_background', 'atlas_side']
 
 # %% ../../nbs/umr/613_fit_to_photo.ipynb #d8e3e7b7
 def smoother(faces: Int[Tensor, "f 3"], count: int, stiffness: float) -> Float[Tensor, "v v"]:
@@ -248,3 +249,60 @@ def _descend(
             adam.step()
     camera = moved_camera(task.camera, change.detach())
     return Fitted(verts.detach(), camera, history, (float(first), history[-1]["loss"]))
+
+# %% ../../nbs/umr/613_fit_to_photo.ipynb #df49bd79
+def seen_places(
+    model: SurfaceModel,
+    verts: Float[Tensor, "1 v 3"],
+    camera: WeakPerspective,
+    face_flow: Float[Tensor, "1 f t t 2"],
+) -> Float[Tensor, "1 f t t 2"]:
+    """Where each sample of each face is seen in the photograph; the flow where nobody sees it.
+
+    model: has the sphere and the faces.
+    verts, camera: of a fitted surface, and of the photograph.
+    face_flow: what the network says, from `flow_on_faces`.
+    A hidden face takes the places of its mirror image if that is seen.
+    Source: UMR, Eq. 5 and 6, solved for the flow.
+    """
+    uvz, sphere = camera.project(verts), model.sphere
+    weights = lattice_weights(face_flow.shape[2]).to(verts)
+    places = torch.einsum("ijk,fkc->fijc", weights, uvz[0, :, :2][model.faces])
+    seen = visible_faces_of(uvz, model.faces, perspective=False)[0]
+    own, side = sphere.own_faces, sphere.side_faces
+    twin = torch.arange(len(seen), device=seen.device)
+    twin[own : own + side] += side
+    twin[own + side :] -= side
+    mirrored = places[twin].transpose(1, 2)  # corners 0 and 1 change places
+    borrowed = torch.where(seen[twin][:, None, None, None], mirrored, face_flow[0])
+    return torch.where(seen[:, None, None, None], places, borrowed)[None].clamp(-1, 1)
+
+
+def without_background(
+    image: Float[Tensor, "3 h w"], mask: Float[Tensor, "1 h w"]
+) -> Float[Tensor, "3 h w"]:
+    """A picture whose object goes on beyond its silhouette: each pixel outside has the colour of
+    the nearest one well inside.
+
+    image: RGB in [0, 1].
+    mask: above .5 is the object; the outermost pixel of it counts as outside.
+    """
+    from scipy.ndimage import binary_erosion, distance_transform_edt
+
+    inside = (mask[0] > 0.5).cpu().numpy()
+    inner = binary_erosion(inside)
+    inner = inner if inner.any() else inside
+    if not inner.any():
+        return image
+    rows, columns = distance_transform_edt(~inner, return_distances=False, return_indices=True)
+    return image[:, torch.from_numpy(rows), torch.from_numpy(columns)]
+
+
+def atlas_side(faces: int, pixels: int = 1024) -> int:
+    """Samples along one side of a face so that all faces fill a square picture.
+
+    faces: how many there are.
+    pixels: along one side of the picture, at least.
+    """
+    columns = math.ceil(math.sqrt(faces))
+    return int(min(64, max(8, pixels // columns - 4)))

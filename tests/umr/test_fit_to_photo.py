@@ -6,10 +6,13 @@ import pytest
 import torch
 
 import svr_nb as svr
+from svr_nb.cameras.projections import WeakPerspective
 from svr_nb.conventions import InputError, seeded
+from svr_nb.scores.metrics import ssim
 from svr_nb.shapes.triangles import edge_lengths, face_pairs, signed_volume, unique_edges
 from svr_nb.shapes.uv import symmetric_sphere
-from svr_nb.umr.fit_to_photo import FitWeights, bend_loss, mask_places, reach_loss, smoother
+from svr_nb.umr.fit_to_photo import FitWeights, atlas_side, bend_loss, mask_places, reach_loss
+from svr_nb.umr.fit_to_photo import seen_places, smoother, without_background
 
 BALL = symmetric_sphere(2)
 
@@ -134,3 +137,50 @@ def test_wrong_options_are_refused(network, bird):
         with pytest.raises(InputError, match=hint):
             network.reconstruct(*bird, **options)
     assert set(FitWeights.__dataclass_fields__) >= {"outline", "edge", "bend"}
+
+
+def test_a_seen_face_looks_where_it_is_seen_and_lends_it_to_its_mirror_image(network):
+    sideways = torch.tensor([[0.5**0.5, 0.0, 0.5**0.5, 0.0]])  # along x, the mirror's axis
+    camera = WeakPerspective(torch.ones(1), torch.zeros(1, 2), sideways)
+    verts, faces, sphere = network.sphere.mesh.verts[None] * 0.5, network.faces, network.sphere
+    far = torch.full((1, len(faces), 3, 3, 2), 0.9)
+    places = seen_places(network, verts, camera, far)[0]
+    corners = camera.project(verts)[0, :, :2][faces]
+    one = sphere.own_faces + 3
+    two = one + sphere.side_faces
+    near = [face for face in (one, two) if torch.allclose(places[face, 2, 0], corners[face, 0])]
+    assert len(near) >= 1  # [2, 0] is corner 0
+    assert torch.allclose(places[one], places[two].transpose(0, 1), atol=1e-5)
+    assert float((places == 0.9).float().mean()) < 0.1
+
+
+def test_the_object_goes_on_beyond_its_silhouette():
+    image, mask = torch.zeros(3, 16, 16), torch.zeros(1, 16, 16)
+    image[0] = 1.0  # a red photograph with a green square in it
+    image[:, 4:12, 4:12] = torch.tensor([0.0, 1.0, 0.0])[:, None, None]
+    mask[:, 4:12, 4:12] = 1
+    filled = without_background(image, mask)
+    assert not bool(filled[0].any()) and bool((filled[1] == 1).all())
+    assert torch.equal(without_background(image, 0 * mask), image)
+
+
+def test_the_texture_has_the_size_of_a_photograph_and_looks_like_it(network, bird, pair):
+    plain, fitted = pair
+    assert plain.mesh.texture.shape[-1] < 300 and 512 <= fitted.mesh.texture.shape[-1] <= 1200
+    assert atlas_side(1280) == 24 and atlas_side(20) == 64 and atlas_side(10**6) == 8
+    image, mask = bird
+    photo = (image * mask + 1 - mask)[None]
+    close = [float(ssim(found.render(size=128)[None], photo)) for found in pair]
+    assert close[1] > close[0] + 0.02
+
+
+def test_a_finer_picture_gives_the_texture_and_nothing_else(network, bird):
+    image, mask = bird
+    source = torch.nn.functional.interpolate(torch.cat(bird)[None], (256, 256))[0]
+    source[:3] = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
+    blue = network.reconstruct(image, mask, steps=2, source=source)
+    other = network.reconstruct(image, mask, steps=2)
+    assert torch.equal(blue.mesh.verts, other.mesh.verts) and torch.equal(blue.image, other.image)
+    assert float(blue.mesh.texture[2].min()) > 0.99 and float(blue.mesh.texture[0].max()) < 0.01
+    with pytest.raises(InputError, match="source"):
+        network.reconstruct(image, mask, steps=2, source=source[:3])
