@@ -156,6 +156,8 @@ def answer(
         for doubt in doubts:
             warnings.warn(f"{made.name}: {doubt}", stacklevel=stacklevel)
     else:  # it was trained on photographs as they are
+        if mask is None and given.get("steps"):
+            given, said = {**given, "steps": 0}, ("not fitted: there is no silhouette to fit to",)
         result = model.reconstruct(image, mask, **given)
     result.photograph = original(image)
     return with_notes(result, said, stacklevel + 1)
