@@ -116,13 +116,12 @@ def usual_category(system: str) -> str:
     names = shipped_categories(system)
     return "horse" if "horse" in names or not names else names[0]
 
-
+# %% ../../nbs/app/951_one_photo.ipynb #810664d1
 def _finer(
     model: Any, given: Mapping[str, object], picture: tuple[Any, Any], turned: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """The same square at a higher resolution, for a system that can take its colours from it."""
-    takes = inspect.signature(model.reconstruct).parameters
-    if "source" not in takes or not given.get("steps") or "source" in given:
+    if not hasattr(model, "texture_source") or not given.get("steps") or "source" in given:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were said once
@@ -162,7 +161,7 @@ def answer(
     result.photograph = original(image)
     return with_notes(result, said, stacklevel + 1)
 
-
+# %% ../../nbs/app/951_one_photo.ipynb #c506f5c1
 def reconstruct(
     image: ImageSource,
     mask: ImageSource | None = None,

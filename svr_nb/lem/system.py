@@ -73,7 +73,7 @@ def _answer(
     voxels = VoxelGrid(calibrated(found[0].cpu(), float(model.threshold)), model.category)
     return Reconstruction(voxels=voxels, image=picture.cpu(), system="LEM", category=model.category)
 
-
+# %% ../../nbs/lem/924_system.ipynb #f92fa1ce
 def _fitted(
     model: LEM, picture: Float[Tensor, "3 s s"], mask: Float[Tensor, "1 s s"], steps: int
 ) -> Reconstruction:
@@ -93,7 +93,7 @@ def _fitted(
         shown.camera, shown.mask = camera, mask
     return told_fit(after, plain, steps, done.loss)
 
-
+# %% ../../nbs/lem/924_system.ipynb #a9600268
 @torch.no_grad()
 def _levels(model: LEM, data: Collection) -> dict[str, Tensor]:
     """IoU of answers that need no learning from images, and of the auto-encoder on the truth."""

@@ -152,7 +152,7 @@ def answers(
         )
     return found
 
-
+# %% ../../nbs/tars/824_system.ipynb #855be14a
 def one_answer(
     system: TARS,
     code: Float[Tensor, "1 l"],
@@ -193,7 +193,7 @@ def fitted_answer(
     after = one_answer(system, done.code, (plain.image, plain.mask), camera, options)
     return told_fit(after, plain, options.steps, done.loss)
 
-
+# %% ../../nbs/tars/824_system.ipynb #71749deb
 def level_columns(data: Collection) -> dict[str, Tensor]:
     """The levels of a collection with known points; none without.
 

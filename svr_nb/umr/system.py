@@ -191,13 +191,7 @@ class UMR(SystemBase):
         return image
 
     def reconstruct(
-        self,
-        image: object,
-        mask: object = None,
-        texels: int = 8,
-        steps: int = 0,
-        source: Tensor | None = None,
-        **options: Any,
+        self, image: object, mask: object = None, texels: int = 8, steps: int = 0, **options: Any
     ) -> Reconstruction | list[Reconstruction]:
         """The textured mesh and the camera of one object, or of a batch; see `reconstruct_all`.
 
@@ -206,13 +200,13 @@ class UMR(SystemBase):
             transparency or finds the object.
         texels: samples of the texture along one side of a face, without a fit.
         steps: of fitting shape and camera to this very photograph; 0 for none.
-        source: for the fitted texture: the same square, finer, with its silhouette (4, h, h).
-        options: fields of `FitWeights`, for the fit.
+        options: for the fit: fields of `FitWeights`, and `source`, the same square with its
+            silhouette (4, h, h), finer, for the texture.
         Returns a Reconstruction, or a list of them for a batch; its `correspondence` is a
         SurfaceMap, which carries keypoints and textures to other photographs (`umr.transfer`).
         Raises FileError or InputError for pictures that cannot be used.
         """
-        return reconstruct_all(self, image, mask, texels, fit_asked(steps, options, source))
+        return reconstruct_all(self, image, mask, texels, fit_asked(steps, options))
 
     def align(self, data: Collection) -> Tensor:
         """Finds the rotation to the library's frame and keeps it; see `align_frame`."""
@@ -434,13 +428,16 @@ class Asked(NamedTuple):
     texels: int = 0
 
 
-def fit_asked(steps: int, options: dict[str, Any], source: Tensor | None = None) -> Asked:
+def fit_asked(steps: int, options: dict[str, Any]) -> Asked:
     """What `reconstruct` is asked for, checked.
 
-    steps: of the fit, 0 for none.  options: fields of `FitWeights`.
-    source: the same square as the picture, finer, with its silhouette (4, h, h).
+    steps: of the fit, 0 for none.
+    options: fields of `FitWeights`; `source`: the same square as the picture, finer, with its
+        silhouette (4, h, h).
     Raises InputError that lists the options for one that there is not.
     """
+    options = dict(options)
+    source = options.pop("source", None)
     known = list(FitWeights.__dataclass_fields__)
     unknown = ", ".join(sorted(set(options) - set(known)))
     if unknown:
@@ -534,7 +531,7 @@ def fitted_one(
     after.image = plain.image
     return told_fit(after, plain, asked.steps, done.loss)
 
-
+# %% ../../nbs/umr/624_system.ipynb #203cf5b7
 def reconstruct_all(
     model: UMR, image: Any, mask: object, texels: int, asked: Asked | None = None
 ) -> Reconstruction | list[Reconstruction]:
