@@ -93,6 +93,16 @@ def _fitted(
         shown.camera, shown.mask = camera, mask
     return told_fit(after, plain, steps, done.loss)
 
+
+def _answers(
+    model: LEM, pictures: Float[Tensor, "b 3 s s"], given: tuple[object, object], steps: int
+) -> list[Reconstruction]:
+    """One reconstruction per picture, fitted to its silhouette if that is asked for."""
+    if not check_number(steps, "steps", 0, 100_000, integer=True):
+        return [_answer(model, picture) for picture in pictures]
+    pairs = zip(pictures, silhouettes_for(*given, model.config.image_size))
+    return [_fitted(model, picture, outline, int(steps)) for picture, outline in pairs]
+
 # %% ../../nbs/lem/924_system.ipynb #a9600268
 @torch.no_grad()
 def _levels(model: LEM, data: Collection) -> dict[str, Tensor]:
@@ -237,12 +247,7 @@ class LEM(SystemBase):
         Raises FileError or InputError for pictures that cannot be used.
         """
         pictures, single = as_picture(in_float32(image), in_float32(mask), self.config.image_size)
-        if check_number(steps, "steps", 0, 100_000, integer=True):
-            masks = silhouettes_for(image, mask, self.config.image_size)
-            pairs = zip(pictures, masks)
-            fitted = [_fitted(self, picture, outline, int(steps)) for picture, outline in pairs]
-            return fitted[0] if single else fitted
-        answers = [_answer(self, picture) for picture in pictures]
+        answers = _answers(self, pictures, (image, mask), steps)
         return answers[0] if single else answers
 
     def calibrate(self, data: Collection) -> float:

@@ -35,7 +35,7 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'one_answer',
+__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'asked', 'answers', 'one_answer',
            'fitted_answer', 'level_columns', 'collection_rows', 'dump_codes', 'take_pretrained', 'FieldTensors',
            'network_answer', 'TARS']
 
@@ -129,6 +129,16 @@ class Options:
         check_number(self.cells, "cells", 2, 1024, integer=True)
         check_choice(self.colors, "colors", COLORS)
         check_number(self.steps, "steps", 0, 100_000, integer=True)
+
+
+def asked(system: TARS, cells: int | None, unknown: Mapping[str, object], **given: Any) -> Options:
+    """What `reconstruct` was asked for, checked.
+
+    system: whose lattice is taken where cells is None.  unknown: refused.  given: other fields.
+    Raises InputError.
+    """
+    refuse_options(unknown)
+    return Options(cells=system.config.cells if cells is None else cells, **given)
 
 
 def answers(
@@ -370,8 +380,7 @@ class TARS(SystemBase):
         Raises FileError or InputError for pictures that cannot be used, InputError for unknown
         options and wrong values.
         """
-        refuse_options(unknown)
-        options = Options(self.config.cells if cells is None else cells, colors, topology, steps)
+        options = asked(self, cells, unknown, colors=colors, topology=topology, steps=steps)
         shown = as_batch(in_float32(image), in_float32(mask), self.config.image_size)
         found = answers(self, shown, camera, options)
         return found[0] if shown.single else found
