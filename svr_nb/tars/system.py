@@ -36,8 +36,8 @@ from ..training.system import SystemBase
 
 # %% auto #0
 __all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'asked', 'answers', 'one_answer',
-           'fitted_answer', 'level_columns', 'collection_rows', 'dump_codes', 'take_pretrained', 'FieldTensors',
-           'network_answer', 'TARS']
+           'fitted_answer', 'read_shapes', 'level_columns', 'collection_rows', 'dump_codes', 'take_pretrained',
+           'FieldTensors', 'network_answer', 'TARS']
 
 # %% ../../nbs/tars/824_system.ipynb #9d68eaf1
 WITHOUT_RAYS = ("sphere", "identity", "normal")
@@ -203,6 +203,19 @@ def fitted_answer(
     after = one_answer(system, done.code, (plain.image, plain.mask), camera, options)
     return told_fit(after, plain, options.steps, done.loss)
 
+
+def read_shapes(
+    system: TARS, given: tuple[Any, Any], camera: Pinhole | Orthographic | None, options: Options
+) -> Reconstruction | list[Reconstruction]:
+    """What `reconstruct` returns.
+
+    system, camera, options: as in `answers`.  given: image and mask in any form.
+    """
+    image, mask = in_float32(given[0]), in_float32(given[1])
+    shown = as_batch(image, mask, system.config.image_size)
+    found = answers(system, shown, camera, options)
+    return found[0] if shown.single else found
+
 # %% ../../nbs/tars/824_system.ipynb #71749deb
 def level_columns(data: Collection) -> dict[str, Tensor]:
     """The levels of a collection with known points; none without.
@@ -360,6 +373,7 @@ class TARS(SystemBase):
         cells: int | None = None,
         colors: str = "canonical",
         topology: float = 1.0,
+        *,
         steps: int = 0,
         **unknown: object,
     ) -> Reconstruction | list[Reconstruction]:
@@ -381,9 +395,7 @@ class TARS(SystemBase):
         options and wrong values.
         """
         options = asked(self, cells, unknown, colors=colors, topology=topology, steps=steps)
-        shown = as_batch(in_float32(image), in_float32(mask), self.config.image_size)
-        found = answers(self, shown, camera, options)
-        return found[0] if shown.single else found
+        return read_shapes(self, (image, mask), camera, options)
 
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's scores, one value per item; see `item_scores`.
