@@ -69,11 +69,18 @@ def _reconstruct(a: argparse.Namespace) -> None:
     print(f"wrote {result.save(out, keep=inputs)}")
 
 
+def _usual_fit(system: str) -> dict[str, Any]:
+    """What a fit to a photograph needs beside its steps."""
+    from svr_nb.training.system import system_class
+
+    return dict(getattr(system_class(system), "usual_fit", {}))
+
+
 def _fitting(a: argparse.Namespace) -> dict[str, Any]:
     """How a photograph is to be treated, as `reconstruct` takes it."""
     options: dict[str, Any] = {} if a.steps is None else {"steps": a.steps}
     if a.steps:
-        options["refine_pose"] = True
+        options |= _usual_fit(a.system)
     if a.invert_mask:
         options["invert"] = True
     return options
@@ -277,7 +284,7 @@ def _one_result(
     )  # does it fit to the very photograph?
     run = partial(reconstruct, picture, silhouette, system=system, category=category)
     before: Any = run(steps=0) if fits else run()
-    after: Any = run(steps=steps, refine_pose=True) if fits else before
+    after: Any = run(steps=steps, **_usual_fit(system)) if fits else before
     for name, result in (
         ("silhouette IoU as predicted", before),
         ("silhouette IoU after fitting", after),

@@ -76,7 +76,7 @@ def fitting_options(model: Any, options: Mapping[str, object]) -> dict[str, obje
         wanted = f"options of {kind} ({', '.join(own) or 'it has none'})"
         raise refuse("options", wanted, ", ".join(unknown), do)
     if "steps" in takes and "steps" not in given:
-        given = {"steps": STEPS, "refine_pose": True, **given}
+        given = {"steps": STEPS, **getattr(model, "usual_fit", {}), **given}
     return given
 
 
@@ -116,6 +116,18 @@ def usual_category(system: str) -> str:
     names = shipped_categories(system)
     return "horse" if "horse" in names or not names else names[0]
 
+# %% ../../nbs/app/951_one_photo.ipynb #810664d1
+def _finer(
+    model: Any, given: Mapping[str, object], picture: tuple[Any, Any], turned: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """The same square at a higher resolution, for a system that can take its colours from it."""
+    if not hasattr(model, "texture_source") or not given.get("steps") or "source" in given:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they were said once
+        made = prepare_photo(*picture, 1024, **turned)
+    return {"source": torch.cat([made.image, made.mask.to(made.image)])}
+
 
 def answer(
     model: Any,
@@ -137,16 +149,19 @@ def answer(
         turned: Any = {"invert": True} if invert else {}
         # the system cuts its own margin out of it
         made = prepare_photo(image, mask, 2 * model.config.image_size, **turned)
+        given = {**given, **_finer(model, given, (image, mask), turned)}
         result, said = model.reconstruct(made.image, made.mask, **given), made.notes
         doubts = [] if hasattr(made, "doubts") else [n for n in said if n.endswith("?")]
         for doubt in doubts:
             warnings.warn(f"{made.name}: {doubt}", stacklevel=stacklevel)
     else:  # it was trained on photographs as they are
+        if mask is None and given.get("steps"):
+            given, said = {**given, "steps": 0}, ("not fitted: there is no silhouette to fit to",)
         result = model.reconstruct(image, mask, **given)
     result.photograph = original(image)
     return with_notes(result, said, stacklevel + 1)
 
-
+# %% ../../nbs/app/951_one_photo.ipynb #c506f5c1
 def reconstruct(
     image: ImageSource,
     mask: ImageSource | None = None,

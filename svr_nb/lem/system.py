@@ -11,9 +11,11 @@ from dataclasses import replace
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import grid_sample
 
-from ..conventions import refuse
+from ..conventions import check_number, refuse
 from ..data.collection import Collection
+from ..data.framing import as_pictures
 from .config import LEMConfig, lem_samples, lem_stages
 from .contrastive_mapping import PairScore
 from .domain_adversaries import DomainAdversaries
@@ -24,7 +26,8 @@ from .shape_manifold import start_dense
 from ..networks.encoders import fresh_weights
 from ..networks.features import read_weights
 from ..networks.pretrained import fill_trunk, find_pretrained
-from ..result.reconstruction import Reconstruction
+from ..result.fit_a_code import best_orbit, fit_code
+from ..result.reconstruction import Reconstruction, told_fit
 from ..scores.metrics import best_threshold
 from ..shapes.voxels import VoxelGrid
 from ..training.needs import Need, in_float32, measurable, prepared
@@ -32,7 +35,7 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['MAKE', 'DRAWN', 'SOLID', 'NEEDS', 'Data', 'take_pretrained', 'LEM']
+__all__ = ['MAKE', 'DRAWN', 'SOLID', 'NEEDS', 'Data', 'take_pretrained', 'silhouettes_for', 'LEM']
 
 # %% ../../nbs/lem/924_system.ipynb #71f24ea0
 MAKE = "Make them with svr_nb.lem.config.two_domains, or with samples(..., voxels=16)"
@@ -65,10 +68,43 @@ def _answer(
     model: LEM, picture: Float[Tensor, "3 s s"], cells: Float[Tensor, "d d d"]
 ) -> Reconstruction:
     """The reconstruction of one picture of the right size, from its occupancies."""
-    voxels = VoxelGrid(calibrated(cells, float(model.threshold)), model.category)
+    voxels = VoxelGrid(calibrated(cells.cpu(), float(model.threshold)), model.category)
     return Reconstruction(voxels=voxels, image=picture.cpu(), system="LEM", category=model.category)
 
+# %% ../../nbs/lem/924_system.ipynb #f92fa1ce
+def _fitted(
+    model: LEM, picture: Float[Tensor, "3 s s"], mask: Float[Tensor, "1 s s"], steps: int
+) -> Reconstruction:
+    """The same after fitting the code to the silhouette, seen from where it fits best."""
+    cells, start = model.predict(picture[None])
+    plain = _answer(model, picture, cells[0])
+    camera = best_orbit(plain.mesh, mask)
 
+    def occupied(code: Tensor, points: Tensor) -> Tensor:
+        cells = calibrated(model.decode(code)[0], float(model.threshold))
+        places = 2 * points.flip(-1)[None, None, None]  # cells are (x, y, z), the last axis first
+        full = grid_sample(cells[None, None], places, align_corners=False).flatten()
+        return torch.sigmoid((full - 0.5) / 0.08)
+
+    done = fit_code(start, occupied, camera, mask, steps)
+    with torch.no_grad():
+        after = _answer(model, picture, model.decode(done.code)[0])
+    for shown in (plain, after):
+        shown.camera, shown.mask = camera, mask
+    return told_fit(after, plain, steps, done.loss)
+
+
+def _answers(
+    model: LEM, pictures: Float[Tensor, "b 3 s s"], given: tuple[object, object], steps: int
+) -> list[Reconstruction]:
+    """One reconstruction per picture, fitted to its silhouette if that is asked for."""
+    if not check_number(steps, "steps", 0, 100_000, integer=True):
+        cells = model.predict(pictures)[0]  # of all pictures in one pass
+        return [_answer(model, *pair) for pair in zip(pictures, cells)]
+    pairs = zip(pictures, silhouettes_for(*given, model.config.image_size))
+    return [_fitted(model, picture, outline, int(steps)) for picture, outline in pairs]
+
+# %% ../../nbs/lem/924_system.ipynb #a9600268
 @torch.no_grad()
 def _levels(model: LEM, data: Collection) -> dict[str, Tensor]:
     """IoU of answers that need no learning from images, and of the auto-encoder on the truth."""
@@ -104,6 +140,17 @@ def take_pretrained(model: LEM, fresh: bool) -> None:
     if fresh and model.config.pretrained and isinstance(model.encoder.trunk, ResNet50):
         path = find_pretrained("resnet50", model.weights_from)
         fill_trunk(model.encoder.trunk, read_weights(path), path.name)
+
+
+def silhouettes_for(image: object, mask: object, size: int) -> Float[Tensor, "b 1 s s"]:
+    """Silhouettes in the frames that `as_picture` cuts.
+
+    image, mask: as for `LEM.reconstruct`.  size: pixels along a side.
+    Raises InputError if there is no silhouette to fit to.
+    """
+    if mask is None:
+        raise refuse("mask", "a silhouette to fit to", "None", "Give one, or steps=0")
+    return as_pictures(in_float32(image), in_float32(mask), size)[1]
 
 # %% ../../nbs/lem/924_system.ipynb #680d3f1f
 class LEM(SystemBase):
@@ -187,21 +234,21 @@ class LEM(SystemBase):
         return torch.cat([self.voxel_encoder(part) for part in parts])
 
     def reconstruct(
-        self, image: object, mask: object = None
+        self, image: object, mask: object = None, steps: int = 0
     ) -> Reconstruction | list[Reconstruction]:
         """The shape of one object, or of a batch, upright and facing the front.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w). The background
             may stay.
         mask: silhouette in any of these forms; only used to cut a square around the object of a
-            photograph. None takes the whole picture.
+            photograph, and to fit. None takes the whole picture.
+        steps: of fitting the code to the silhouette, seen from where it fits best; 0 for none.
         Returns a Reconstruction with voxels, whose value .5 is the best threshold found on
         validation data, or a list for a batch.
         Raises FileError or InputError for pictures that cannot be used.
         """
         pictures, single = as_picture(in_float32(image), in_float32(mask), self.config.image_size)
-        cells = self.predict(pictures)[0].cpu()  # of all pictures in one pass
-        answers = [_answer(self, *pair) for pair in zip(pictures, cells)]
+        answers = _answers(self, pictures, (image, mask), steps)
         return answers[0] if single else answers
 
     def calibrate(self, data: Collection) -> float:

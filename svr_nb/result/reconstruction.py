@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from svr_nb.conventions import (
 )
 from ..render.hard_mesh import render_mesh
 from ..render.soft_points import splat_mask
+from ..scores.metrics import mask_iou
 from ..shapes.fields import points_to_mesh
 from ..shapes.mesh import Mesh
 from ..shapes.mesh_files import save_mesh
@@ -50,8 +52,9 @@ if TYPE_CHECKING:
 Angle = float | None  # degrees; None for the photograph's
 
 # %% auto #0
-__all__ = ['Angle', 'ENDINGS', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of', 'picture_of',
-           'saved_form', 'write_form', 'given_forms', 'form_from', 'described', 'Reconstruction']
+__all__ = ['Angle', 'ENDINGS', 'UNSEEN', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of', 'picture_of',
+           'saved_form', 'write_form', 'given_forms', 'form_from', 'described', 'Fit', 'own_iou', 'told_fit',
+           'Reconstruction']
 
 # %% ../../nbs/result/481_reconstruction.ipynb #a4af403e
 def mesh_to_points(mesh: Mesh, count: int = 2048) -> PointCloud:
@@ -107,7 +110,9 @@ def silhouette_of(shape: Mesh | PointCloud, camera: Camera, size: int) -> Float[
     shape: in object units.
     camera: one view.
     size: of the square mask in pixels.
+    Raises InputError for a size that is none.
     """
+    size = int(check_number(size, "size", 4, 4096, integer=True))
     if not isinstance(shape, Mesh):
         return point_silhouette(shape, camera, size)
     with torch.no_grad():
@@ -205,6 +210,60 @@ def described(
     said = f"; {notes[0]}" if notes else ""
     return f"Reconstruction({names}{': ' if names else ''}{form}{origin}{numbers}{said})"
 
+# %% ../../nbs/result/481_reconstruction.ipynb #30a41c1d
+UNSEEN = (
+    "what the photograph does not show, its far side and its depth, is a guess from other pictures "
+    "of the kind"
+)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fitting to the photograph changed.
+
+    steps: of the descent.  loss: before and after.
+    iou: overlap of the silhouette with the mask before and after; None without a camera or a mask.
+    """
+
+    steps: int
+    loss: tuple[float, float]
+    iou: tuple[float, float] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The same in words."""
+        said = f"fitted to the photograph in {self.steps} steps"
+        if self.iou is not None:
+            said += f": silhouette IoU {self.iou[0]:.2f} to {self.iou[1]:.2f}"
+        return f"{said}{',' if self.iou else ':'} loss {self.loss[0]:.3g} to {self.loss[1]:.3g}"
+
+
+def own_iou(result: Reconstruction) -> float | None:
+    """How well a silhouette lies on its mask, hard edges both; None without a camera or a mask.
+
+    result: of a photograph.
+    """
+    if result.camera is None or result.mask is None or not bool((result.mask > 0.5).any()):
+        return None
+    mask = result.mask.cpu()[None]
+    return float(mask_iou(result.silhouette(mask.shape[-1]).cpu()[None], mask, threshold=0.5))
+
+
+def told_fit(
+    after: Reconstruction, before: Reconstruction, steps: int, loss: tuple[float, float]
+) -> Reconstruction:
+    """A fitted result that says so: `.fit`, and two notes before those it has.
+
+    after: the fitted one; changes, and is returned.
+    before: the same photograph without the fit.
+    steps, loss: of the fit; the loss before and after.
+    """
+    first, last = own_iou(before), own_iou(after)
+    iou = None if first is None or last is None else (first, last)
+    after.fit = Fit(steps, loss, iou)
+    after.notes = (after.fit.sentence, UNSEEN, *after.notes)
+    return after
+
 # %% ../../nbs/result/481_reconstruction.ipynb #14dff1df
 class Reconstruction:
     """What a system makes of one photograph.
@@ -218,7 +277,7 @@ class Reconstruction:
     system, category: names, for captions.
     photograph: (3, h, w), the picture as it was taken, if it is known (`.photograph` may be set).
     `.notes` are sentences about how it was made: whether it was fitted, what was done to the
-    photograph; empty until somebody sets them.
+    photograph; empty until somebody sets them.  `.fit` is a Fit if it was fitted, else None.
     Raises InputError.
     """
 
@@ -245,6 +304,7 @@ class Reconstruction:
         self.mask = None if mask is None else check_tensor(mask, "mask", "1 h w")
         self.metrics, self.system, self.category = dict(metrics or {}), system, category
         self.notes: tuple[str, ...] = ()
+        self.fit: Fit | None = None
 
     @property
     def mesh(self) -> Mesh:
@@ -281,7 +341,6 @@ class Reconstruction:
 
     def silhouette(self, size: int = 64, azimuth: Angle = None, elevation: Angle = None) -> Tensor:
         """Mask (1, size, size) of the predicted form, 1 inside; arguments as in `render`."""
-        size = int(check_number(size, "size", 4, 4096, integer=True))
         return silhouette_of(self.shape, self.view(azimuth, elevation), size)
 
     def save(self, path: str | Path, form: str = "", keep: Files = ()) -> Path:

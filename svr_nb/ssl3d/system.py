@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..conventions import check_number, refuse, seeded
 from ..data.framing import as_pictures
 from ..networks.encoders import fresh_weights
-from ..result.reconstruction import Reconstruction
+from ..result.reconstruction import Reconstruction, told_fit
 from ..shapes.points import PointCloud
 from .config import SSL3DConfig, curriculum
 from .cycle_consistency import draw_cloud, geometric_cycle, run_cycle
@@ -114,36 +114,44 @@ def refuse_options(options: Mapping[str, object]) -> None:
         raise refuse("options", f"some of {', '.join(known)}", ", ".join(unknown))
 
 
+def _shown(
+    system: SSL3D, picture: tuple[Tensor, Tensor], cloud: tuple[Tensor, Tensor, Tensor]
+) -> Reconstruction:
+    """A reconstruction in the library's frame: picture and mask; points, colours and pose."""
+    (image, mask), (points, colors, pose) = picture, cloud
+    frame = system.frame.to(points)
+    learned = camera_of(pose)
+    shown = winning_points(points, pose, image.shape[-1])[0]
+    return Reconstruction(
+        points=PointCloud(
+            to_house(points[0]) @ frame.T, colors[0].clamp(0, 1), name=system.category
+        ),
+        camera=replace(learned, rotation=learned.rotation @ frame.T),
+        image=image[0],
+        mask=mask[0],
+        correspondence=torch.where(mask[0, 0] > 0.5, shown, -1),
+        system="SSL3D",
+        category=system.category,
+    )
+
+
 def _one(
     system: SSL3D,
     image: Tensor,
     mask: Tensor,
-    said: Sequence[Tensor],
+    said: tuple[Tensor, Tensor, Tensor],
     steps: int,
     options: Mapping[str, Any],
 ) -> Reconstruction:
-    """One reconstruction in the library's frame, from what the networks said."""
-    points, colors, pose = said
-    if steps:
-        fitted = optimize_inference(system, image, mask, pose, steps=steps, **options)
-        points, colors, pose = fitted[:3]
-    frame = system.frame.to(points)
-    learned = camera_of(pose)
-    rotation = learned.rotation @ frame.T
-    cloud = PointCloud(to_house(points[0]) @ frame.T, colors[0].clamp(0, 1), name=system.category)
-    on_object = mask[0, 0] > 0.5
-    shown = winning_points(points, pose, image.shape[-1])[0]
-    found = Reconstruction(
-        points=cloud,
-        camera=replace(learned, rotation=rotation),
-        image=image[0],
-        mask=mask[0],
-        correspondence=torch.where(on_object, shown, -1),
-        system="SSL3D",
-        category=system.category,
-    )
-    found.notes = (f"fitted to the photograph in {steps} steps" if steps else "as predicted",)
-    return found
+    """One reconstruction, as the networks said it or fitted to its photograph."""
+    plain = _shown(system, (image, mask), said)
+    plain.notes = ("as predicted",)
+    if not steps:
+        return plain
+    fitted = optimize_inference(system, image, mask, said[2], steps=steps, **options)
+    after = _shown(system, (image, mask), (fitted.points, fitted.colors, fitted.pose))
+    first, last = (sum(fitted.history[i].values()) for i in (0, -1))
+    return told_fit(after, plain, steps, (first, last))
 
 # %% ../../nbs/ssl3d/524_system.ipynb #eab60de3
 def _turns(pose: Tensor) -> Tensor:
@@ -220,6 +228,7 @@ class SSL3D(SystemBase):
 
     Config = SSL3DConfig
     needs = NEEDS
+    usual_fit = {"refine_pose": True}  # what a photograph's fit needs beside its steps
     config: SSL3DConfig
     recon: ReconNet
     pose: PoseNet

@@ -19,7 +19,8 @@ from ..data.collection import Collection
 from ..networks.encoders import fresh_weights
 from ..networks.features import read_weights
 from ..networks.pretrained import fill_trunk, find_pretrained
-from ..result.reconstruction import Reconstruction
+from ..result.fit_a_code import best_orbit, fit_code
+from ..result.reconstruction import Reconstruction, told_fit
 from ..shapes.mesh import Mesh
 from .config import TARSConfig, curriculum
 from .fields import DeformedField, FadedField, PlainField, ShapeField, look, on_white
@@ -34,8 +35,9 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 
 # %% auto #0
-__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'answers', 'level_columns',
-           'collection_rows', 'dump_codes', 'take_pretrained', 'FieldTensors', 'network_answer', 'TARS']
+__all__ = ['WITHOUT_RAYS', 'NEEDS', 'stage_losses', 'encoded', 'refuse_options', 'Options', 'asked', 'answers', 'one_answer',
+           'fitted_answer', 'read_shapes', 'level_columns', 'collection_rows', 'dump_codes', 'take_pretrained',
+           'FieldTensors', 'network_answer', 'TARS']
 
 # %% ../../nbs/tars/824_system.ipynb #9d68eaf1
 WITHOUT_RAYS = ("sphere", "identity", "normal")
@@ -103,8 +105,8 @@ def refuse_options(unknown: Mapping[str, object]) -> None:
     unknown: what was given and is not known.
     """
     if unknown:
-        wanted, came = "only cells, colors and topology", ", ".join(sorted(unknown))
-        raise refuse("options", wanted, came, "TARS needs no optimisation at test time")
+        wanted, came = "only cells, colors, topology and steps", ", ".join(sorted(unknown))
+        raise refuse("options", wanted, came, "Leave it out")
 
 # %% ../../nbs/tars/824_system.ipynb #5d0e8b3f
 @dataclass(frozen=True)
@@ -113,17 +115,30 @@ class Options:
 
     cells: of the lattice along one side.  colors: "canonical" or "predicted".
     topology: factor on the point features; 0 switches them off.
+    steps: of fitting the code to the silhouette, 0 for none.
     Raises InputError for wrong values.
     """
 
     cells: int
     colors: str
     topology: float
+    steps: int = 0
 
     def __post_init__(self) -> None:
         check_number(self.topology, "topology")
         check_number(self.cells, "cells", 2, 1024, integer=True)
         check_choice(self.colors, "colors", COLORS)
+        check_number(self.steps, "steps", 0, 100_000, integer=True)
+
+
+def asked(system: TARS, cells: int | None, unknown: Mapping[str, object], **given: Any) -> Options:
+    """What `reconstruct` was asked for, checked.
+
+    system: whose lattice is taken where cells is None.  unknown: refused.  given: other fields.
+    Raises InputError.
+    """
+    refuse_options(unknown)
+    return Options(cells=system.config.cells if cells is None else cells, **given)
 
 
 def answers(
@@ -139,15 +154,69 @@ def answers(
         raise refuse("camera", wanted, f"{len(camera)}")
     found = []
     for item, code in enumerate(system.codes(shown.pictures, shown.silhouettes)):
-        field = system.instance(code[None], options.topology)
-        mesh = system.surface(field, int(options.cells))
         view = camera if shown.single or camera is None else camera[item]
-        about: dict[str, object] = {"camera": view, "image": shown.pictures[item]}
-        about |= {"mask": shown.silhouettes[item], "system": "TARS", "category": system.category}
-        found.append(painted(field, mesh, options.colors, **about))
+        picture = (shown.pictures[item], shown.silhouettes[item])
+        plain = one_answer(system, code[None], picture, view, options)
+        found.append(
+            plain if not options.steps else fitted_answer(system, code[None], plain, options)
+        )
     return found
 
+# %% ../../nbs/tars/824_system.ipynb #855be14a
+def one_answer(
+    system: TARS,
+    code: Float[Tensor, "1 l"],
+    picture: tuple[Tensor, Tensor],
+    camera: Pinhole | Orthographic | None,
+    options: Options,
+) -> Reconstruction:
+    """The reconstruction that a code describes.
 
+    system, camera, options: as in `answers`.  code: of one picture.  picture: and its silhouette.
+    """
+    field = system.instance(code, options.topology)
+    mesh = system.surface(field, int(options.cells))
+    about: dict[str, object] = {"camera": camera, "image": picture[0], "mask": picture[1]}
+    about |= {"system": "TARS", "category": system.category}
+    return painted(field, mesh, options.colors, **about)
+
+
+def fitted_answer(
+    system: TARS, code: Float[Tensor, "1 l"], plain: Reconstruction, options: Options
+) -> Reconstruction:
+    """The reconstruction of a code that was fitted to the silhouette.
+
+    system, options: as in `answers`.  code: the encoder's.
+    plain: what it describes; gets the camera that fits best if it has none.
+    The networks do not change.
+    """
+    assert plain.mask is not None and plain.image is not None
+    if plain.camera is None:
+        plain.camera = best_orbit(plain.mesh, plain.mask)
+    camera: Any = plain.camera
+
+    def occupied(now: Tensor, points: Tensor) -> Tensor:
+        distance = system.instance(now, options.topology)(points[None]).sdf.flatten()
+        return torch.sigmoid((system.config.level - distance) / 0.01)
+
+    done = fit_code(code, occupied, camera, plain.mask, options.steps)
+    after = one_answer(system, done.code, (plain.image, plain.mask), camera, options)
+    return told_fit(after, plain, options.steps, done.loss)
+
+
+def read_shapes(
+    system: TARS, given: tuple[Any, Any], camera: Pinhole | Orthographic | None, options: Options
+) -> Reconstruction | list[Reconstruction]:
+    """What `reconstruct` returns.
+
+    system, camera, options: as in `answers`.  given: image and mask in any form.
+    """
+    image, mask = in_float32(given[0]), in_float32(given[1])
+    shown = as_batch(image, mask, system.config.image_size)
+    found = answers(system, shown, camera, options)
+    return found[0] if shown.single else found
+
+# %% ../../nbs/tars/824_system.ipynb #71749deb
 def level_columns(data: Collection) -> dict[str, Tensor]:
     """The levels of a collection with known points; none without.
 
@@ -304,6 +373,8 @@ class TARS(SystemBase):
         cells: int | None = None,
         colors: str = "canonical",
         topology: float = 1.0,
+        *,
+        steps: int = 0,
         **unknown: object,
     ) -> Reconstruction | list[Reconstruction]:
         """The shape of one object, or of a batch, in the frame of the training cameras.
@@ -315,17 +386,16 @@ class TARS(SystemBase):
         cells: of the lattice along one side; None takes the configuration's.
         colors: "canonical" (correspondence) or "predicted" (what the colour head says).
         topology: factor on the point features; 0 switches them off.
+        steps: of fitting the code to the silhouette; 0 for none. Without a camera, the one on the
+            orbit that fits best is taken.
         unknown: refused; there are no other options.
         Returns a Reconstruction, or a list of them for a batch; its `correspondence` holds every
         vertex's canonical position (v, 3).
         Raises FileError or InputError for pictures that cannot be used, InputError for unknown
         options and wrong values.
         """
-        refuse_options(unknown)
-        options = Options(self.config.cells if cells is None else cells, colors, topology)
-        shown = as_batch(in_float32(image), in_float32(mask), self.config.image_size)
-        found = answers(self, shown, camera, options)
-        return found[0] if shown.single else found
+        options = asked(self, cells, unknown, colors=colors, topology=topology, steps=steps)
+        return read_shapes(self, (image, mask), camera, options)
 
     def evaluate(self, data: Collection) -> dict[str, Tensor]:
         """The paper's scores, one value per item; see `item_scores`.

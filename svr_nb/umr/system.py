@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from ..cameras.projections import WeakPerspective
 from ..cameras.rotations import matrix_to_quaternion
+from ..conventions import check_number, check_tensor, refuse
 from ..data.collection import Collection
 from ..data.framing import as_pictures, leave_camera
 from ..networks.adversaries import adversarial_loss
 from ..networks.encoders import fresh_weights
 from ..networks.features import PerceptualLoss, read_weights
 from ..networks.pretrained import fill_trunk, find_pretrained, resnet_name
-from ..result.reconstruction import Reconstruction
+from ..result.reconstruction import Reconstruction, told_fit
 from ..shapes.triangles import signed_volume, uniform_laplacian
 from ..shapes.uv import SymmetricSphere, symmetric_sphere
 from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable, weighed
@@ -28,6 +29,8 @@ from ..training.stages import Stage
 from ..training.system import SystemBase
 from .config import UMRConfig, cameras_of, rounds
 from .expectation import Prediction, View, crop_view
+from .fit_to_photo import FitWeights, atlas_side, fit_mesh, seen_places
+from .fit_to_photo import without_background
 from .losses import stage_losses
 from .maximisation import ChartWeights, label_confidence, label_surface, maximise, survey
 from .networks import CameraHeads, ResidualTrunk, ShapeHead
@@ -40,10 +43,10 @@ if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['HOW_TO_MAPS', 'NEEDS', 'noisy_samples', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'perceptual_of',
-           'take_pretrained', 'move_template', 'relabel', 'between_rounds', 'inside_round', 'read_pictures',
-           'house_unit', 'to_house', 'house_camera', 'MeshTensors', 'network_answer', 'reconstruct_one',
-           'reconstruct_all', 'align_frame']
+__all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'FINE', 'noisy_samples', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups',
+           'perceptual_of', 'take_pretrained', 'move_template', 'relabel', 'between_rounds', 'inside_round',
+           'read_pictures', 'house_unit', 'to_house', 'house_camera', 'MeshTensors', 'network_answer', 'Asked',
+           'fit_asked', 'dressed', 'reconstruct_one', 'fitted_one', 'reconstruct_all', 'align_frame']
 
 # %% ../../nbs/umr/624_system.ipynb #8df3ab3e
 HOW_TO_MAPS = (
@@ -188,19 +191,22 @@ class UMR(SystemBase):
         return image
 
     def reconstruct(
-        self, image: object, mask: object = None, texels: int = 8
+        self, image: object, mask: object = None, texels: int = 8, steps: int = 0, **options: Any
     ) -> Reconstruction | list[Reconstruction]:
         """The textured mesh and the camera of one object, or of a batch; see `reconstruct_all`.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
         mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the
             transparency or finds the object.
-        texels: samples of the texture along one side of a face.
+        texels: samples of the texture along one side of a face, without a fit.
+        steps: of fitting shape and camera to this very photograph; 0 for none.
+        options: for the fit: fields of `FitWeights`, and `source`, the same square with its
+            silhouette (4, h, h), finer, for the texture.
         Returns a Reconstruction, or a list of them for a batch; its `correspondence` is a
         SurfaceMap, which carries keypoints and textures to other photographs (`umr.transfer`).
         Raises FileError or InputError for pictures that cannot be used.
         """
-        return reconstruct_all(self, image, mask, texels)
+        return reconstruct_all(self, image, mask, texels, fit_asked(steps, options))
 
     def align(self, data: Collection) -> Tensor:
         """Finds the rotation to the library's frame and keeps it; see `align_frame`."""
@@ -406,39 +412,133 @@ def network_answer(
     return MeshTensors(verts, turned, camera.scale / unit, camera.translation, said.flow)
 
 # %% ../../nbs/umr/624_system.ipynb #0529d578
+FIT_SIZE = 128  # pixels of the crop that a surface is fitted to
+FINE = 1024  # pixels of the square that a fitted surface takes its colours from
+
+
+class Asked(NamedTuple):
+    """How long a surface is fitted to its photograph, and what counts how much; the picture that
+    its texture is read from, colours and silhouette (4, h, h), if it is finer than the system's;
+    samples along one side of a face, 0 for as many as fill the picture of all faces.
+    """
+
+    steps: int = 0
+    weights: FitWeights = FitWeights()
+    source: Tensor | None = None
+    texels: int = 0
+
+
+def fit_asked(steps: int, options: dict[str, Any]) -> Asked:
+    """What `reconstruct` is asked for, checked.
+
+    steps: of the fit, 0 for none.
+    options: fields of `FitWeights`; `source`: the same square as the picture, finer, with its
+        silhouette (4, h, h).
+    Raises InputError that lists the options for one that there is not.
+    """
+    options = dict(options)
+    source = options.pop("source", None)
+    known = list(FitWeights.__dataclass_fields__)
+    unknown = ", ".join(sorted(set(options) - set(known)))
+    if unknown:
+        raise refuse("options", f"some of texels, steps, {', '.join(known)}", unknown)
+    numbers = {name: check_number(value, name, 0.0) for name, value in options.items()}
+    count = int(check_number(steps, "steps", 0, integer=True))
+    if source is not None:
+        source = check_tensor(source, "source", "4 h h", low=0.0, high=1.0)
+    return Asked(count, FitWeights(**numbers), source)
+
+
+def dressed(
+    model: UMR,
+    picture: tuple[Tensor, Tensor],
+    shape: tuple[Tensor, WeakPerspective],
+    face_flow: Tensor,
+    colors: Tensor,
+) -> Reconstruction:
+    """A reconstruction of a surface with the texture that its faces find in a picture.
+
+    model: the system.
+    picture: image and mask, a batch of one; what the system saw.
+    shape: vertices in the learned frame (1, v, 3), and the picture's camera.
+    face_flow: where each sample of each face looks (1, f, t, t, 2).
+    colors: the picture that it looks at (3, h, w), of any size.
+    """
+    verts, camera = shape
+    found = surface_reconstruction(
+        colors.cpu(),
+        to_house(model, verts[0]).cpu(),
+        model.sphere.mesh,
+        house_camera(model, camera).to("cpu"),
+        face_flow[0].cpu(),
+        to_house(model, model.template).cpu(),
+        face_labels=model.face_labels.cpu(),
+        part_names=model.config.part_names,
+        mask=picture[1][0].cpu(),
+        category=model.category,
+        system=type(model).__name__,
+    )
+    return found
+
+# %% ../../nbs/umr/624_system.ipynb #27197f2e
 @torch.no_grad()
-def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, texels: int) -> Reconstruction:
+def reconstruct_one(
+    model: UMR, image: Tensor, mask: Tensor, texels: int, asked: Asked | None = None
+) -> Reconstruction:
     """One reconstruction; its texture is read from the whole picture, not from the small crop.
 
     model: the system.
     image, mask: a batch of one.
     texels: samples of the texture along one side of a face.
+    asked: whether it is fitted, and how.
     """
     said, view, camera = read_pictures(model, image, mask)
     flow = view.windows.leave(said.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
     colors = model.texture_source(image.to(model.device), view) * mask.to(model.device)
-    return surface_reconstruction(
-        colors[0].cpu(),
-        to_house(model, said.verts[0]).cpu(),
-        model.sphere.mesh,
-        house_camera(model, camera).to("cpu"),
-        flow_on_faces(flow, model.sphere, texels)[0].cpu(),
-        to_house(model, model.template).cpu(),
-        face_labels=model.face_labels.cpu(),
-        part_names=model.config.part_names,
-        mask=mask[0].cpu(),
-        category=model.category,
-        system=type(model).__name__,
-    )
+    looked = flow_on_faces(flow, model.sphere, texels)
+    plain = dressed(model, (image, mask), (said.verts, camera), looked, colors[0])
+    if asked is None or not asked.steps:
+        return plain
+    return fitted_one(model, (image, mask), (said, view, flow), plain, asked)
 
 
+def fitted_one(
+    model: UMR,
+    picture: tuple[Tensor, Tensor],
+    read: tuple[Prediction, View, Tensor],
+    plain: Reconstruction,
+    asked: Asked,
+) -> Reconstruction:
+    """A reconstruction fitted to its photograph, in the colours of the photograph at its full
+    resolution; it remembers how the plain one did.
+
+    model: the system.
+    picture: image and mask, a batch of one.
+    read: what the networks say about the crop, the crop, and the flow carried out of it.
+    plain: the reconstruction without the fit.
+    asked: how it is fitted, and a finer picture if there is one.
+    """
+    (image, mask), (said, view, flow) = (x.to(model.device) for x in picture), read
+    large = crop_view(image, mask, None, FIT_SIZE, fill=model.config.fill)
+    done = fit_mesh(model, said, large, asked.steps, asked.weights)
+    camera = leave_camera(done.camera, large.windows)
+    fine = torch.cat([image, mask], 1)[0] if asked.source is None else asked.source.to(image)
+    colors = model.texture_source(fine[None, :3], view)[0].cpu()
+    guess = flow_on_faces(flow, model.sphere, asked.texels or atlas_side(len(model.faces)))
+    looked = seen_places(model, done.verts, camera, guess)
+    full = without_background(colors, fine[3:].cpu())
+    after = dressed(model, picture, (done.verts, camera), looked, full)
+    after.image = plain.image
+    return told_fit(after, plain, asked.steps, done.loss)
+
+# %% ../../nbs/umr/624_system.ipynb #203cf5b7
 def reconstruct_all(
-    model: UMR, image: Any, mask: object, texels: int
+    model: UMR, image: Any, mask: object, texels: int, asked: Asked | None = None
 ) -> Reconstruction | list[Reconstruction]:
     """Reconstructions of whatever can be a picture; see `UMR.reconstruct`.
 
     model: the system.
-    image, mask, texels: as there.
+    image, mask, texels, asked: as there.
     """
     image, mask = in_float32(image), in_float32(mask)
     square = isinstance(image, Tensor) and image.ndim >= 3 and 0 < image.shape[-1]
@@ -446,9 +546,11 @@ def reconstruct_all(
         size = image.shape[-1]
     else:
         size = max(256, 2 * model.config.image_size)
+        if asked is not None and asked.steps and asked.source is None:
+            asked = asked._replace(source=torch.cat(as_pictures(image, mask, FINE)[:2], 1)[0])
     pictures, silhouettes, single = as_pictures(image, mask, size)
     results = [
-        reconstruct_one(model, picture[None], silhouette[None], texels)
+        reconstruct_one(model, picture[None], silhouette[None], texels, asked)
         for picture, silhouette in zip(pictures, silhouettes)
     ]
     return results[0] if single else results

@@ -129,7 +129,7 @@ def one_line(capsys) -> str:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["--system", "umr", "--steps", "5"], "not fitted"),
+        (["--system", "umr", "--steps", "-5"], "steps"),
         (["--out", "p.png"], "--out"),
         (["--out", "./m.png"], "--out"),
         (["--out", "link.png"], "--out"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import svr_nb as svr
+from svr_nb.app.one_photo import fitting_options
 from svr_nb.conventions import SvrError, seeded
 
 
@@ -80,16 +81,30 @@ def test_real_horses_are_covered(shared_data):
 def test_fitting_is_the_default_and_is_said(item):
     fitted = svr.reconstruct(item["image"], item["mask"], category="Horses")
     first = svr.reconstruct(item["image"], item["mask"], category="horse", steps=0)
-    assert fitted.notes[0] == "fitted to the photograph in 60 steps" in repr(fitted)
+    assert fitted.notes[0].startswith("fitted to the photograph in 60 steps: silhouette IoU")
+    assert fitted.notes[0] in repr(fitted) and fitted.fit.iou[1] > fitted.fit.iou[0]
     assert first.notes[0] == "as predicted"
     assert not torch.equal(fitted.points.points, first.points.points)
 
 
-def test_a_system_that_cannot_be_fitted_is_not(item):
-    result = svr.reconstruct(item["image"], item["mask"], system="umr", category="horse", steps=0)
-    assert result.system == "UMR"
+def test_a_mesh_is_fitted_as_well(item):
+    given = (item["image"], item["mask"])
+    result = svr.reconstruct(*given, system="umr", category="horse", steps=0)
+    fitted = svr.reconstruct(*given, system="umr", category="horse", steps=5)
+    assert result.system == "UMR" and result.fit is None and fitted.fit.steps == 5
+    assert fitted.fit.iou[1] > fitted.fit.iou[0]
+
+
+def test_a_system_that_cannot_be_fitted_is_not():
+    class Stiff:
+        def reconstruct(self, image, mask=None): ...
+
+    assert fitting_options(Stiff(), {}) == {} == fitting_options(Stiff(), {"steps": 0})
     with pytest.raises(SvrError, match="not fitted"):
-        svr.reconstruct(item["image"], item["mask"], system="umr", category="horse", steps=5)
+        fitting_options(Stiff(), {"steps": 5})
+
+
+def test_options_that_nobody_has_are_refused(item):
     with pytest.raises(SvrError, match="colour"):
         svr.reconstruct(item["image"], item["mask"], category="horse", colour="red")
 

@@ -402,6 +402,6 @@ def test_refusals(chairs):
 
 def test_unknown_options_are_named(chairs):
     with pytest.raises(
-        InputError, match="options: expected only cells, colors and topology, got steps"
+        InputError, match="options: expected only cells, colors, topology and steps, got speed"
     ):
-        TARS(SMALL).reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0], steps=50)
+        TARS(SMALL).reconstruct(chairs.fields["image"][0], chairs.fields["mask"][0], speed=50)
