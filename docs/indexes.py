@@ -207,6 +207,7 @@ EVIDENCE = {
     "tars_silhouettes": ("experiments.tars", "evidence-tars"),
     "lem": ("experiments.lem", "evidence-lem"),
 }
+ELSEWHERE = {"speed"}  # rows that are no claim of a paper; experiments.speed shows them
 
 
 def evidence_page() -> str:
