@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import datetime
+import importlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,6 +177,8 @@ def joined(
     if launch.count > 1 and not torch.distributed.is_initialized():
         backend = "nccl" if place.type == "cuda" else "gloo"
         patience = datetime.timedelta(hours=6)  # the first may have an M-step to do
+        # Its functions have the group as a default: loaded later, they would keep it for ever.
+        importlib.import_module("torch.distributed.nn.functional")
         torch.distributed.init_process_group(backend, timeout=patience)
         atexit.register(_parted)
     yield Team(launch, place)
