@@ -4,6 +4,8 @@ python docs/frames.py               records every notebook whose recording is mi
 python docs/frames.py NOTEBOOK ...  these notebooks only, in this order
 python docs/frames.py --first       the six components, the tour and the lessons only
 python docs/frames.py --list        says what is recorded, missing and old
+python docs/frames.py --jobs 4      four notebooks at a time
+python docs/frames.py --seconds 180 time for drawing one panel; a slow panel gets fewer frames
 
 Each notebook is run once, in a kernel of its own; its panels are then drawn for a grid over their
 controls (`svr_nb.view.explore_offline`). The result is one file per notebook under _frames/, which
@@ -21,6 +23,8 @@ import hashlib
 import json
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,8 +155,12 @@ def has_panels(notebook: Path) -> bool:
     return not own and any(call in code for code in code_of(notebook) for call in LIVE)
 
 
-def record(notebook: Path) -> None:
-    """Runs one notebook and keeps the recording of its panels."""
+def record(notebook: Path, seconds: float = PANEL_SECONDS) -> str:
+    """Runs one notebook and keeps the recording of its panels; returns what was drawn.
+
+    notebook: its file.
+    seconds: for drawing one panel.
+    """
     import nbformat
     from nbclient import NotebookClient
 
@@ -161,7 +169,7 @@ def record(notebook: Path) -> None:
     place = place_of(notebook)
     place.parent.mkdir(parents=True, exist_ok=True)
     spare = place.with_suffix(".tmp~")
-    limits = f"{PAGE_BYTES}, {PANEL_BYTES}, {PANEL_FRAMES}, {PANEL_SECONDS}"
+    limits = f"{PAGE_BYTES}, {PANEL_BYTES}, {PANEL_FRAMES}, {seconds}"
     last = f"{LAST}\n_record_panels(_panels_for_the_site, {str(spare)!r}, {limits})"
     made = marks(notebook)
     book.cells = [nbformat.v4.new_code_cell(FIRST), *code, nbformat.v4.new_code_cell(last)]
@@ -178,7 +186,7 @@ def record(notebook: Path) -> None:
     panels = {ids[count]: tape for count, tape in json.loads(spare.read_text()).items()}
     spare.write_text(json.dumps({"marks": made, "panels": panels}, separators=(",", ":")))
     spare.replace(place)
-    print("".join(o.get("text", "") for o in book.cells[-1].outputs if o.get("name") == "stdout"))
+    return "".join(o.get("text", "") for o in book.cells[-1].outputs if o.get("name") == "stdout")
 
 
 def in_order(only_first: bool = False) -> list[Path]:
@@ -194,31 +202,42 @@ def in_order(only_first: bool = False) -> list[Path]:
     return sorted([p.path for p in [*first, *rest]], key=lambda path: state(path) != "missing")
 
 
+def recorded(notebook: Path, seconds: float = PANEL_SECONDS) -> bool:
+    """Records one notebook and says so; whether it went well."""
+    start = time.monotonic()
+    try:
+        said, good = record(notebook, seconds), True
+    except Exception as error:  # one notebook that fails does not keep the others waiting
+        said, good = f"failed: {type(error).__name__}: {str(error)[-600:]}\n", False
+    taken = time.monotonic() - start
+    print(f"{notebook.relative_to(ROOT)}\n{said}{taken:.0f} s", flush=True)
+    return good
+
+
 def main() -> int:
     """Records what is missing or behind; returns how many notebooks failed."""
     reader = argparse.ArgumentParser(description=__doc__)
     reader.add_argument("notebooks", nargs="*", type=Path)
     reader.add_argument("--list", action="store_true")
     reader.add_argument("--first", action="store_true", help="components, tour and lessons only")
+    reader.add_argument("--jobs", type=int, default=1, help="notebooks at a time")
+    reader.add_argument("--seconds", type=float, default=PANEL_SECONDS, help="for one panel")
     asked = reader.parse_args()
     sys.path.insert(0, str(ROOT / "docs"))
     order = [path.resolve() for path in asked.notebooks] or in_order(asked.first)
-    failed = 0
-    for number, notebook in enumerate(order, 1):
-        now = state(notebook)
-        name = notebook.relative_to(ROOT)
-        if asked.list or now == "recorded":
-            print(f"{now:9} {name}")
-            continue
-        start = time.monotonic()
-        print(f"{number} of {len(order)}: {name} ({now})", flush=True)
-        try:
-            record(notebook)
-        except Exception as error:  # one notebook that fails does not keep the others waiting
-            failed += 1
-            print(f"failed: {type(error).__name__}: {str(error)[-600:]}")
-        print(f"{time.monotonic() - start:.0f} s", flush=True)
-    return failed
+    states = {path: state(path) for path in order}
+    waiting = [path for path in order if states[path] != "recorded"]
+    if asked.list:
+        print("\n".join(f"{now:9} {path.relative_to(ROOT)}" for path, now in states.items()))
+    print(f"{len(order)} notebooks with panels, {len(waiting)} to draw", flush=True)
+    if asked.list or not waiting:
+        return 0
+    # One process per notebook: what a kernel holds goes with it.
+    with ProcessPoolExecutor(
+        asked.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1
+    ) as pool:
+        done = list(pool.map(recorded, waiting, [asked.seconds] * len(waiting)))
+    return done.count(False)
 
 
 if __name__ == "__main__":
