@@ -84,11 +84,16 @@ def imports(path: Path) -> frozenset[Path]:
     return frozenset(reached)
 
 
+def tree_of(text: str) -> ast.Module:
+    """Code as a tree, without the magic lines of a notebook."""
+    lines = text.splitlines()
+    return ast.parse("\n".join("" if line.lstrip()[:1] in ("%", "!") else line for line in lines))
+
+
 def direct_imports(text: str) -> set[Path]:
     """Files of the library whose names stand behind an import in a text."""
-    clean = "\n".join("" if line.lstrip()[:1] in ("%", "!") else line for line in text.splitlines())
     found = set()
-    for node in ast.walk(ast.parse(clean)):
+    for node in ast.walk(tree_of(text)):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
         if isinstance(node, ast.Import):
@@ -100,8 +105,13 @@ def direct_imports(text: str) -> set[Path]:
 
 @functools.cache
 def bare(path: Path) -> str:
-    """The code of a module without comments and docstrings, which change no picture."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    """The code of a module as `without_words` has it."""
+    return without_words(path.read_text(encoding="utf-8"))
+
+
+def without_words(text: str) -> str:
+    """Code without comments, docstrings and line breaks, which change no picture."""
+    tree = tree_of(text)
     for node in ast.walk(tree):
         holds = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
         if holds and ast.get_docstring(node, clean=False) is not None:
@@ -124,7 +134,8 @@ def marks(notebook: Path) -> dict[str, str]:
     library = hashlib.sha256()
     for module in sorted(reached):
         library.update(bare(module).encode())
-    return {"cells": hashlib.sha256(cells.encode()).hexdigest(), "library": library.hexdigest()}
+    own = hashlib.sha256(without_words(cells).encode()).hexdigest()
+    return {"cells": own, "library": library.hexdigest()}
 
 
 def place_of(notebook: Path) -> Path:
@@ -197,7 +208,8 @@ def in_order(only_first: bool = False) -> list[Path]:
     from site_map import COMPONENTS
 
     order = [page for page in pages() if has_panels(page.path)]
-    first = [p for p in order if p.key in COMPONENTS or p.part in ("", "lessons")]
+    six = [p for p in order if p.key in COMPONENTS]
+    first = [*six, *(p for p in order if p.part in ("", "lessons"))]
     rest = [] if only_first else [p for p in order if p not in first]
     return sorted([p.path for p in [*first, *rest]], key=lambda path: state(path) != "missing")
 

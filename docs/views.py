@@ -152,8 +152,10 @@ def draw(key: str, folder: Path) -> None:
     (folder / f"{key}.html").write_text(page.replace("</body>", SPIN + "</body>"), encoding="utf-8")
 
 
-# Turns by itself for a while, until it is touched, where nobody asked for less motion.
+# Turns by itself for a while, until it is touched, where nobody asked for less motion. The line
+# under the figure says how to turn it; a finger that moves up or down scrolls the page.
 SPIN = (
+    "<style>span{display:none}canvas{touch-action:pan-y}</style>"
     "<script>if(!matchMedia('(prefers-reduced-motion: reduce)').matches){"
     "const spin=setInterval(()=>document.hidden||move(1.5,0),60);"
     "setTimeout(()=>clearInterval(spin),20000);"
