@@ -4,14 +4,16 @@ python docs/frames.py               records every notebook whose recording is mi
 python docs/frames.py NOTEBOOK ...  these notebooks only, in this order
 python docs/frames.py --first       the six components, the tour and the lessons only
 python docs/frames.py --list        says what is recorded, missing and old
+python docs/frames.py --commit      packs the recordings of the six components into docs/recordings
 python docs/frames.py --jobs 4      four notebooks at a time
 python docs/frames.py --seconds 180 time for drawing one panel; a slow panel gets fewer frames
 
 Each notebook is run once, in a kernel of its own; its panels are then drawn for a grid over their
 controls (`svr_nb.view.explore_offline`). The result is one file per notebook under _frames/, which
-is not committed. A recording names the code it was made from: the notebook's cells, and every
-module of the library that they reach, both without comments and docstrings. So it can be stopped at
-any time and goes on later; notebooks without a recording come before those with an old one.
+is not committed, except for the six components (docs/recordings): a fresh clone has sliders that
+move. A recording names the code it was made from: the notebook's cells, and every module of the
+library that they reach. So it can be stopped at any time and goes on later; notebooks without a
+recording come before those with an old one.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import argparse
 import ast
 import functools
+import gzip
 import hashlib
 import json
 import sys
@@ -30,6 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".ci"))
 FRAMES = ROOT / "_frames"
+COMMITTED = ROOT / "docs" / "recordings"
 # A page weighs 3 MB at most, with all that it loads; this is left beside its text and pictures.
 PAGE_BYTES, PANEL_BYTES, PANEL_FRAMES, PANEL_SECONDS = 1_900_000, 700_000, 96, 60
 LIVE = ("explore(", "side_by_side(", "image_click(")
@@ -103,15 +107,16 @@ def direct_imports(text: str) -> set[Path]:
     return {file for file in files if file.exists()}
 
 
+def without_comments(text: str) -> str:
+    """Code without blank lines and lines of comments; the same under every version of Python."""
+    lines = (line.rstrip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.lstrip().startswith("#"))
+
+
 @functools.cache
 def bare(path: Path) -> str:
-    """The code of a module as `without_words` has it."""
-    return without_words(path.read_text(encoding="utf-8"))
-
-
-def without_words(text: str) -> str:
-    """Code without comments, docstrings and line breaks, which change no picture."""
-    tree = tree_of(text)
+    """The code of a module without comments and docstrings, which change no picture."""
+    tree = tree_of(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         holds = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
         if holds and ast.get_docstring(node, clean=False) is not None:
@@ -134,7 +139,7 @@ def marks(notebook: Path) -> dict[str, str]:
     library = hashlib.sha256()
     for module in sorted(reached):
         library.update(bare(module).encode())
-    own = hashlib.sha256(without_words(cells).encode()).hexdigest()
+    own = hashlib.sha256(without_comments(cells).encode()).hexdigest()
     return {"cells": own, "library": library.hexdigest()}
 
 
@@ -143,13 +148,36 @@ def place_of(notebook: Path) -> Path:
     return FRAMES / notebook.parent.name / f"{notebook.stem}.json"
 
 
+def committed_place(notebook: Path) -> Path:
+    """Where the recording of a component is committed, packed."""
+    return COMMITTED / f"{notebook.parent.name}-{notebook.stem}.json.gz"
+
+
 def kept(notebook: Path) -> dict | None:
     """The recording of a notebook, if its code is still the one that was recorded."""
-    place = place_of(notebook)
+    for place in (place_of(notebook), committed_place(notebook)):
+        tape = opened(place)
+        if tape and tape["marks"]["cells"] == marks(notebook)["cells"]:
+            return tape
+    return None
+
+
+def opened(place: Path) -> dict | None:
+    """A recording as it was written; None if there is none."""
     if not place.exists():
         return None
-    tape = json.loads(place.read_text(encoding="utf-8"))
-    return tape if tape["marks"]["cells"] == marks(notebook)["cells"] else None
+    data = place.read_bytes()
+    return json.loads(gzip.decompress(data) if place.suffix == ".gz" else data)
+
+
+def commit(notebook: Path) -> int:
+    """Packs the recording of a notebook for the repository; returns its bytes, 0 without one."""
+    place, packed = place_of(notebook), committed_place(notebook)
+    if not place.exists():
+        return 0
+    packed.parent.mkdir(parents=True, exist_ok=True)
+    packed.write_bytes(gzip.compress(place.read_bytes(), 9, mtime=0))
+    return packed.stat().st_size
 
 
 def state(notebook: Path) -> str:
@@ -200,15 +228,22 @@ def record(notebook: Path, seconds: float = PANEL_SECONDS) -> str:
     return "".join(o.get("text", "") for o in book.cells[-1].outputs if o.get("name") == "stdout")
 
 
+def components() -> list[Path]:
+    """The notebooks of the six components."""
+    from book import pages
+    from site_map import COMPONENTS
+
+    return [page.path for page in pages() if page.key in COMPONENTS]
+
+
 def in_order(only_first: bool = False) -> list[Path]:
     """Notebooks with panels: the six components, the tour, the lessons, then the rest of the book,
     if that is wanted; those that have no recording come first.
     """
     from book import pages
-    from site_map import COMPONENTS
 
     order = [page for page in pages() if has_panels(page.path)]
-    six = [p for p in order if p.key in COMPONENTS]
+    six = [p for p in order if p.path in components()]
     first = [*six, *(p for p in order if p.part in ("", "lessons"))]
     rest = [] if only_first else [p for p in order if p not in first]
     return sorted([p.path for p in [*first, *rest]], key=lambda path: state(path) != "missing")
@@ -232,11 +267,16 @@ def main() -> int:
     reader.add_argument("notebooks", nargs="*", type=Path)
     reader.add_argument("--list", action="store_true")
     reader.add_argument("--first", action="store_true", help="components, tour and lessons only")
+    reader.add_argument("--commit", action="store_true", help="pack those of the components")
     reader.add_argument("--jobs", type=int, default=1, help="notebooks at a time")
     reader.add_argument("--seconds", type=float, default=PANEL_SECONDS, help="for one panel")
     asked = reader.parse_args()
     sys.path.insert(0, str(ROOT / "docs"))
     order = [path.resolve() for path in asked.notebooks] or in_order(asked.first)
+    if asked.commit:
+        six = [path.resolve() for path in asked.notebooks] or components()
+        print(f"{sum(map(commit, six)) / 1e6:.1f} MB in {COMMITTED.relative_to(ROOT)}")
+        return 0
     states = {path: state(path) for path in order}
     waiting = [path for path in order if states[path] != "recorded"]
     if asked.list:

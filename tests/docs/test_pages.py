@@ -95,6 +95,31 @@ def test_a_recording_belongs_to_one_state_of_the_code():
     assert first["cells"] != second["cells"] and first["library"] != second["library"]
 
 
+@pytest.mark.parametrize("key", COMPONENTS)
+def test_the_committed_recording_of_a_component_belongs_to_its_code(key: str):
+    notebook = place(key).notebook
+    tape = frames.opened(frames.committed_place(notebook))
+    again = (
+        f"run: python docs/frames.py {notebook.relative_to(ROOT)} && python docs/frames.py --commit"
+    )
+    assert tape and tape["marks"]["cells"] == frames.marks(notebook)["cells"], again
+    panels = tape["panels"].values()
+    moving = [c for panel in panels for c in panel["controls"] if len(c["labels"]) > 1]
+    assert len(moving) >= 3
+    assert all(len(panel["frames"]) > 1 for panel in panels)
+
+
+def test_committed_recordings_are_small():
+    sizes = [path.stat().st_size for path in frames.COMMITTED.glob("*")]
+    assert len(sizes) == len(COMPONENTS) and sum(sizes) < 8_000_000
+
+
+def test_a_recording_lasts_while_only_comments_of_the_notebook_change():
+    plain = frames.without_comments("x = 1\n\n# why\ny = 2")
+    assert plain == frames.without_comments("x = 1\ny = 2  ")
+    assert plain != frames.without_comments("x = 1\ny = 3")
+
+
 def test_a_recording_lasts_while_only_words_change(tmp_path):
     first, second, third = (tmp_path / f"{n}.py" for n in "abc")
     first.write_text('"""Says this."""\ndef f(x):\n    """And this."""\n    return x + 1\n')
@@ -160,6 +185,10 @@ def test_evidence_and_networks_are_told_from_their_files():
         assert path.stem in told, f"{path.name} is on no page"
     assert "±" in text and text.count("## ") == len(indexes.EVIDENCE)
     assert models.page().count("## ") == len(models.cards())
+
+
+def test_every_sheet_was_drawn_with_the_network_that_ships():
+    assert not models.behind(), f"run: python docs/models.py {' '.join(models.behind())}"
 
 
 def test_a_docstring_becomes_arguments_errors_and_source():
