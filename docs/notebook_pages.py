@@ -23,10 +23,13 @@ DIRECTIVE = re.compile(r"^\s*#\s*\|\s*([\w-]+)")
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 FOOTER = "<!-- footer -->"
 HEADING = re.compile(r"^(#{1,4}) (.+)$", re.M)
-INSTALL = (
-    "# A first cell for Colab: the library, from the repository.\n"
-    '%pip install -q "svr_nb[lab] @ git+{repository}@{branch}"'
-)
+# Notebooks read samples that lie beside them in the repository, so the whole of it is fetched.
+INSTALL = """\
+# A first cell for Colab: the repository, and the library from it.
+!test -d /tmp/svr_nb || git clone -q --depth 1 --branch {branch} {repository} /tmp/svr_nb
+%pip install -q "/tmp/svr_nb[lab]"
+%cd -q /tmp/svr_nb/{folder}
+"""
 
 
 @dataclass(frozen=True)
@@ -277,7 +280,8 @@ def tools(place: Place) -> str:
 def for_colab(notebook: Path) -> str:
     """A notebook with a first cell that installs the library."""
     book = json.loads(notebook.read_text(encoding="utf-8"))
-    text = INSTALL.format(repository=REPOSITORY, branch=BRANCH)
+    folder = notebook.parent.relative_to(ROOT).as_posix()
+    text = INSTALL.format(repository=REPOSITORY, branch=BRANCH, folder=folder).rstrip()
     first = {
         "cell_type": "code",
         "id": "install",

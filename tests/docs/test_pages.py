@@ -59,9 +59,10 @@ def test_a_page_has_no_directives_and_its_pictures_have_words(key: str):
 def test_colab_gets_a_first_cell_that_installs_the_library(key: str):
     book = json.loads(notebook_pages.for_colab(place(key).notebook))
     code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
-    assert "%pip install" in "".join(code[0]["source"]) and "git+https" in "".join(
-        code[0]["source"]
-    )
+    first = "".join(code[0]["source"])
+    assert "git clone" in first and '%pip install -q "/tmp/svr_nb[lab]"' in first
+    folder = first.rpartition("/tmp/svr_nb/")[2].strip()
+    assert (ROOT / folder / place(key).notebook.name).exists()
     assert not [cell for cell in code if cell["outputs"]]
 
 
