@@ -91,12 +91,14 @@ def missing() -> str:
         f'<li><a href="{top}/{name}.html">{said}</a></li>' for name, said in words.items()
     )
     look = (
-        ":root{color-scheme:light dark}body{font:1.05rem/1.6 system-ui,sans-serif;max-width:34em;"
+        ":root{color-scheme:light dark;background:light-dark(#fff,#131416);"
+        "color:light-dark(#111,#cfd0d0)}body{font:1.05rem/1.6 system-ui,sans-serif;max-width:34em;"
         "margin:12vh auto;padding:0 1.2em}a{color:light-dark(#1a5490,#8ec2f5)}li{padding:.4em 0}"
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Not here: svr_nb</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="data:,">'
         f"<style>{look}</style><h1>There is no such page</h1><p>Pages move when the book is put in "
         f"another order. These lead on:</p><ul>{links}</ul></html>\n"
     )
