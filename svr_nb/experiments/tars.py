@@ -388,6 +388,9 @@ def card_of(row: Row, rows: Sequence[Row]) -> str:
     options = f"--preset {row['preset']} --form {row['form']} --seeds {row['seed']}"
     if what != "chair":
         options += f" --category {what}" + " --natural" * row["natural"]
+    usual = getattr(TARSConfig, row["preset"])()
+    if row["steps"] != [usual.image_steps, usual.deform_steps]:
+        options += f" --steps {row['steps'][0]} {row['steps'][1]}"
     return card(
         f"Trained on {row['pictures']} pictures of procedural {what}s in {row['seconds']} s "
         f"({row['device']}, shared with other runs): `python -m svr_nb.experiments.tars {options} "
