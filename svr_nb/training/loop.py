@@ -45,7 +45,8 @@ from .history import History
 from .needs import check_needs, held, prepared
 from .processes import PRECISIONS, Launch, Share, Team, joined, launched, mixed
 from .processes import parts_of, together
-from .run_files import RunFolder, Snapshot, claimed
+from .run_files import RunFolder, Snapshot, brought_back, claimed
+from .run_files import place_of, seconds_left
 from .stages import Stage, describe_stage
 from .system import BeforeEpoch, BeforeStage, BeforeTraining, Collection
 from .system import Remembering, Trainable, check_weights
@@ -591,7 +592,7 @@ def fit(
 
     system: has `losses(batch, stage)`, `parameter_groups()` and `stages()`.
     data: a collection with `__len__` and `batch(indices)`, or a dict of several.
-    out: folder for checkpoints; None keeps nothing.
+    out: folder for checkpoints; None keeps nothing, unless `keep_fits` is around.
     resume: go on from the newest whole checkpoint in `out`; False removes what is there and begins
         again.
     seed: everything random in the run follows from it.
@@ -607,7 +608,8 @@ def fit(
     precision: "float32" or "bf16" for a system's heavy networks; None takes the launcher's.
     Returns the history of the whole run, earlier parts included.
     Warns if there is not all that the system learns from; see `training.needs`.
-    Raises NotFinite, CheckpointError, InputError, FileError; KeyboardInterrupt after saving.
+    Raises NotFinite, CheckpointError, InputError, FileError; KeyboardInterrupt after saving, and
+    OutOfTime at the end of `keep_fits`.
     """
     listed = _curriculum(system, stages)
     ready = prepared(data)
@@ -620,14 +622,19 @@ def fit(
         raise refuse("on_step", "a function of (step, losses)", describe(on_step))
     check_needs(system, ready, listed)
     kind = check_choice(precision or launched().precision or "float32", "precision", PRECISIONS)
+    budget = min(budget, seconds_left())
     wishes = _Wishes(progress and launched().first, budget, every, probes, on_step)
     with joined(device) as team, contextlib.ExitStack() as stack:
         run = _Run(system.to(team.device), ready, listed, int(seed), team.device, None, History())
         run.team, run.accumulate, run.precision = team, turns, kind
-        team.from_first(lambda: _claim(run, out, stack))
+        kept = place_of(type(system).__name__, lambda: _identity(run), system.state_dict())
+        place = kept if out is None else out
+        team.from_first(lambda: _claim(run, place, stack))
         _prepare(run, resume)
         stack.enter_context(mixed(system, kind, team.device))
-        return _train(run, wishes)
+        history = _train(run, wishes)
+        brought_back(system, history.stopped)
+        return history
 
 
 def _claim(run: _Run, out: str | Path | None, stack: contextlib.ExitStack) -> None:
