@@ -545,7 +545,8 @@ def _train(run: _Run, wishes: _Wishes) -> History:
     bar = _progress_bar(run, wishes.progress)
     try:
         with repeatable(run.device), interrupt_between_steps() as asked:
-            run.history.stopped = _loop(run, wishes, asked, bar, started + wishes.budget)
+            deadline = started + min(wishes.budget, seconds_left())
+            run.history.stopped = _loop(run, wishes, asked, bar, deadline)
             _save(run)
     except KeyboardInterrupt:
         if run.between:  # a half-done step must not reach the disk
@@ -569,6 +570,15 @@ def _curriculum(system: object, stages: list[Stage] | None) -> list[Stage]:
     if not isinstance(given, (list, tuple)) or not all(isinstance(s, Stage) for s in given):
         raise refuse("stages", "a list of Stage", describe(given))
     return list(given)
+
+
+def _claim(run: _Run, out: str | Path | None, stack: contextlib.ExitStack) -> None:
+    """Takes the folder of a run for this process, until the stack is closed."""
+    if out is None:
+        out = place_of(type(run.system).__name__, lambda: _identity(run), run.system.state_dict())
+    if out is not None:
+        run.folder = RunFolder(out)
+        stack.enter_context(claimed(run.folder.path))
 
 # %% ../../nbs/training/459_loop.ipynb #27e18d52
 def fit(
@@ -622,23 +632,11 @@ def fit(
         raise refuse("on_step", "a function of (step, losses)", describe(on_step))
     check_needs(system, ready, listed)
     kind = check_choice(precision or launched().precision or "float32", "precision", PRECISIONS)
-    budget = min(budget, seconds_left())
     wishes = _Wishes(progress and launched().first, budget, every, probes, on_step)
     with joined(device) as team, contextlib.ExitStack() as stack:
         run = _Run(system.to(team.device), ready, listed, int(seed), team.device, None, History())
         run.team, run.accumulate, run.precision = team, turns, kind
-        kept = place_of(type(system).__name__, lambda: _identity(run), system.state_dict())
-        place = kept if out is None else out
-        team.from_first(lambda: _claim(run, place, stack))
+        team.from_first(lambda: _claim(run, out, stack))
         _prepare(run, resume)
         stack.enter_context(mixed(system, kind, team.device))
-        history = _train(run, wishes)
-        brought_back(system, history.stopped)
-        return history
-
-
-def _claim(run: _Run, out: str | Path | None, stack: contextlib.ExitStack) -> None:
-    """Takes the folder of a run for this process, until the stack is closed."""
-    if out is not None:
-        run.folder = RunFolder(out)
-        stack.enter_context(claimed(run.folder.path))
+        return brought_back(system, _train(run, wishes))

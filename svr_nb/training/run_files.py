@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -33,6 +33,9 @@ from svr_nb.conventions import (
     file_path,
     refuse,
 )
+
+if TYPE_CHECKING:
+    from svr_nb.training.history import History
 
 # %% auto #0
 __all__ = ['PICKLES', 'IN_USE', 'writing', 'write_bytes', 'read_tensors', 'write_tensors', 'Snapshot', 'RunFolder', 'claimed',
@@ -376,17 +379,18 @@ def place_of(
     return keeping[0] / f"{name.lower()}-{digest.hexdigest()[:16]}"
 
 
-def brought_back(system: Any, stopped: str) -> None:
+def brought_back(system: Any, history: History) -> History:
     """Ends a run inside `keep_fits`: its system is on the CPU, or time is up.
 
-    system: that was trained.  stopped: why the run ended.
+    system: that was trained.  history: of the run; it comes back as it is.
     Raises OutOfTime.
     """
     if _KEEPING.get() is None:
-        return
-    if stopped == "time budget" and not seconds_left():
+        return history
+    if history.stopped == "time budget" and not seconds_left():
         raise OutOfTime("time is up; the same call goes on from what is kept")
     system.to("cpu")
     memory = getattr(system, "memory", None)
     if memory:
         system.memory = {name: value.cpu() for name, value in memory.items()}
+    return history
