@@ -208,7 +208,7 @@ def load_mesh(
     for note in few(notes):
         warnings.warn(note, stacklevel=2)
     stem = "" if label == "the open file" else Path(label).stem
-    mesh = replace(mesh, name=stem)
+    object.__setattr__(mesh, "name", stem)  # made just now; `replace` would check it all again
     return mesh if kind in ("glb", "gltf") or frame == "shapenet" else mesh.transform(turn)
 
 # %% ../../nbs/shapes/131_mesh_files.ipynb #31fcd744
