@@ -530,7 +530,7 @@ def growth(quick: bool = False) -> list[Row]:
     for axis, sizes in axes.items():
         for size, make in sizes[: 2 if quick else None]:
             work = make()
-            (seconds,) = take_turns([work], budget=0.5, least=1, most=7)
+            (seconds,) = take_turns([work], budget=0.05 if quick else 0.5, least=1, most=7)
             found = {"ms": 1e3 * seconds, "MB": memory_of(work)}
             rows.append({"axis": axis, "size": size, **found})
     return rows
