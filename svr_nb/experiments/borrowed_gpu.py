@@ -63,19 +63,26 @@ class Training:
     minutes: float = 10.0
 
 
-_START = str(ROOT / "svr_nb" / "checkpoints" / "umr-bird")
+def _after_umr(category: str) -> Training:
+    """AGT's texture stage, after the library's UMR of a category."""
+    start = str(ROOT / "svr_nb" / "checkpoints" / f"umr-{category}")
+    arms = ("--arms", "umr", "full", "--umr", start)
+    return Training("agt", ("--seeds", "31", "--category", category, *arms))
+
+
 TRAININGS: dict[str, Training] = {
     "umr-bird": Training("umr", ("--arms", "full", "--seeds", "21")),
     "umr-car": Training("umr", ("--cars", "--seeds", "4")),
     "umr-horse": Training("umr", ("--photos", PHOTOS, "--seeds", "0")),
-    "agt-bird": Training("agt", ("--seeds", "31", "--arms", "umr", "full", "--umr", _START)),
-    "tars-chair": Training("tars", ("--seeds", "22", "--features", "4")),
+    "agt-bird": _after_umr("bird"),
+    "agt-car": _after_umr("car"),
     "lem-object": Training("lem", ("--seeds", "21", "--arms", "rec+adv")),
-    "ssl3d-horse": Training("ssl3d_small", ("horse",), 15.0),
-    "ssl3d-chair": Training("ssl3d_small", ("chair",), 15.0),
-    "ssl3d-car": Training("ssl3d_small", ("car",), 15.0),
-    "ssl3d-aeroplane": Training("ssl3d_small", ("aeroplane",), 15.0),
 }
+for _kind in ("chair", "car", "aeroplane"):
+    _how = ("--category", _kind, "--seeds", "22", "--features", "4")
+    TRAININGS[f"tars-{_kind}"] = Training("tars", _how)
+for _kind in ("horse", "chair", "car", "aeroplane"):
+    TRAININGS[f"ssl3d-{_kind}"] = Training("ssl3d_small", (_kind,), 15.0)
 
 # %% ../../nbs/experiments/983_borrowed_gpu.ipynb #98300008
 def training_named(said: str, known: Mapping[str, Training] = TRAININGS) -> tuple[str, Training]:

@@ -96,9 +96,6 @@ def _sorted_lines(text: str, max_faces: int) -> ObjLines:
     return lines
 
 # %% ../../nbs/shapes/128_obj_files.ipynb #128fast01
-_PASSED = tuple(ord(a) << 8 | ord(b) for a, b in ("vn", "o ", "g ", "s ", "l ", "p "))
-
-
 def _numbers(block: bytes, allowed: bytes, kind: type) -> np.ndarray | None:
     """All numbers of a text; None if it holds anything else."""
     if block.translate(None, allowed):
@@ -130,6 +127,9 @@ def _table(
     if found is None or width < 3 or found.size != width * len(which):
         return None
     return found.reshape(-1, width)
+
+# %% ../../nbs/shapes/128_obj_files.ipynb #128fast04
+_PASSED = tuple(ord(a) << 8 | ord(b) for a, b in ("vn", "o ", "g ", "s ", "l ", "p "))
 
 
 def _plain_lines(text: str, max_faces: int) -> ObjLines | None:
