@@ -111,14 +111,15 @@ def _extremes(values: Tensor) -> dict[tuple[int, ...], tuple[Tensor, Tensor]]:
     """Least and largest value of the coarse nodes round every new one, by the axes along which it
     lies half way.
     """
-    found = {(0, 0, 0): (values, values)}
+    found: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {(0, 0, 0): (values, values)}
     for odd in product((0, 1), repeat=3):
         if any(odd):
             axis = odd.index(1)
             least, most = found[tuple(o * (k != axis) for k, o in enumerate(odd))]
             count = values.shape[axis] - 1
-            pairs = [(x.narrow(axis, 0, count), x.narrow(axis, 1, count)) for x in (least, most)]
-            found[odd] = torch.minimum(*pairs[0]), torch.maximum(*pairs[1])
+            lower = torch.minimum(least.narrow(axis, 0, count), least.narrow(axis, 1, count))
+            upper = torch.maximum(most.narrow(axis, 0, count), most.narrow(axis, 1, count))
+            found[odd] = lower, upper
     return found
 
 
