@@ -107,6 +107,15 @@ scores: setup
 bench: setup
 	$(BIN)/python -m svr_nb.experiments.speed $(BENCH)
 
+# Everything worth doing on a GPU that somebody lends, in one command; the same line again goes on. It needs no set-up of its own:
+# make gpu PARTS="tests bench costs trainings" MINUTES=30 OUT=folder TRAININGS="umr-bird lem/rec+adv/24=5" AT_ONCE=5 PHOTOS=folder
+MINUTES ?= 30
+.PHONY: gpu
+gpu:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m svr_nb.experiments.borrowed_gpu --minutes $(MINUTES) \
+		$(if $(PARTS),--parts $(PARTS)) $(if $(TRAININGS),--trainings $(TRAININGS)) $(if $(AT_ONCE),--at-once $(AT_ONCE)) \
+		$(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(filter file,$(origin OUT)),,--out "$(OUT)") $(GPU)
+
 clean:
 	rm -rf _demo _docs _proc build dist *.egg-info
 

@@ -5,6 +5,17 @@
 # %% auto #0
 __all__ = []
 
+# %% ../../nbs/experiments/970_experiments.ipynb #97000010
+from importlib.util import find_spec
+
+# The library's core, without which nothing here can be imported: said in one sentence, at once.
+_NEEDED = ("numpy", "scipy", "skimage", "trimesh", "PIL", "safetensors", "huggingface_hub")
+_MISSING = [name for name in (*_NEEDED, "tqdm", "jaxtyping") if find_spec(name) is None]
+if _MISSING:
+    _SPOKEN = {"skimage": "scikit-image", "PIL": "pillow"}
+    _CALL = " ".join(_SPOKEN.get(name, name) for name in _MISSING)
+    raise ImportError(f"svr_nb.experiments: packages are missing; run pip install {_CALL}")
+
 # %% ../../nbs/experiments/970_experiments.ipynb #97000004
 from svr_nb.experiments.runner import (
     Arm,

@@ -40,17 +40,20 @@ from ..shapes.mesh import icosphere
 from ..shapes.mesh_files import load_mesh, save_mesh
 from ..shapes.voxels import voxelize
 from ..tars.iso_extraction import dense_values, near_values, trace_lattice
-from ..training.exchange import example_inputs
-from ..training.gradients import Optimizers, group_gradients
-from ..training.loop import Moment, make_batch, repeatable
-from ..training.system import SYSTEMS, load, system_class
-from ..view.explore import draw_once
-from ..view.pictures import draw_mesh
 
 # %% auto #0
 __all__ = ['SHOWN', 'PARTS', 'Work', 'processor_seconds', 'take_turns', 'verdict', 'measured', 'mesh_works', 'splat_works',
            'cloud_works', 'feature_works', 'surface_works', 'file_works', 'step_work', 'reading_works', 'start_works',
            'largest_costs', 'works_of', 'bench', 'memory_of', 'growth', 'bench_table', 'main']
+
+# %% ../../nbs/experiments/982_speed.ipynb #98000054
+from ..training.exchange import example_inputs
+from ..training.gradients import Optimizers, group_gradients
+from ..training.loop import Moment, make_batch, repeatable
+from ..training.processes import mixed
+from ..training.system import SYSTEMS, load, system_class
+from ..view.explore import draw_once
+from ..view.pictures import draw_mesh
 
 # %% ../../nbs/experiments/982_speed.ipynb #98000006
 @dataclass(frozen=True)
@@ -317,12 +320,12 @@ def file_works(folder: Path, quick: bool = False) -> list[Work]:
 SHOWN = {"ssl3d": "horse", "umr": "horse", "agt": "bird", "tars": "chair", "lem": "object"}
 
 
-def _prepared(name: str, count: int) -> tuple[Any, Any, Any]:
+def _prepared(name: str, count: int, place: torch.device) -> tuple[Any, Any, Any]:
     """A fresh small system, its training data, and its last stage, ready for a step."""
     kind: Any = system_class(name)
     config: Any = kind.Config.tiny()
     data = pictures(kind, config, Source(count=count))
-    system: Any = kind(with_parts(config, data), seed=0).train()
+    system: Any = kind(with_parts(config, data), seed=0).to(place).train()
     stage = system.stages()[-1]
     for hook, more in (("before_stage", ()), ("before_epoch", (0,))):
         if hasattr(system, hook):
@@ -330,27 +333,30 @@ def _prepared(name: str, count: int) -> tuple[Any, Any, Any]:
     return system, data, stage
 
 
-def step_work(name: str, count: int = 24) -> Work:
+def step_work(name: str, count: int = 24, device: str = "cpu", precision: str = "float32") -> Work:
     """A training step of a system, in its last stage.
 
     name: of the system.  count: pictures to choose from.
+    device: where it happens.  precision: of its heavy networks, "float32" or "bf16".
     """
-    system, data, stage = _prepared(name, count)
-    optimizers, cpu, done = Optimizers(system, stage), torch.device("cpu"), iter(range(1 << 30))
+    place = torch.device(device)
+    system, data, stage = _prepared(name, count, place)
+    optimizers, done = Optimizers(system, stage), iter(range(1 << 30))
 
     def losses() -> tuple[dict[str, Tensor], int]:
         step = next(done)
-        batch = make_batch(data, stage, Moment(0, 0, step, step), cpu)
-        return dict(system.losses(batch, stage)), step
+        batch = make_batch(data, stage, Moment(0, 0, step, step), place)
+        with mixed(system, precision, place):
+            return dict(system.losses(batch, stage)), step
 
     def whole() -> None:
-        with repeatable(cpu):
+        with repeatable(place):
             found, step = losses()
             gradients, _ = group_gradients(found, stage, optimizers, step, step)
             optimizers.step(gradients, step)
 
     def forward() -> object:
-        with repeatable(cpu):
+        with repeatable(place):
             return losses()
 
     return Work(f"step {name}", whole, "its losses alone", forward, 0.25)
@@ -400,24 +406,26 @@ def start_works(quick: bool = False) -> list[Work]:
     ]
 
 # %% ../../nbs/experiments/982_speed.ipynb #98000052
-def largest_costs(name: str, most: int = 3) -> list[Row]:
+def largest_costs(name: str, most: int = 3, device: str = "cpu") -> list[Row]:
     """The operations on which a training step of a system spends most of its time.
 
-    name: of the system.  most: how many.
+    name: of the system.  most: how many.  device: where the step happens; on a GPU its time counts.
     Returns rows with "system", "operation", "share" and "calls"; the rasteriser's own loops are
     among them as `_Blend` and `_BlendBackward`.
     """
     from torch.profiler import ProfilerActivity, profile
 
-    work = step_work(name)
+    work, there = step_work(name, device=device), device.startswith("cuda")
     work.ours()
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if there else [])]
+    with profile(activities=kinds) as seen:
         work.ours()
-    events = sorted(seen.key_averages(), key=lambda e: -e.self_cpu_time_total)
-    total = sum(event.self_cpu_time_total for event in events)
+    own = "self_device_time_total" if there else "self_cpu_time_total"
+    events = sorted(seen.key_averages(), key=lambda e: -getattr(e, own))
+    total = sum(getattr(event, own) for event in events)
     rows: list[Row] = []
     for event in events[:most]:
-        share = event.self_cpu_time_total / total
+        share = getattr(event, own) / max(total, 1e-9)
         rows.append({"system": name, "operation": event.key, "share": share, "calls": event.count})
     return rows
 
@@ -522,7 +530,7 @@ def growth(quick: bool = False) -> list[Row]:
     for axis, sizes in axes.items():
         for size, make in sizes[: 2 if quick else None]:
             work = make()
-            (seconds,) = take_turns([work], budget=0.5, least=1, most=7)
+            (seconds,) = take_turns([work], budget=0.05 if quick else 0.5, least=1, most=7)
             found = {"ms": 1e3 * seconds, "MB": memory_of(work)}
             rows.append({"axis": axis, "size": size, **found})
     return rows

@@ -243,16 +243,20 @@ def off_level(
     outward = (
         math.inf if check_choice(inside, "inside", ("below", "above")) == "below" else -math.inf
     )
-    exact = values.astype(np.float64)
+    cut = np.float32(level)
     with np.errstate(over="ignore"):
-        single, cut = exact.astype(np.float32), np.float32(level)
-    lost = ((single < cut) != (exact < level)) | ((single > cut) != (exact > level))
-    if values.dtype != np.float32 and (lost.any() or not np.isfinite(single).all()):
-        gap = exact - level
-        single, cut = (gap / np.abs(gap).max()).astype(np.float32), np.float32(0)
-        level = 0.0
-    step = np.nextafter(single, np.float32(outward))
-    return np.where(single == cut, step, single), level
+        single = values.astype(np.float32, copy=False)
+    if values.dtype != np.float32:
+        exact = values.astype(np.float64)
+        lost = ((single < cut) != (exact < level)) | ((single > cut) != (exact > level))
+        if lost.any() or not np.isfinite(single).all():
+            gap = exact - level
+            single, cut = (gap / np.abs(gap).max()).astype(np.float32), np.float32(0)
+            level = 0.0
+    ties = single == cut
+    if not ties.any():
+        return single, level
+    return np.where(ties, np.nextafter(single, np.float32(outward)), single), level
 
 # %% ../../nbs/shapes/105_fields.ipynb #76f20255
 def marching_cubes(

@@ -276,7 +276,10 @@ def _surface(
     if not linear.any():
         file.note(f"{name}, which is scaled to nothing")
         return None
-    moved = np.matmul(linear, verts[:, :, None])[:, :, 0] + matrices[:, :3, 3]
+    if len(linear) == 1:
+        moved = verts @ linear[0].T + matrices[:, :3, 3]
+    else:  # one for every vertex
+        moved = np.matmul(linear, verts[:, :, None])[:, :, 0] + matrices[:, :3, 3]
     mirrored = float(np.linalg.det(linear).mean()) < 0
     turned = faces[:, [0, 2, 1]] if mirrored else faces
     return Surface(moved, turned, item, instance)

@@ -56,9 +56,11 @@ def _cut(
     if len(corners) and (corners.min() < 0 or corners.max() >= len(verts)):
         span = f"from {corners.min()} to {corners.max()}"
         raise ValueError(f"faces that name vertices {span}, and there are {len(verts)}")
-    if not np.isfinite(verts[corners]).all():
+    if not np.isfinite(verts).all() and not np.isfinite(verts[corners]).all():
         raise ValueError("positions that are not finite numbers")
     cut = cut_polygons(verts, corners, sizes)
+    if 3 * len(cut.owner) == len(corners) and (sizes == 3).all():
+        return corners.reshape(-1, 3), cut.corners, cut.owner  # nothing was to be cut
     if cut.odd:
         notes.append(f"{where}: {cut.odd} polygons cross themselves, their triangles are a guess")
     return corners[cut.corners], cut.corners, cut.owner
@@ -206,7 +208,7 @@ def load_mesh(
     for note in few(notes):
         warnings.warn(note, stacklevel=2)
     stem = "" if label == "the open file" else Path(label).stem
-    mesh = replace(mesh, name=stem)
+    object.__setattr__(mesh, "name", stem)  # made just now; `replace` would check it all again
     return mesh if kind in ("glb", "gltf") or frame == "shapenet" else mesh.transform(turn)
 
 # %% ../../nbs/shapes/131_mesh_files.ipynb #31fcd744

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -29,9 +31,9 @@ __all__ = ['ObjLines', 'decode_obj', 'encode_obj', 'encode_mtl']
 # %% ../../nbs/shapes/128_obj_files.ipynb #17664ffc
 @dataclass
 class ObjLines:
-    """The lines of an OBJ file, sorted by their first word.
+    """The lines of an OBJ file, sorted by their first word: lists, or arrays of a plain file.
 
-    places: words of every vertex.
+    places: words of every vertex; its numbers (v, n) where all have equally many.
     coordinates: words of every texture coordinate.
     corners: (vertex, coordinate) of every corner of every face, from 0; -1 for no coordinate.
     sizes, materials: of every face, its corners and the number of its material's name.
@@ -39,11 +41,11 @@ class ObjLines:
     libraries: what the lines `mtllib` say.
     """
 
-    places: list[list[str]] = field(default_factory=list)
+    places: Any = field(default_factory=list)
     coordinates: list[list[str]] = field(default_factory=list)
-    corners: list[tuple[int, int]] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    materials: list[int] = field(default_factory=list)
+    corners: Any = field(default_factory=list)
+    sizes: Any = field(default_factory=list)
+    materials: Any = field(default_factory=list)
     names: list[str] = field(default_factory=lambda: [""])
     libraries: list[str] = field(default_factory=list)
 
@@ -93,11 +95,77 @@ def _sorted_lines(text: str, max_faces: int) -> ObjLines:
     lines.names = list(numbers)
     return lines
 
+# %% ../../nbs/shapes/128_obj_files.ipynb #128fast01
+def _numbers(block: bytes, allowed: bytes, kind: type) -> np.ndarray | None:
+    """All numbers of a text; None if it holds anything else."""
+    if block.translate(None, allowed):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # NumPy's word for "not all numbers"
+        try:
+            return np.fromstring(block.decode(), dtype=kind, sep=" ")
+        except (DeprecationWarning, ValueError):
+            return None
+
+
+def _table(
+    data: bytes, ends: np.ndarray, words: np.ndarray, chosen: np.ndarray, kind: type
+) -> np.ndarray | None:
+    """The numbers (n, k) behind the first letter of the chosen lines; None if they are no table."""
+    which = np.flatnonzero(chosen)
+    if not len(which) or len(np.unique(words[which])) > 1:
+        return None
+    runs = np.split(which, np.flatnonzero(np.diff(which) > 1) + 1)
+    if len(runs) > 1000:
+        return None
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    whole = b"\n".join(data[starts[run[0]] : ends[run[-1]]] for run in runs)
+    letter = whole[:1]
+    allowed = b"0123456789 \t\n" + (b"+-.eE" if kind is float else b"")
+    found = _numbers((b"\n" + whole).replace(b"\n" + letter, b"\n"), allowed, kind)
+    width = int(words[which[0]]) - 1
+    if found is None or width < 3 or found.size != width * len(which):
+        return None
+    return found.reshape(-1, width)
+
+# %% ../../nbs/shapes/128_obj_files.ipynb #128fast04
+_PASSED = tuple(ord(a) << 8 | ord(b) for a, b in ("vn", "o ", "g ", "s ", "l ", "p "))
+
+
+def _plain_lines(text: str, max_faces: int) -> ObjLines | None:
+    """A file of positions and of faces that name nothing else; None if it is anything else."""
+    if not text.isascii() or "\\" in text:
+        return None
+    data = f"{text}\n".encode()
+    raw = np.frombuffer(data, dtype=np.uint8)
+    ends = np.flatnonzero(raw == 10)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    first, second = raw[starts], raw[np.minimum(starts + 1, len(raw) - 1)]
+    keys = first.astype(np.int64) << 8 | second
+    vertex, face = (keys == ord(letter) << 8 | 32 for letter in "vf")
+    if not (vertex | face | (first == 10) | (first == ord("#")) | np.isin(keys, _PASSED)).all():
+        return None
+    begins = np.flatnonzero((raw > 32) & (np.concatenate([[10], raw[:-1]]) <= 32))
+    words = np.diff(np.searchsorted(begins, ends), prepend=0)
+    verts, corners = _table(data, ends, words, vertex, float), _table(data, ends, words, face, int)
+    if verts is None or corners is None or (corners < 1).any():
+        return None
+    count, size = corners.shape
+    if count * (size - 2) > max_faces:
+        raise ValueError(f"more than {max_faces} faces")
+    pairs = np.full((corners.size, 2), -1, dtype=np.int64)
+    pairs[:, 0] = corners.ravel() - 1
+    return ObjLines(verts, [], pairs, np.full(count, size), np.zeros(count, dtype=np.int64))
+
 # %% ../../nbs/shapes/128_obj_files.ipynb #0c9cf9c9
 def _positions(
-    rows: list[list[str]], where: str, notes: list[str]
+    rows: list[list[str]] | np.ndarray, where: str, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Positions (v, 3) and, if all vertices have them, their colours."""
+    if isinstance(rows, np.ndarray):
+        wide = rows.shape[1] >= 6
+        own = unit_colors(rows[:, 3:6], np.dtype(float), where, notes) if wide else None
+        return rows[:, :3], own
     if any(len(row) < 3 for row in rows):
         raise ValueError("a vertex with fewer than three numbers")
     verts = np.array([row[:3] for row in rows], dtype=np.float64).reshape(-1, 3)
@@ -116,7 +184,7 @@ def _positions(
     return verts, colors
 
 
-def _coordinates(rows: list[list[str]]) -> np.ndarray:
+def _coordinates(rows: list[list[str]] | np.ndarray) -> np.ndarray:
     """Texture coordinates (c, 2), origin at the bottom left."""
     if any(not row for row in rows):
         raise ValueError("a texture coordinate without a number")
@@ -238,8 +306,8 @@ def decode_obj(
     """
     if text.count("\nf") > 2 * max_faces or text.count("\nv") > 9 * max_faces:
         raise ValueError(f"more than {max_faces} faces")
-    lines = _sorted_lines(text, max_faces)
-    if not lines.sizes:
+    lines = _plain_lines(text, max_faces) or _sorted_lines(text, max_faces)
+    if not len(lines.sizes):
         raise ValueError("no faces")
     return _pieces(lines, _libraries(lines, beside), beside)
 

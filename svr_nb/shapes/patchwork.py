@@ -409,11 +409,14 @@ def _used(part: GlbPart) -> GlbPart:
 
 def _plain_mesh(parts: Sequence[GlbPart], colors: list[np.ndarray] | None, name: str) -> Mesh:
     """The parts in a row, with one colour per vertex or none."""
-    verts = torch.as_tensor(np.concatenate([p.verts for p in parts]))
-    starts = np.cumsum([0] + [len(p.verts) for p in parts])
-    faces = np.concatenate([p.faces + start for p, start in zip(parts, starts)])
+    verts, faces = parts[0].verts, parts[0].faces
+    if len(parts) > 1:
+        verts = np.concatenate([p.verts for p in parts])
+        starts = np.cumsum([0] + [len(p.verts) for p in parts])
+        faces = np.concatenate([p.faces + start for p, start in zip(parts, starts)])
     stored = None if colors is None else torch.as_tensor(np.concatenate(colors))
-    return Mesh(verts, torch.as_tensor(faces), vert_colors=stored, name=name)
+    shape = torch.as_tensor(verts), torch.as_tensor(faces)
+    return Mesh(*shape, vert_colors=stored, name=name)
 
 # %% ../../nbs/shapes/119_patchwork.ipynb #e3808bdc
 def joined_parts(parts: Sequence[GlbPart], name: str, mesh_name: str = "") -> Mesh:

@@ -281,7 +281,7 @@ def ply_faces(ply: PlyFile) -> tuple[np.ndarray, np.ndarray]:
 
     ply: a decoded file.
     """
-    corners, sizes = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    corners, sizes = list[np.ndarray](), list[np.ndarray]()
     for name in ("vertex_indices", "vertex_index"):
         faces = ply.tables.get("face", {}).get(name)
         if isinstance(faces, Lists):
@@ -295,7 +295,10 @@ def ply_faces(ply: PlyFile) -> tuple[np.ndarray, np.ndarray]:
             triangles = _strip(strip)
             corners.append(triangles.reshape(-1))
             sizes.append(np.full(len(triangles), 3))
-    return np.concatenate(corners), np.concatenate(sizes)
+    if len(corners) == 1:
+        return corners[0], sizes[0]
+    none = np.zeros(0, dtype=np.int64)
+    return np.concatenate([none, *corners]), np.concatenate([none, *sizes])
 
 
 def _strip(numbers: np.ndarray) -> np.ndarray:

@@ -247,6 +247,8 @@ def _merged(pieces: list[Piece]) -> list[Piece]:
         groups.setdefault(_key(piece), []).append(piece)
 
     def joined(group: list[Piece]) -> Piece:
+        if len(group) == 1:
+            return group[0]
         colors = [p.colors for p in group if p.colors is not None]
         uvs = [p.uvs for p in group if p.uvs is not None]
         return replace(
@@ -315,7 +317,8 @@ def painted(verts: np.ndarray, pieces: list[Piece], where: str, notes: list[str]
     notes: what the caller should be told is added to this list.
     """
     pieces = _merged([piece for piece in pieces if len(piece.faces)])
-    faces = np.concatenate([piece.faces for piece in pieces])
+    several = len(pieces) > 1
+    faces = np.concatenate([p.faces for p in pieces]) if several else pieces[0].faces
     pictures = [p for p in pieces if p.picture is not None and p.uvs is not None]
     if not pictures:
         if all(piece.colors is None for piece in pieces):

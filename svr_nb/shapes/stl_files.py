@@ -21,11 +21,40 @@ def weld(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     of the kept one that it has become.
     """
     rows = np.ascontiguousarray(points + np.float32(0))  # -0 and 0 are one place
+    first, which = _by_key(rows) or _by_value(rows)
+    is_first = np.zeros(len(rows), dtype=bool)
+    is_first[first] = True
+    return np.flatnonzero(is_first), (np.cumsum(is_first) - 1)[first[which]]
+
+
+def _by_value(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first row of every group of equal ones, and the group of every row."""
     _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[which.reshape(-1)]
+    return first, which.reshape(-1)
+
+
+def _by_key(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The same by sorting one number for each row instead of three; None where two places share
+    that number, or where numbers are not finite.
+    """
+    if not len(rows) or not np.isfinite(rows).all():
+        return None
+    columns = rows.astype(np.float32).view(np.uint32).T.copy()
+    keys = columns[0] * _ODD[0] + columns[1] * _ODD[1] + columns[2] * _ODD[2]
+    order = np.argsort(keys)
+    new, other = np.diff(keys[order]) != 0, np.zeros(len(rows) - 1, dtype=bool)
+    for column in columns:
+        other |= np.diff(column[order]) != 0
+    if (new != other).any():
+        return None
+    starts = np.concatenate([[0], np.flatnonzero(new) + 1])
+    group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
+    which = np.empty_like(group)
+    which[order] = group
+    return np.minimum.reduceat(order, starts), which
+
+
+_ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
 
 # %% ../../nbs/shapes/124_stl_files.ipynb #65bfa1b1
 _RECORD = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("extra", "<u2")])

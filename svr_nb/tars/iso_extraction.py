@@ -81,35 +81,55 @@ def trace_lattice(
     from skimage.measure import marching_cubes
 
     numbers = check_tensor(values, "values", "d d d").detach().cpu().float()
-    padded = torch.nn.functional.pad(numbers, (1,) * 6, value=float(level) + 1.0).numpy()
-    inside = np.argwhere(padded < level)
-    if len(inside) == 0:
+    spans = _spans(numbers < level)
+    if spans is None:
         return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
-    low, high = inside.min(0) - 1, inside.max(0) + 2
-    box = padded[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    box, cut = off_level(box, float(level))  # a node at the level itself is outside
+    rooms = [(int(a == 0), int(b == d)) for (a, b), d in zip(spans, numbers.shape)]
+    part = numbers[tuple(slice(max(a - 1, 0), b + 1) for a, b in spans)]
+    sides = [room for pair in reversed(rooms) for room in pair]  # pad begins with the last axis
+    padded = torch.nn.functional.pad(part, sides, value=float(level) + 1.0).numpy()
+    box, cut = off_level(padded, float(level))  # a node at the level itself is outside
     verts, faces, _, _ = marching_cubes(box, cut, gradient_direction="descent")
-    scale = 2 * bound / (divide_by or numbers.shape[0] - 1)
+    scale, low = 2 * bound / (divide_by or numbers.shape[0] - 1), np.array([a for a, _ in spans])
     places = torch.as_tensor((verts + low - 1) * scale - bound, dtype=torch.float32)
     return Mesh(places, torch.as_tensor(faces.astype(np.int64)))
 
-# %% ../../nbs/tars/804_iso_extraction.ipynb #19f0d7ed
-def _from_corners(values: Tensor, odd: tuple[int, ...], reach: float) -> Tensor:
-    """What the coarse nodes prove about the nodes between them: the number of largest size, or 0
-    for nothing.
 
-    odd: along which axes the new nodes lie half way.  reach: slope times half the coarse spacing.
+def _spans(inside: Tensor) -> list[tuple[int, int]] | None:
+    """Along each axis, the first place that is marked and the one behind the last; None if none."""
+    seen = inside.any(0)
+    found = []
+    for marked in (inside.flatten(1).any(1), seen.any(1), seen.any(0)):
+        places = marked.nonzero()
+        if not len(places):
+            return None
+        found.append((int(places[0]), int(places[-1]) + 1))
+    return found
+
+# %% ../../nbs/tars/804_iso_extraction.ipynb #19f0d7ed
+def _extremes(values: Tensor) -> dict[tuple[int, ...], tuple[Tensor, Tensor]]:
+    """Least and largest value of the coarse nodes round every new one, by the axes along which it
+    lies half way.
     """
-    distance = reach * sum(odd) ** 0.5
-    counts = [side - o for side, o in zip(values.shape, odd)]
-    best = torch.zeros(counts)
-    for shift in product(*[range(1 + o) for o in odd]):
-        corner = values
-        for axis, (start, count) in enumerate(zip(shift, counts)):
-            corner = corner.narrow(axis, start, count)
-        sure = (corner.abs() - distance).clamp(min=0) * corner.sign()
-        best = torch.where(sure.abs() > best.abs(), sure, best)
-    return best
+    found: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {(0, 0, 0): (values, values)}
+    for odd in product((0, 1), repeat=3):
+        if any(odd):
+            axis = odd.index(1)
+            least, most = found[tuple(o * (k != axis) for k, o in enumerate(odd))]
+            count = values.shape[axis] - 1
+            lower = torch.minimum(least.narrow(axis, 0, count), least.narrow(axis, 1, count))
+            upper = torch.maximum(most.narrow(axis, 0, count), most.narrow(axis, 1, count))
+            found[odd] = lower, upper
+    return found
+
+
+def _proved(least: Tensor, most: Tensor, distance: float) -> Tensor:
+    """What the nodes round it prove about a node: the number of largest size, or 0 for nothing.
+
+    distance: the most by which the field can change on the way.
+    """
+    above, below = (most - distance).clamp(min=0), (least + distance).clamp(max=0)
+    return torch.where(most > -least, above, below)
 
 
 def _refined(values: Tensor, asked: Tensor, reach: float) -> tuple[Tensor, Tensor]:
@@ -121,15 +141,24 @@ def _refined(values: Tensor, asked: Tensor, reach: float) -> tuple[Tensor, Tenso
     known = torch.zeros(side, side, side, dtype=torch.bool)
     fine[::2, ::2, ::2] = values
     known[::2, ::2, ::2] = asked
-    for odd in product((0, 1), repeat=3):
-        if any(odd):
-            x, y, z = odd
-            fine[x::2, y::2, z::2] = _from_corners(values, odd, reach)
+    for (x, y, z), (least, most) in _extremes(values).items():
+        if x or y or z:
+            fine[x::2, y::2, z::2] = _proved(least, most, reach * (x + y + z) ** 0.5)
     return fine, known
 
 # %% ../../nbs/tars/804_iso_extraction.ipynb #522bc266
 def _mixed_corners(inside: Tensor) -> Tensor:
     """Nodes that belong to a cell with both signs."""
+    spans, needed = _spans(inside), torch.zeros_like(inside)
+    if spans is None:
+        return needed
+    box = tuple(slice(max(first - 1, 0), end + 1) for first, end in spans)
+    needed[box] = _mixed_in(inside[box])
+    return needed
+
+
+def _mixed_in(inside: Tensor) -> Tensor:
+    """The same without looking first where anything is inside."""
     some = every = inside
     for axis in range(3):
         count = inside.shape[axis] - 1
@@ -207,8 +236,9 @@ def _fill(
 ) -> int:
     """Asks the field at the marked nodes, in place; returns how many."""
     index = where.nonzero()
-    values[where] = _ask(field, index, bound, values.shape[0] - 1, chunk)
-    asked |= where
+    place = index.unbind(1)
+    values[place] = _ask(field, index, bound, values.shape[0] - 1, chunk)
+    asked[place] = True
     return len(index)
 
 # %% ../../nbs/tars/804_iso_extraction.ipynb #c88c17b7

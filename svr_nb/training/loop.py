@@ -45,7 +45,8 @@ from .history import History
 from .needs import check_needs, held, prepared
 from .processes import PRECISIONS, Launch, Share, Team, joined, launched, mixed
 from .processes import parts_of, together
-from .run_files import RunFolder, Snapshot, claimed
+from .run_files import RunFolder, Snapshot, brought_back, claimed
+from .run_files import place_of, seconds_left
 from .stages import Stage, describe_stage
 from .system import BeforeEpoch, BeforeStage, BeforeTraining, Collection
 from .system import Remembering, Trainable, check_weights
@@ -544,7 +545,8 @@ def _train(run: _Run, wishes: _Wishes) -> History:
     bar = _progress_bar(run, wishes.progress)
     try:
         with repeatable(run.device), interrupt_between_steps() as asked:
-            run.history.stopped = _loop(run, wishes, asked, bar, started + wishes.budget)
+            deadline = started + min(wishes.budget, seconds_left())
+            run.history.stopped = _loop(run, wishes, asked, bar, deadline)
             _save(run)
     except KeyboardInterrupt:
         if run.between:  # a half-done step must not reach the disk
@@ -569,6 +571,15 @@ def _curriculum(system: object, stages: list[Stage] | None) -> list[Stage]:
         raise refuse("stages", "a list of Stage", describe(given))
     return list(given)
 
+
+def _claim(run: _Run, out: str | Path | None, stack: contextlib.ExitStack) -> None:
+    """Takes the folder of a run for this process, until the stack is closed."""
+    if out is None:
+        out = place_of(type(run.system).__name__, lambda: _identity(run), run.system.state_dict())
+    if out is not None:
+        run.folder = RunFolder(out)
+        stack.enter_context(claimed(run.folder.path))
+
 # %% ../../nbs/training/459_loop.ipynb #27e18d52
 def fit(
     system: Trainable,
@@ -591,7 +602,7 @@ def fit(
 
     system: has `losses(batch, stage)`, `parameter_groups()` and `stages()`.
     data: a collection with `__len__` and `batch(indices)`, or a dict of several.
-    out: folder for checkpoints; None keeps nothing.
+    out: folder for checkpoints; None keeps nothing, unless `keep_fits` is around.
     resume: go on from the newest whole checkpoint in `out`; False removes what is there and begins
         again.
     seed: everything random in the run follows from it.
@@ -607,7 +618,8 @@ def fit(
     precision: "float32" or "bf16" for a system's heavy networks; None takes the launcher's.
     Returns the history of the whole run, earlier parts included.
     Warns if there is not all that the system learns from; see `training.needs`.
-    Raises NotFinite, CheckpointError, InputError, FileError; KeyboardInterrupt after saving.
+    Raises NotFinite, CheckpointError, InputError, FileError; KeyboardInterrupt after saving, and
+    OutOfTime at the end of `keep_fits`.
     """
     listed = _curriculum(system, stages)
     ready = prepared(data)
@@ -627,11 +639,4 @@ def fit(
         team.from_first(lambda: _claim(run, out, stack))
         _prepare(run, resume)
         stack.enter_context(mixed(system, kind, team.device))
-        return _train(run, wishes)
-
-
-def _claim(run: _Run, out: str | Path | None, stack: contextlib.ExitStack) -> None:
-    """Takes the folder of a run for this process, until the stack is closed."""
-    if out is not None:
-        run.folder = RunFolder(out)
-        stack.enter_context(claimed(run.folder.path))
+        return brought_back(system, _train(run, wishes))

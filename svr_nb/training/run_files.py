@@ -10,20 +10,36 @@ import dataclasses
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
-from ..conventions import CheckpointError, FileError, InputError, file_path, refuse
+from svr_nb.conventions import (
+    CheckpointError,
+    FileError,
+    InputError,
+    SvrError,
+    check_number,
+    file_path,
+    refuse,
+)
+
+if TYPE_CHECKING:
+    from svr_nb.training.history import History
 
 # %% auto #0
-__all__ = ['PICKLES', 'IN_USE', 'writing', 'write_bytes', 'read_tensors', 'write_tensors', 'Snapshot', 'RunFolder', 'claimed']
+__all__ = ['PICKLES', 'IN_USE', 'writing', 'write_bytes', 'read_tensors', 'write_tensors', 'Snapshot', 'RunFolder', 'claimed',
+           'OutOfTime', 'keep_fits', 'seconds_left', 'place_of', 'brought_back']
 
 # %% ../../nbs/training/454_run_files.ipynb #a60163b3
 def _sync_folder(folder: Path) -> None:
@@ -312,3 +328,69 @@ def claimed(folder: str | Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         handle.close()
+
+# %% ../../nbs/training/454_run_files.ipynb #454keep1
+class OutOfTime(SvrError):
+    """A run that was stopped because `keep_fits` was over; the same call goes on from there."""
+
+
+_KEEPING: ContextVar[tuple[Path, float] | None] = ContextVar("_KEEPING", default=None)
+
+
+@contextlib.contextmanager
+def keep_fits(folder: str | Path, seconds: float | None = None) -> Iterator[None]:
+    """Inside this block every call of `fit` is kept in a folder, so that it can be gone on with.
+
+    folder: below which those runs lie that name no folder of their own.
+    seconds: for the whole block; None for as many as it takes. A run that is under way when they
+        are over is saved, and `fit` raises OutOfTime.
+    A trained system comes back to the CPU, so that what follows a training is the same wherever
+    that happened.
+    """
+    lasts = math.inf if seconds is None else check_number(seconds, "seconds", 0)
+    token = _KEEPING.set((file_path(folder, "folder"), time.monotonic() + lasts))
+    try:
+        yield
+    finally:
+        _KEEPING.reset(token)
+
+
+def seconds_left() -> float:
+    """Seconds until the block of `keep_fits` is over, at least 0; infinite outside of one."""
+    keeping = _KEEPING.get()
+    return math.inf if keeping is None else max(0.0, keeping[1] - time.monotonic())
+
+# %% ../../nbs/training/454_run_files.ipynb #454keep2
+def place_of(
+    name: str, known: Callable[[], Mapping[str, object]], weights: Mapping[str, Tensor]
+) -> Path | None:
+    """The folder of a run that names none; None outside of `keep_fits`.
+
+    name: of the system.  known: gives what must not change in the run, as JSON can hold it.
+    weights: that it starts from.
+    """
+    keeping = _KEEPING.get()
+    if keeping is None:
+        return None
+    digest = hashlib.sha256(json.dumps(known(), sort_keys=True).encode())
+    for key, value in weights.items():
+        plain = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(key.encode() + plain.view(torch.uint8).numpy().tobytes())
+    return keeping[0] / f"{name.lower()}-{digest.hexdigest()[:16]}"
+
+
+def brought_back(system: Any, history: History) -> History:
+    """Ends a run inside `keep_fits`: its system is on the CPU, or time is up.
+
+    system: that was trained.  history: of the run; it comes back as it is.
+    Raises OutOfTime.
+    """
+    if _KEEPING.get() is None:
+        return history
+    if history.stopped == "time budget" and not seconds_left():
+        raise OutOfTime("time is up; the same call goes on from what is kept")
+    system.to("cpu")
+    memory = getattr(system, "memory", None)
+    if memory:
+        system.memory = {name: value.cpu() for name, value in memory.items()}
+    return history

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from svr_nb.conventions import FileError, seeded
+from svr_nb.shapes import obj_files
 from svr_nb.shapes.materials import Neighbors, decode_mtl, picture_line
 from svr_nb.shapes.mesh import Mesh
 from svr_nb.shapes.mesh_files import load_mesh
@@ -288,3 +289,59 @@ def test_a_material_for_every_face_takes_no_longer(tmp_path: Path):
         and "more things like these" in str(said[-1].message)
     )
     assert time.perf_counter() - began < 30
+
+
+AT_ONCE = [
+    SQUARE + "f 1 2 3\nf 1 3 4\n",
+    SQUARE + "f 1 2 3 4\n",
+    "# a\n\no thing\n" + SQUARE + "g a\ns off\nvn 0 0 1\nf 1 2 3\n# b\nf 1 3 4",
+    "f 1 2 3\n" + SQUARE,
+    "v 0 0 0 1 0 0\nv 1 0 0 0 1 0\nv 1 1 0 0 0 1\nf 1 2 3\n",
+    "v 1e-1 -2.5E+2 .5\nv\t1 0 0\nv 1  1 0 \nf  1 2\t3 \n".replace("v\t", "v "),
+    "v 0 0 0 1\nv 1 0 0 1\nv 1 1 0 1\nf 1 2 3\n",
+]
+OTHER = [
+    USED,
+    SQUARE + "f 1 2 3\nf 1 2 3 4\n",
+    SQUARE + "f -4 -3 -2\n",
+    SQUARE + "f 1//1 2//1 3//1\n",
+    SQUARE + "f 1 2 \\\n 3\n",
+    SQUARE + "v 1 2 3 4 5 6\nf 1 2 3\n",
+    SQUARE + " f 1 2 3\n",
+    SQUARE + "F 1 2 3\n",
+    SQUARE + "f 1 2 3 # a comment\n",
+    SQUARE + "v 1-2 3 e\nf 1 2 3\n",
+    SQUARE + "v 1 2 nan\nf 1 2 3\n",
+    SQUARE + "v 1_0 2 3\nf 1 2 3\n",
+    SQUARE + "f 0 1 2\n",
+    SQUARE + "f 1.0 2 3\n",
+    SQUARE + "f 1 2\n",
+    SQUARE,
+    "",
+]
+
+
+@pytest.mark.parametrize("text", AT_ONCE)
+def test_a_plain_file_is_read_at_once_like_line_by_line(text: str, monkeypatch):
+    quick = obj_files._plain_lines(text, 100)
+    assert quick is not None
+    notes: list[str] = []
+    verts, pieces = obj_files.decode_obj(text, Neighbors(None, notes, "a.obj"))
+    monkeypatch.setattr(obj_files, "_plain_lines", lambda text, most: None)
+    slow_notes: list[str] = []
+    slow, slow_pieces = obj_files.decode_obj(text, Neighbors(None, slow_notes, "a.obj"))
+    assert notes == slow_notes and (verts == slow).all() and verts.dtype == slow.dtype
+    for one, two in zip(pieces, slow_pieces, strict=True):
+        assert (one.faces == two.faces).all() and one.faces.dtype == two.faces.dtype
+        assert (one.colors is None) == (two.colors is None)
+        assert one.colors is None or (one.colors == two.colors).all()
+
+
+@pytest.mark.parametrize("text", OTHER)
+def test_what_is_not_plain_is_read_line_by_line(text: str):
+    assert obj_files._plain_lines(text, 100) is None
+
+
+def test_a_plain_file_with_too_many_faces():
+    with pytest.raises(ValueError, match="more than 1 faces"):
+        obj_files.decode_obj(AT_ONCE[1], Neighbors(None, [], "a.obj"), 1)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from svr_nb.conventions import FileError, seeded
+from svr_nb.shapes import stl_files
 from svr_nb.shapes.color_ranges import unit_colors
 from svr_nb.shapes.mesh import box, icosphere
 from svr_nb.shapes.mesh_files import load_mesh, save_mesh
@@ -271,3 +272,32 @@ def test_what_white_is(top: float, kind: str, white: float):
 def test_what_is_no_colour_is_left_out(values: list):
     notes: list[str] = []
     assert unit_colors(np.array(values), np.dtype(float), "a", notes) is None and len(notes) == 1
+
+
+@pytest.mark.parametrize("kind", ["few values", "all different", "copies", "not finite"])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 50, 2000])
+def test_welding_by_one_number_is_welding_by_three(kind: str, count: int):
+    """Against NumPy's own grouping of rows, with negative zeros and values that are not finite."""
+    draw = np.random.default_rng(count)
+    points = draw.normal(size=(count, 3)).astype(np.float32)
+    if kind == "few values":
+        points = np.round(points)
+    if kind == "copies" and count:
+        points = points[draw.integers(0, count, count)]
+    if kind == "not finite":
+        points[draw.random((count, 3)) < 0.1] = np.nan
+        points[draw.random((count, 3)) < 0.1] = -0.0
+    _, first, which = np.unique(
+        np.ascontiguousarray(points + np.float32(0)),
+        axis=0,
+        return_index=True,
+        return_inverse=True,
+    )
+    kept, now = stl_files.weld(points)
+    assert (kept == np.sort(first)).all() and (kept[now] == first[which.reshape(-1)]).all()
+
+
+def test_two_places_with_one_number_are_two(monkeypatch):
+    monkeypatch.setattr(stl_files, "_ODD", np.zeros(3, dtype=np.uint64))
+    points = np.eye(3, dtype=np.float32)
+    assert stl_files._by_key(points) is None and len(stl_files.weld(points)[0]) == 3

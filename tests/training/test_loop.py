@@ -28,7 +28,7 @@ from svr_nb.training.gradients import (
     group_total,
 )
 from svr_nb.training.history import History, draw_history, running_mean
-from svr_nb.training.run_files import RunFolder
+from svr_nb.training.run_files import OutOfTime, RunFolder, keep_fits
 from svr_nb.training.stages import Stage, constant, cosine, describe_stage, hyperbolic, ramp
 from svr_nb.training.loop import Moment, batch_indices, fit, make_batch
 
@@ -329,6 +329,36 @@ def test_time_budget_stops_and_saves(tmp_path):
     assert (
         history.stopped == "time budget" and RunFolder(tmp_path).latest().step == history.step == 1
     )
+
+
+def two_trainings(stop_at=None):
+    """An experiment that names no folder: a second run goes on from the weights of a first one."""
+    first, second, seen = Toy(20), Toy(25), []
+    run(first, Line(), on_step=lambda step, _: seen.append(step))
+    second.load_state_dict(first.state_dict())
+    run(second, Line(), seed=3, on_step=lambda step, _: seen.append(step) or step == stop_at)
+    return second, seen
+
+
+def test_an_experiment_that_names_no_folder_is_gone_on_with(tmp_path):
+    """A kill after step 10 of the second run costs none of the first one, and no bit."""
+    expected, seen = two_trainings()
+    assert seen == [*range(1, 21), *range(1, 26)]
+    with keep_fits(tmp_path):
+        two_trainings(stop_at=10)
+        found, seen = two_trainings()
+    assert seen == list(range(11, 26)) and len(list(tmp_path.iterdir())) == 2
+    assert all(torch.equal(a, b) for a, b in zip(expected.parameters(), found.parameters()))
+
+
+def test_time_is_up_for_a_whole_experiment(tmp_path):
+    with pytest.raises(OutOfTime), keep_fits(tmp_path, seconds=0.0):
+        two_trainings()
+    (kept,) = tmp_path.iterdir()
+    assert RunFolder(kept).latest().step == 1
+    with keep_fits(tmp_path):
+        assert two_trainings()[1] == [*range(2, 21), *range(1, 26)]
+    assert two_trainings()[1][0] == 1  # outside, nothing is kept
 
 
 def test_only_damaged_checkpoints_are_reported(tmp_path):
