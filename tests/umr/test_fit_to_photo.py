@@ -78,7 +78,7 @@ def test_the_fit_is_better_and_says_so(pair):
     assert fitted.fit.iou[1] > fitted.fit.iou[0] + 0.03
     assert fitted.fit.loss[1] < fitted.fit.loss[0]
     assert f"{fitted.fit.iou[1]:.2f}" in fitted.notes[0] in repr(fitted)
-    assert "guess" in fitted.notes[1]
+    assert "guess" in fitted.limits
 
 
 def test_the_fitted_surface_is_symmetric_and_keeps_its_size(network, pair):
