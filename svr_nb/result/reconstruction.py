@@ -19,15 +19,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..cameras.projections import orbit, view_angles
-from svr_nb.conventions import (
-    check_choice,
-    check_number,
-    check_tensor,
-    describe,
-    file_path,
-    refuse,
-    seeded,
-)
+from ..conventions import check_choice, check_number, check_tensor, describe
+from ..conventions import file_path, refuse, seeded
 from ..render.hard_mesh import render_mesh
 from ..render.soft_points import splat_mask
 from ..scores.metrics import mask_iou

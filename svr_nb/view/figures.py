@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     import k3d.plot
     import plotly.graph_objects
 
+    from svr_nb.cameras.projections import Orthographic, Pinhole, WeakPerspective
     from svr_nb.shapes.mesh import Mesh
     from svr_nb.view.drawings import Shape
+
+    Camera = Pinhole | Orthographic | WeakPerspective
 
 # %% auto #0
 __all__ = ['UPWARDS', 'vertex_colors', 'plotly_figure', 'packed_colors', 'k3d_place', 'k3d_plot']
