@@ -51,7 +51,7 @@ Angle = float | None  # degrees; None for the photograph's
 # %% auto #0
 __all__ = ['Angle', 'ENDINGS', 'UNSEEN', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of', 'picture_of',
            'saved_form', 'write_form', 'given_forms', 'form_from', 'described', 'limits_of', 'Fit', 'own_iou',
-           'told_fit', 'first_views', 'before_and_after', 'on_white', 'at_size', 'Reconstruction', 'result_bundle']
+           'told_fit', 'first_views', 'views_together', 'on_white', 'at_size', 'Reconstruction', 'result_bundle']
 
 # %% ../../nbs/result/481_reconstruction.ipynb #a4af403e
 def mesh_to_points(mesh: Mesh, count: int = 2048) -> PointCloud:
@@ -293,7 +293,7 @@ def first_views(item: Reconstruction, size: int) -> dict[str, Tensor]:
     }
 
 
-def before_and_after(item: Reconstruction, size: int = 192) -> Tensor:
+def views_together(item: Reconstruction, size: int = 192) -> Tensor:
     """What the system saw, and what it made of it from the same camera, as one picture (3, h, w).
 
     item: the result, fitted or not.
@@ -339,6 +339,9 @@ class Reconstruction:
     Raises InputError.
     """
 
+    limits = property(limits_of)  # what the photograph cannot tell about the shape
+    before_and_after = views_together  # what went in, and the shape before and after the fit
+
     def __init__(
         self,
         points: PointCloud | Tensor | None = None,
@@ -383,11 +386,6 @@ class Reconstruction:
     def shape(self) -> Mesh | PointCloud:
         """What is drawn: the predicted points, else the surface."""
         return self.points if self.predicted == "points" else self.mesh
-
-    @property
-    def limits(self) -> str:
-        """What the photograph cannot tell about the shape; see `limits_of`."""
-        return limits_of(self)
 
     def view(self, azimuth: Angle = None, elevation: Angle = None) -> Camera:
         """The camera of the photograph, or one on the usual orbit; see `viewing_camera`."""
@@ -442,12 +440,6 @@ class Reconstruction:
         package k3d.
         """
         return k3d_plot(self.shape, height, camera=self.view())
-
-    def before_and_after(self, size: int = 192) -> Tensor:
-        """What went in, and the shape from the same camera before and after the fit, in one;
-        see `before_and_after`.
-        """
-        return before_and_after(self, size)
 
     def __repr__(self) -> str:
         """One line: system, category, form, numbers, the first note."""
