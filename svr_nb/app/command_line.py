@@ -427,7 +427,7 @@ def _add_source(data: Parser) -> None:
 
 def _add_run(train: Parser) -> None:
     """Words that say how a run is done."""
-    train.add_argument("--preset", default="tiny", choices=["tiny", "paper"])
+    train.add_argument("--preset", default="tiny", choices=["tiny", "small", "paper"])
     train.add_argument("--out", default=None, help="default: runs/<system>-<category>")
     train.add_argument(
         "--weights", default=None, help="folder of networks that others have trained"

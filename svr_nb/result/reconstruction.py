@@ -116,10 +116,18 @@ def silhouette_of(shape: Mesh | PointCloud, camera: Camera, size: int) -> Float[
         return render_mesh(shape, camera, size)["mask"]
 
 
-def picture_of(shape: Mesh | PointCloud, camera: Camera, size: int) -> Float[Tensor, "3 h w"]:
-    """Picture of a mesh or of points on white, as one camera sees it."""
+def picture_of(
+    shape: Mesh | PointCloud, camera: Camera, size: int, taken: Camera | None = None
+) -> Float[Tensor, "3 h w"]:
+    """Picture of a mesh or of points on white, as one camera sees it.
+
+    shape, camera, size: as in `silhouette_of`.
+    taken: the photograph's camera; a texture seen by that very one gets no lamp, because the
+        photograph's light is in it.
+    """
     if isinstance(shape, Mesh):
-        return draw_mesh(shape, camera=camera, size=size)
+        lamp = camera is not taken or shape.texture is None
+        return draw_mesh(shape, camera=camera, size=size, lamp=lamp)
     return draw_points(shape, camera=camera, size=size)
 
 # %% ../../nbs/result/481_reconstruction.ipynb #b197fd9c
@@ -398,7 +406,7 @@ class Reconstruction:
         size: of the square picture in pixels.
         Raises InputError.
         """
-        return picture_of(self.shape, self.view(azimuth, elevation), size)
+        return picture_of(self.shape, self.view(azimuth, elevation), size, self.camera)
 
     def silhouette(self, size: int = 64, azimuth: Angle = None, elevation: Angle = None) -> Tensor:
         """Mask (1, size, size) of the predicted form, 1 inside; arguments as in `render`."""
@@ -436,9 +444,7 @@ class Reconstruction:
         return frames if path is None else save_gif(frames, path)
 
     def show(self, height: int = 360) -> k3d.plot.Plot:
-        """An interactive k3d plot of the predicted form, first seen as in the photograph; needs the
-        package k3d.
-        """
+        """A k3d plot of the predicted form, first seen as in the photograph; needs k3d."""
         return k3d_plot(self.shape, height, camera=self.view())
 
     def __repr__(self) -> str:

@@ -184,3 +184,35 @@ def test_a_finer_picture_gives_the_texture_and_nothing_else(network, bird):
     assert float(blue.mesh.texture[2].min()) > 0.99 and float(blue.mesh.texture[0].max()) < 0.01
     with pytest.raises(InputError, match="source"):
         network.reconstruct(image, mask, steps=2, source=source[:3])
+
+
+@pytest.mark.parametrize("name", ["umr", "agt"])
+@pytest.mark.parametrize("seed", [21, 22])
+def test_colors_are_the_photographs_own_where_it_shows_the_surface(name, seed):
+    """Unfitted, from the same camera: on the object the picture is far nearer to a photograph of
+    512 pixels than through the flow, which is the paper's way; the surface is the same.
+    """
+    system = svr.load(name, "bird").eval()
+    item = samples("bird", "test", 1, seed=seed, size=512, projection="orthographic")[0]
+    image, mask = item["image"], item["mask"]
+    source = torch.cat([image, mask])
+    small = [interpolate(x[None], (128, 128), mode="area")[0] for x in (image, mask)]
+    seen, looked = (
+        system.reconstruct(*small, texture=way, source=source) for way in ("photograph", "flow")
+    )
+    assert torch.equal(seen.mesh.verts, looked.mesh.verts)
+    assert 512 <= max(seen.mesh.texture.shape[1:]) <= 1024
+    white = image * mask + 1 - mask
+    inside = (mask * seen.silhouette(512))[None]
+    near, far = (float(ssim(r.render(size=512)[None], white[None], inside)) for r in (seen, looked))
+    assert near > far + 0.15 and "guess" in seen.notes[1] and "looks" in looked.notes[1]
+
+
+def test_a_small_picture_gets_a_small_texture(network, bird):
+    plain = network.reconstruct(*bird)
+    fine = network.reconstruct(*bird, texels=20)
+    assert plain.correspondence.texels.shape[1] == 8 and fine.correspondence.texels.shape[1] == 20
+    with pytest.raises(InputError, match="texture"):
+        network.reconstruct(*bird, texture="paint")
+    with pytest.raises(InputError, match="texels"):
+        network.reconstruct(*bird, texels=-1)
