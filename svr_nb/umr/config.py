@@ -118,8 +118,8 @@ def release_values(cls: type[UMRConfig]) -> UMRConfig:
 
 # %% ../../nbs/umr/620_config.ipynb #9f96a4e8
 def small_values(cls: type[UMRConfig]) -> UMRConfig:
-    """`tiny`, for two CPU cores and minutes: 48 pixels, 320 faces, and the settings that keep cameras from
-    collapsing.
+    """`tiny`, for two CPU cores and minutes: 48 pixels, 320 faces, and the settings that keep
+    cameras from collapsing.
     """
     calm = {"ori": 0.0, "tex": 0.0, "dt": 0.0, "cyc": 0.0, "adv": 0.0}
     first = RoundWeights(mask=3.0, lap=0.05, flat=5e-4, deform=2.0, pick=0.3, **calm)
