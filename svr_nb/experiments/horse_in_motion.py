@@ -93,7 +93,7 @@ def moving_frames(
 
 
 def _framed(photograph: Tensor, size: int) -> Tensor:
-    """A photograph of another height; all get one width, which for these is within 3 % of theirs."""
+    """A photograph of another height; all get one width, at most a twentieth off theirs."""
     shape = (size, round(1.47 * size))
     return interpolate(photograph[None], shape, mode="bicubic", antialias=True)[0].clamp(0, 1)
 
