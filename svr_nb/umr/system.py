@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'FINE', 'TEXTURES', 'Picture', 'Read', 'noisy_samples', 'fresh_surface', 'UMR',
-           'keep_surface', 'learning_groups', 'perceptual_of', 'take_pretrained', 'move_template', 'relabel',
+__all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'FINE', 'COARSE', 'TEXTURES', 'Picture', 'Read', 'noisy_samples', 'fresh_surface',
+           'UMR', 'keep_surface', 'learning_groups', 'perceptual_of', 'take_pretrained', 'move_template', 'relabel',
            'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera', 'MeshTensors',
            'network_answer', 'Asked', 'fit_asked', 'dressed', 'colored', 'reconstruct_one', 'fitted_one',
            'reconstruct_all', 'align_frame']
@@ -416,7 +416,8 @@ def network_answer(
 
 # %% ../../nbs/umr/624_system.ipynb #0529d578
 FIT_SIZE = 128  # pixels of the crop that a surface is fitted to
-FINE = 1024  # pixels of the square that a fitted surface takes its colours from
+FINE = 1024  # pixels of the square that a surface takes its colours from
+COARSE = {"photograph": 512, "flow": 1}  # pixels of the picture of all faces, at least
 
 
 TEXTURES = {
@@ -513,7 +514,8 @@ def colored(
     (image, mask), (_, view, flow) = picture, read
     fine = torch.cat([image, mask], 1)[0] if asked.source is None else asked.source.to(image)
     colors = model.texture_source(fine[None, :3], view)[0]
-    side = asked.texels or atlas_side(len(model.faces), min(FINE, fine.shape[-1]))
+    pixels = min(FINE, max(COARSE[asked.texture], fine.shape[-1]))
+    side = asked.texels or atlas_side(len(model.faces), pixels)
     looked = flow_on_faces(flow, model.sphere, side)
     if asked.texture == "flow":
         found = dressed(model, picture, shape, looked, colors * fine[3:])

@@ -8,6 +8,7 @@ import torch
 import svr_nb as svr
 from svr_nb.cameras.projections import WeakPerspective
 from svr_nb.conventions import InputError, seeded
+from svr_nb.data.sample_items import samples
 from svr_nb.scores.metrics import ssim
 from svr_nb.shapes.triangles import edge_lengths, face_pairs, signed_volume, unique_edges
 from svr_nb.shapes.uv import symmetric_sphere
@@ -166,7 +167,7 @@ def test_the_object_goes_on_beyond_its_silhouette():
 
 def test_the_texture_has_the_size_of_a_photograph_and_looks_like_it(network, bird, pair):
     plain, fitted = pair
-    assert plain.mesh.texture.shape[-1] < 300 and 512 <= fitted.mesh.texture.shape[-1] <= 1200
+    assert 500 <= plain.mesh.texture.shape[-1] == fitted.mesh.texture.shape[-1] <= 1200
     assert atlas_side(1280) == 24 and atlas_side(20) == 64 and atlas_side(10**6) == 8
     image, mask = bird
     photo = (image * mask + 1 - mask)[None]
@@ -196,7 +197,9 @@ def test_colors_are_the_photographs_own_where_it_shows_the_surface(name, seed):
     item = samples("bird", "test", 1, seed=seed, size=512, projection="orthographic")[0]
     image, mask = item["image"], item["mask"]
     source = torch.cat([image, mask])
-    small = [interpolate(x[None], (128, 128), mode="area")[0] for x in (image, mask)]
+    small = [
+        torch.nn.functional.interpolate(x[None], (128, 128), mode="area")[0] for x in (image, mask)
+    ]
     seen, looked = (
         system.reconstruct(*small, texture=way, source=source) for way in ("photograph", "flow")
     )
@@ -208,10 +211,12 @@ def test_colors_are_the_photographs_own_where_it_shows_the_surface(name, seed):
     assert near > far + 0.15 and "guess" in seen.notes[1] and "looks" in looked.notes[1]
 
 
-def test_a_small_picture_gets_a_small_texture(network, bird):
+def test_how_fine_a_texture_is(network, bird):
     plain = network.reconstruct(*bird)
     fine = network.reconstruct(*bird, texels=20)
-    assert plain.correspondence.texels.shape[1] == 8 and fine.correspondence.texels.shape[1] == 20
+    flow = network.reconstruct(*bird, texture="flow")
+    sides = [found.correspondence.texels.shape[1] for found in (flow, plain, fine)]
+    assert sides == [8, 24, 20]
     with pytest.raises(InputError, match="texture"):
         network.reconstruct(*bird, texture="paint")
     with pytest.raises(InputError, match="texels"):
