@@ -154,21 +154,6 @@ TINY: Mapping[str, Any] = {
     "lr": 1e-3,
     "decay": "cosine",
 }
-SMALL: Mapping[str, Any] = {
-    **TINY,
-    "image_size": 96,
-    "voxels": 32,
-    "code": 128,
-    "shape_channels": 64,
-    "widths": (24, 48, 96, 192),
-    "attention": True,
-    "source_stage": 2,
-    "scales": (3, 6, 8),
-    "positive": 3.0,
-    "jitter": 6,
-    "shape_steps": 1000,
-    "steps": 4000,
-}
 
 
 def _check_config(config: LEMConfig) -> None:
@@ -184,6 +169,23 @@ def _check_config(config: LEMConfig) -> None:
         check_number(getattr(config, name), name, 0)
     for name in ("csm_start", "quantile"):
         check_number(getattr(config, name), name, 0, 1)
+
+# %% ../../nbs/lem/920_config.ipynb #2c6e8f04
+SMALL: Mapping[str, Any] = {
+    **TINY,
+    "image_size": 96,
+    "voxels": 32,
+    "code": 128,
+    "shape_channels": 64,
+    "widths": (24, 48, 96, 192),
+    "attention": True,
+    "source_stage": 2,
+    "scales": (3, 6, 8),
+    "positive": 3.0,
+    "jitter": 6,
+    "shape_steps": 1000,
+    "steps": 4000,
+}
 
 # %% ../../nbs/lem/920_config.ipynb #8a99a837
 def _delayed(progress: float, weight: float, start: float) -> float:

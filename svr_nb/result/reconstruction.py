@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     Form = Mesh | PointCloud | VoxelGrid
 
 Angle = float | None  # degrees; None for the photograph's
+Place = str | Path | None  # a name for a file, or no file
 
 # %% auto #0
-__all__ = ['Angle', 'ENDINGS', 'UNSEEN', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of', 'picture_of',
-           'saved_form', 'write_form', 'given_forms', 'form_from', 'described', 'limits_of', 'Fit', 'own_iou',
-           'told_fit', 'first_views', 'views_together', 'on_white', 'at_size', 'Reconstruction', 'result_bundle']
+__all__ = ['Angle', 'Place', 'ENDINGS', 'UNSEEN', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of',
+           'picture_of', 'saved_form', 'write_form', 'given_forms', 'form_from', 'described', 'limits_of', 'Fit',
+           'own_iou', 'told_fit', 'first_views', 'views_together', 'on_white', 'at_size', 'Reconstruction',
+           'result_bundle']
 
 # %% ../../nbs/result/481_reconstruction.ipynb #a4af403e
 def mesh_to_points(mesh: Mesh, count: int = 2048) -> PointCloud:
@@ -426,11 +428,7 @@ class Reconstruction:
         return write_form(self, file_path(path), form, keep)
 
     def turntable(
-        self,
-        path: str | Path | None = None,
-        count: int = 24,
-        elevation: float = 20,
-        size: int = 160,
+        self, path: Place = None, count: int = 24, elevation: float = 20, size: int = 160
     ) -> Tensor | Path:
         """One full turn, as an animated GIF or, without a path, as frames (count, 3, size, size).
 

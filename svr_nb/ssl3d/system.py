@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
 
 # %% auto #0
-__all__ = ['COLORS', 'NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options', 'align',
+__all__ = ['COLORS', 'NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options', 'asked', 'align',
            'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
@@ -116,6 +116,21 @@ def refuse_options(options: Mapping[str, object]) -> None:
         raise refuse("options", f"some of {', '.join(known)}", ", ".join(unknown))
 
 
+def asked(steps: int, options: Mapping[str, object]) -> dict[str, Any]:
+    """What `reconstruct` is asked for, checked.
+
+    steps: of optimisation.
+    options: `colors`, one of `COLORS`, and those of `optimize_inference`.
+    Raises InputError.
+    """
+    check_number(steps, "steps", 0, integer=True)
+    colors = options.get("colors", "photograph")
+    check_choice(colors, "colors", list(COLORS))
+    others = {name: value for name, value in options.items() if name != "colors"}
+    refuse_options(others)
+    return {"steps": steps, "colors": colors, "options": others}
+
+
 COLORS = {
     "photograph": "colours are the photograph's where it shows a point; hidden ones have those of a"
     " neighbour or of a mirror twin, or the network's: a guess",
@@ -152,12 +167,13 @@ def _shown(
     found.notes = (COLORS[source],)
     return found
 
-
+# %% ../../nbs/ssl3d/524_system.ipynb #5b0c91d7
 def _one(
     system: SSL3D,
     image: Tensor,
     mask: Tensor,
     said: tuple[Tensor, Tensor, Tensor],
+    *,
     steps: int,
     colors: str,
     options: Mapping[str, Any],
@@ -301,12 +317,7 @@ class SSL3D(SystemBase):
         return predict(self, image, mask)
 
     def reconstruct(
-        self,
-        image: object,
-        mask: object = None,
-        steps: int = 0,
-        colors: str = "photograph",
-        **options: object,
+        self, image: object, mask: object = None, steps: int = 0, **options: object
     ) -> Any:
         """The shape and the pose of one object, or of a batch.
 
@@ -314,22 +325,20 @@ class SSL3D(SystemBase):
         mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the
             transparency or finds the object.
         steps: of optimisation on this very image (section 3.5 of the paper); 0 for none.
-        colors: "photograph" (where it shows a point, see `photo_colors`) or "network".
-        options: of `optimize_inference`.
+        options: `colors`, "photograph" (where it shows a point, see `photo_colors`) or "network";
+            those of `optimize_inference`.
         Returns a Reconstruction, or a list of them for a batch.
         Raises FileError or InputError for pictures that cannot be used.
         """
         image, mask = in_float32(image), in_float32(mask)
         size, extent = self.config.image_size, float(self.extent[1])
         images, masks, single = as_pictures(image, mask, size, extent)
-        check_number(steps, "steps", 0, integer=True)
-        check_choice(colors, "colors", list(COLORS))
-        refuse_options(options)
+        how = asked(steps, options)
         images, masks = reframe(images * masks, masks, extent)
         images, masks = images.to(self.device), masks.to(self.device)
         said = self.predict(images, masks)  # of all pictures in one pass
         each = zip(images.split(1), masks.split(1), zip(*(part.split(1) for part in said)))
-        results = [_one(self, *one, steps, colors, options) for one in each]
+        results = [_one(self, *one, **how) for one in each]
         return results[0] if single else results
 
     def align(self, data: Collection) -> Tensor:

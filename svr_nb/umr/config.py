@@ -158,7 +158,7 @@ def small_values(cls: type[UMRConfig]) -> UMRConfig:
         texture_views="best",
     )
 
-
+# %% ../../nbs/umr/620_config.ipynb #77b1d0c5
 def overnight_values(cls: type[UMRConfig]) -> UMRConfig:
     """`small`, for two CPU cores and an evening: the settings of `tiny` at 96 pixels, with 1280
     faces and 642 vertices, a texture flow of 256 x 128 and six texels along a face's side.
@@ -267,8 +267,7 @@ class UMRConfig(ConfigBase):
     gamma: float = 0.01
     paper = classmethod(paper_values)
     release = classmethod(release_values)
-    tiny = classmethod(small_values)
-    small = classmethod(overnight_values)
+    tiny, small = classmethod(small_values), classmethod(overnight_values)
 
     def __post_init__(self) -> None:
         check_names(self)
