@@ -137,7 +137,7 @@ COLORS = {
     "network": "colours are the network's guess",
 }
 
-
+# %% ../../nbs/ssl3d/524_system.ipynb #90ab3c17
 def _shown(
     system: SSL3D,
     picture: tuple[Tensor, Tensor],
