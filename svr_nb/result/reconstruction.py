@@ -33,7 +33,7 @@ from ..shapes.voxels import VoxelGrid, voxelize
 from ..training.run_files import writing
 from ..view.drawings import draw_mesh, draw_points
 from ..view.figures import k3d_plot
-from ..view.orbit_viewer import shape_bundle, small_png, view_of
+from ..view.orbit_viewer import shape_bundle, view_of
 from ..view.pictures import image_row, to_jpeg
 from ..view.turntable import save_gif, turntable
 
@@ -476,7 +476,8 @@ def result_bundle(item: Reconstruction, most: int = 480) -> dict[str, str]:
         figures.append(_figure(data, "jpeg", f"photograph, {wide} x {tall}"))
     if item.fit is not None and item.fit.before is not None:
         before = item.fit.before
-        figures.append(_figure(small_png(before.render(size=220)), "png", "as predicted"))
+        data = to_jpeg(before.render(size=160), quality=75)
+        figures.append(_figure(data, "jpeg", "as predicted"))
     row = f'<div style="display:flex;flex-wrap:wrap;gap:10px">{"".join(figures)}</div>'
     said = f'<div style="font-size:80%">not known: {html.escape(item.limits)}</div>'
     return bundle | {"text/html": f"<div>{row if figures else ''}{bundle['text/html']}{said}</div>"}
