@@ -147,9 +147,9 @@ docs-serve:
 	$(BIN)/python docs/build.py serve $(if $(PORT),--port $(PORT))
 
 # Draws the frames of live panels, notebook by notebook (hours; may be stopped and goes on later). NOTEBOOKS=nbs/... draws these only,
-# FIRST=1 those of the components, the tour and the lessons.
+# FIRST=1 those of the components, the tour and the lessons; JOBS=4 draws four notebooks at a time.
 docs-frames: .venv/.docs-ready
-	$(BIN)/python docs/frames.py $(if $(FIRST),--first) $(NOTEBOOKS)
+	$(BIN)/python docs/frames.py $(if $(FIRST),--first) $(if $(JOBS),--jobs $(JOBS)) $(NOTEBOOKS)
 
 # The built site in a headless browser without a network: every page once (crawl.py goes on where it was stopped), then what moves.
 docs-check: docs

@@ -36,7 +36,7 @@ from site_map import COMPONENTS, LEARN, ROOT, SYSTEMS, WORKSHOP
 OUT = Path(os.environ.get("SVR_DOCS", ROOT / "_docs")).resolve()
 SOURCE, HTML = OUT / "source", OUT / "html"
 DOCS = ROOT / "docs"
-MADE_BY_SPHINX = {"genindex", "search", "py-modindex"}
+MADE_OTHERWISE = {"genindex", "search", "py-modindex", "404"}
 WRITTEN: set[Path] = set()
 
 
@@ -167,13 +167,14 @@ def write_html(jobs: str = "auto") -> None:
         put(HTML / "colab" / f"{place.name}.ipynb", notebooks.for_colab(page.path))
     put(HTML / "equations.json", indexes.equation_file())
     put(HTML / ".nojekyll", "")
+    put(HTML / "404.html", landing.missing())
     models.copy_files(HTML / "models")
     for page in HTML.rglob("*.html"):
         name = page.relative_to(HTML).with_suffix("")
         sources = [(SOURCE / name).with_suffix(ending) for ending in (".md", ".ipynb")]
         if name.parts[0] == "_static":
             continue
-        if name.as_posix() in MADE_BY_SPHINX or any(source.exists() for source in sources):
+        if name.as_posix() in MADE_OTHERWISE or any(source.exists() for source in sources):
             mended(page)
         else:
             page.unlink()  # of a notebook that has another number now

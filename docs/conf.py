@@ -28,6 +28,8 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_markdown_format = "myst"
 nb_number_source_lines = False
+nb_code_prompt_show = "Imports"
+nb_code_prompt_hide = "Imports"
 myst_enable_extensions = [
     "dollarmath",
     "amsmath",

@@ -192,7 +192,8 @@ def figure_page() -> str:
                 path = homes[f"svr_nb.{key}"].relative_to(ROOT / "nbs").as_posix()
                 there.append(to_section(path, section, label=section or key))
             words = "; ".join([*there, row.get("needs", "")]).strip("; ")
-            lines.append(f"| {row['what']} | {row['shows']} | {words} |")
+            what = row["what"].replace(" ", "\u00a0")
+            lines.append(f"| {what} | {row['shows']} | {words} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -275,7 +276,9 @@ def told(values: list[float]) -> str:
     if not values:
         return ""
     digits = 3 if max(map(abs, values)) < 10 else 1
-    error = f" ± {stdev(values) / len(values) ** 0.5:.{digits}f}" if len(values) > 1 else ""
+    error = (
+        f"\u00a0±\u00a0{stdev(values) / len(values) ** 0.5:.{digits}f}" if len(values) > 1 else ""
+    )
     return f"{mean(values):.{digits}f}{error}"
 
 

@@ -6,7 +6,7 @@ import html
 
 import views
 from book import Page
-from site_map import COMPONENTS, PAPERS, REPOSITORY
+from site_map import COMPONENTS, PAPERS, REPOSITORY, SETTINGS
 
 TEASERS = {
     "ssl3d.cycle_consistency": "A network that checks itself: no 3D, no poses, only pictures.",
@@ -25,9 +25,13 @@ def hero() -> str:
 ```
 
 ```bash
-git clone {REPOSITORY} && cd svr_nb
-make lab        # the book in JupyterLab; or: make demo PHOTO=my_horse.jpg CATEGORY=horse
+git clone {REPOSITORY}
+make -C svr_nb lab
 ```
+
+That opens the book in JupyterLab. `make demo PHOTO=my_horse.jpg CATEGORY=horse` does
+the same as above with a photograph of yours.
+
 """
 
 
@@ -74,6 +78,30 @@ pictures that were drawn in advance; in JupyterLab they run the code itself.
 [errata](errata.md) · [figures and tables](figures.md) · [what was measured](evidence.md) ·
 [networks that ship](models.md) · [glossary](glossary.md) · [the library](api/index.md)
 """
+
+
+def missing() -> str:
+    """The page for addresses that lead nowhere. It may stand at any depth, so it asks for no file
+    and names the site in full.
+    """
+    top = f"{SETTINGS['doc_host']}{SETTINGS['doc_baseurl']}".rstrip("/")
+    words = {"index": "First page", "tour": "The tour", "equations": "Equation index"}
+    words |= {"glossary": "Glossary", "search": "Search"}
+    links = "".join(
+        f'<li><a href="{top}/{name}.html">{said}</a></li>' for name, said in words.items()
+    )
+    look = (
+        ":root{color-scheme:light dark;background:light-dark(#fff,#131416);"
+        "color:light-dark(#111,#cfd0d0)}body{font:1.05rem/1.6 system-ui,sans-serif;max-width:34em;"
+        "margin:12vh auto;padding:0 1.2em}a{color:light-dark(#1a5490,#8ec2f5)}li{padding:.4em 0}"
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Not here: svr_nb</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="data:,">'
+        f"<style>{look}</style><h1>There is no such page</h1><p>Pages move when the book is put in "
+        f"another order. These lead on:</p><ul>{links}</ul></html>\n"
+    )
 
 
 def summary(page: Page) -> str:

@@ -6,16 +6,24 @@ python docs/models.py umr-bird ...    these only
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import views
 from site_map import ROOT
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 CHECKPOINTS = ROOT / "svr_nb" / "checkpoints"
 SHEETS = ROOT / "docs" / "_static" / "models"
+MARKS = SHEETS / "marks.json"
+SIDE = 150  # of every picture on a sheet, pixels
 
 
 def cards() -> list[Path]:
@@ -76,6 +84,24 @@ def copy_files(folder: Path) -> None:
                 shutil.copy2(file, there)
 
 
+def mark(folder: Path) -> str:
+    """The network that a sheet was drawn with, in a word."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+
+def behind() -> list[str]:
+    """Networks whose sheet is missing or was drawn with other weights."""
+    known = json.loads(MARKS.read_text()) if MARKS.exists() else {}
+    return [folder.name for folder in cards() if known.get(folder.name) != mark(folder)]
+
+
+def small(image: Tensor) -> Tensor:
+    """A picture (3, h, w) as large as the drawings beside it."""
+    from torch.nn.functional import interpolate
+
+    return interpolate(image[None], (SIDE, SIDE), mode="bilinear", antialias=True)[0].clamp(0, 1)
+
+
 def draw() -> None:
     """Draws what the pages show of the networks."""
     import svr_nb as svr
@@ -84,6 +110,7 @@ def draw() -> None:
     SHEETS.mkdir(parents=True, exist_ok=True)
 
     asked = sys.argv[1:]
+    marks = json.loads(MARKS.read_text()) if MARKS.exists() else {}
     for folder in [card for card in cards() if not asked or card.name in asked]:
         system, _, category = folder.name.partition("-")
         rows = {}
@@ -94,13 +121,15 @@ def draw() -> None:
             options = {"system": system, "category": category}
             result = svr.reconstruct(given["image"], given["mask"], **options)
             rows[f"{kind} {seed}"] = {
-                "photograph": given["image"],
-                "its own view": result.render(size=150),
-                "60 degrees": result.render(azimuth=60, elevation=20, size=150),
-                "150 degrees": result.render(azimuth=150, elevation=20, size=150),
+                "photograph": small(given["image"]),
+                "its own view": result.render(size=SIDE),
+                "60 degrees": result.render(azimuth=60, elevation=20, size=SIDE),
+                "150 degrees": result.render(azimuth=150, elevation=20, size=SIDE),
             }
-        drawn = sheet(rows, size=150)
+        drawn = sheet(rows, size=SIDE)
         drawn.image.convert("RGB").save(SHEETS / f"{folder.name}.webp", quality=80, method=6)
+        marks[folder.name] = mark(folder)
+        MARKS.write_text(json.dumps(marks, indent=1, sort_keys=True) + "\n")
         print(folder.name)
 
 

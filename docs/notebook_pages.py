@@ -6,6 +6,7 @@ there is one for this very code, and otherwise stays the picture that was stored
 
 from __future__ import annotations
 
+import ast
 import base64
 import copy
 import html
@@ -22,10 +23,13 @@ DIRECTIVE = re.compile(r"^\s*#\s*\|\s*([\w-]+)")
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 FOOTER = "<!-- footer -->"
 HEADING = re.compile(r"^(#{1,4}) (.+)$", re.M)
-INSTALL = (
-    "# A first cell for Colab: the library, from the repository.\n"
-    '%pip install -q "svr_nb[lab] @ git+{repository}@{branch}"'
-)
+# Notebooks read samples that lie beside them in the repository, so the whole of it is fetched.
+INSTALL = """\
+# A first cell for Colab: the repository, and the library from it.
+!test -d /tmp/svr_nb || git clone -q --depth 1 --branch {branch} {repository} /tmp/svr_nb
+%pip install -q "/tmp/svr_nb[lab]"
+%cd -q /tmp/svr_nb/{folder}
+"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ def page(place: Place, opener: str = "", view: str = "") -> tuple[dict, dict[str
             titles = HEADING.findall(source)
             heading = plain(titles[-1][1]) if titles else heading
             text = linked(source, place)
+            if number == 0 and place.name == "tour":  # the first page of the site has its name
+                text = re.sub(r"^# .*", "# The tour", text)
             cells.append(markdown(with_tools(text, place) if number == 0 else text, cell))
             if view and number == 0:
                 text = f"```{{raw}} html\n{view}\n```"
@@ -114,16 +120,31 @@ def code(cell: dict, source: str, heading: str) -> dict | None:
         return None
     tags = list(cell["metadata"].get("tags", []))
     tags += ["exported"] if "export" in words else []
+    body = "\n".join(lines).strip("\n")
+    if body == "from __future__ import annotations":
+        return None
+    tags += ["hide-input"] if only_imports(body) and not cell["outputs"] else []
     metadata = {"tags": tags, "mystnb": {"image": {"alt": heading or "picture"}}}
     outputs = [o for o in map(output, cell["outputs"]) if o]
     return {
         "cell_type": "code",
         "id": cell["id"],
         "metadata": metadata,
-        "source": "\n".join(lines).strip("\n"),
+        "source": body,
         "outputs": outputs,
         "execution_count": None,
     }
+
+
+def only_imports(code: str) -> bool:
+    """Whether a cell brings in names and does nothing else; such cells are folded."""
+    try:
+        body = ast.parse(code).body
+    except SyntaxError:  # magic lines
+        return False
+    for_types = lambda node: isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    brings = lambda node: isinstance(node, (ast.Import, ast.ImportFrom)) or for_types(node)
+    return bool(body) and all(map(brings, body))
 
 
 def output(given: dict) -> dict | None:
@@ -259,7 +280,8 @@ def tools(place: Place) -> str:
 def for_colab(notebook: Path) -> str:
     """A notebook with a first cell that installs the library."""
     book = json.loads(notebook.read_text(encoding="utf-8"))
-    text = INSTALL.format(repository=REPOSITORY, branch=BRANCH)
+    folder = notebook.parent.relative_to(ROOT).as_posix()
+    text = INSTALL.format(repository=REPOSITORY, branch=BRANCH, folder=folder).rstrip()
     first = {
         "cell_type": "code",
         "id": "install",

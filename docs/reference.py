@@ -185,5 +185,12 @@ def part_page(part: str, modules: list[str]) -> str:
     listed = " · ".join(f"{{py:obj}}`{n} <svr_nb.{part}.{m}.{n}>`" for n, m in names)
     pages = "\n".join(f"{part}/{module}" for module in modules)
     public = f"Public names, `from svr_nb.{part} import …`: {listed}" if names else ""
-    toctree = f"```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```"
-    return f"# `svr_nb.{part}`\n\n{public}\n\n{toctree}\n"
+    toctree = f"```{{toctree}}\n:maxdepth: 1\n:hidden:\n\n{pages}\n```"
+    said = [f"- [`{module}`]({part}/{module}.md): {sentence(part, module)}" for module in modules]
+    return f"# `svr_nb.{part}`\n\n{public}\n\n{chr(10).join(said)}\n\n{toctree}\n"
+
+
+def sentence(part: str, module: str) -> str:
+    """What a module is for."""
+    text = (ROOT / "svr_nb" / part / f"{module}.py").read_text(encoding="utf-8")
+    return escaped(ast.get_docstring(ast.parse(text)) or "")

@@ -31,7 +31,7 @@ class View(NamedTuple):
     system, category: of the network.
     kind, seed: of the picture; of LEM's own world, "photograph" and its number.
     form: which attribute of the result is shown.
-    azimuth: from where the shape is seen first, degrees.
+    azimuth: from where the shape is seen first, degrees; None for the camera that the system finds.
     alt: the picture in words.
     said: the line under the shape.
     """
@@ -41,7 +41,7 @@ class View(NamedTuple):
     kind: str
     seed: int
     form: str
-    azimuth: float
+    azimuth: float | None
     alt: str
     said: str
 
@@ -50,12 +50,12 @@ CLOUD = "256 coloured points, learned from pictures and silhouettes alone"
 VOXELS = "voxels as a surface, learned from drawings with known shapes"
 VIEWS = {
     HERO: View("tars", "chair", "chair", 1, "mesh", 30, "a chair with arms", "its shape"),
-    "ssl3d.cycle_consistency": View("ssl3d", "car", "car", 0, "points", 60, "a car", CLOUD),
+    "ssl3d.cycle_consistency": View("ssl3d", "car", "car", 0, "points", None, "a car", CLOUD),
     "umr.semantic_uv": View(
-        "umr", "bird", "bird", 0, "mesh", 50, "a bird", "a mesh, its texture read off the picture"
+        "umr", "bird", "bird", 0, "mesh", None, "a bird", "a mesh, its texture read off the picture"
     ),
     "agt.adaptive_sampling": View(
-        "agt", "bird", "bird", 1, "mesh", 50, "a bird", "a mesh whose texture AGT has learned"
+        "agt", "bird", "bird", 1, "mesh", None, "a bird", "a mesh whose texture AGT has learned"
     ),
     "tars.deformation": View(
         "tars", "chair", "chair", 2, "mesh", 30, "a chair", "a bent template with holes torn open"
@@ -134,7 +134,7 @@ def draw(key: str, folder: Path) -> None:
     from PIL import Image
 
     import svr_nb as svr
-    from svr_nb.view import to_pixels, viewer_page
+    from svr_nb.view import to_pixels, view_of, viewer_page
 
     view = VIEWS[key]
     given = item(view.kind, view.seed)
@@ -148,12 +148,15 @@ def draw(key: str, folder: Path) -> None:
         seen = seen * given["mask"] + 1 - given["mask"]
     picture = Image.fromarray(to_pixels(seen)).resize((SIDE, SIDE))
     picture.save(folder / f"{key}.webp", quality=82)
-    page = viewer_page(shape, azimuth=view.azimuth, most=FACES)
+    first = view_of(result.view()) if view.azimuth is None else None
+    page = viewer_page(shape, azimuth=view.azimuth or 0, view=first, most=FACES)
     (folder / f"{key}.html").write_text(page.replace("</body>", SPIN + "</body>"), encoding="utf-8")
 
 
-# Turns by itself for a while, until it is touched, where nobody asked for less motion.
+# Turns by itself for a while, until it is touched, where nobody asked for less motion. The line
+# under the figure says how to turn it; a finger that moves up or down scrolls the page.
 SPIN = (
+    "<style>span{display:none}canvas{touch-action:pan-y}</style>"
     "<script>if(!matchMedia('(prefers-reduced-motion: reduce)').matches){"
     "const spin=setInterval(()=>document.hidden||move(1.5,0),60);"
     "setTimeout(()=>clearInterval(spin),20000);"

@@ -27,3 +27,30 @@
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();
+
+// Menus of the theme are labels of hidden boxes; with this the keyboard reaches them as well.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const label of document.querySelectorAll("label[for^='__'], label[for^='toctree-checkbox']")) {
+    if (label.classList.contains("overlay")) continue; // a tap beside the menu closes it
+    label.tabIndex = 0;
+    label.setAttribute("role", "button");
+    label.addEventListener("keydown", event => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      label.click();
+    });
+  }
+  document.addEventListener("keydown", event => {
+    if (event.key !== "Escape") return;
+    document.querySelectorAll("input.sidebar-toggle").forEach(box => { box.checked = false; });
+  });
+});
+
+// A picture of several columns is small on a phone: a tap shows it in full size, to be pushed about.
+document.addEventListener("click", event => {
+  const picture = event.target.closest?.(".cell_output img, .panel-stage canvas:not(.panel-clickable)");
+  if (!picture || picture.closest("a")) return;
+  const full = picture.naturalWidth || picture.width;
+  if (picture.classList.contains("grown")) picture.classList.remove("grown");
+  else if (full > picture.clientWidth + 20) picture.classList.add("grown");
+});

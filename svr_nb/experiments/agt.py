@@ -181,7 +181,8 @@ def summary(rows: Sequence[Row]) -> Table:
     columns = {name: _mean_of(name) for name in SCORES if any(name in row for row in rows)}
     gaps = {f"{name}, over umr": _over_umr(rows, name) for name in ("mask IoU", "SSIM")}
     seeds = len({row["seed"] for row in rows})
-    title = f"AGT and UMR with equal steps, {seeds} seeds, unseen birds"
+    what = rows[0].get("category", "bird") if rows else "bird"
+    title = f"AGT and UMR with equal steps, {seeds} seeds, unseen {what}s"
     return table(rows, columns | gaps, title=title)
 
 # %% ../../nbs/experiments/975_agt.ipynb #c4f4ee68

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 import itertools
@@ -24,8 +25,8 @@ from .pictures import to_pixels
 
 # %% auto #0
 __all__ = ['PRESSES', 'SWITCHES', 'LEVELS', 'Key', 'TILE', 'Rectangle', 'Frame', 'QUALITIES', 'Axis', 'switchings', 'stops',
-           'axis_of', 'thinned', 'grid', 'sparser', 'differences', 'webp', 'patches', 'drawn_frame', 'frames_of',
-           'packed_frames', 'control_data', 'remark', 'Recording', 'head_of', 'record', 'drawn_grid']
+           'axis_of', 'thinned', 'grid', 'sparser', 'differences', 'colours', 'webp', 'patches', 'drawn_frame',
+           'frames_of', 'packed_frames', 'control_data', 'remark', 'Recording', 'head_of', 'record', 'drawn_grid']
 
 # %% ../../nbs/view/259_explore_offline.ipynb #18bebbaf
 PRESSES = 6  # of a button, in a recording
@@ -203,6 +204,13 @@ def differences(before: np.ndarray, after: np.ndarray) -> list[Rectangle]:
     ]
 
 # %% ../../nbs/view/259_explore_offline.ipynb #597b9a8f
+def colours(pixels: np.ndarray) -> int:
+    """How many colours a picture (h, w, 3) of bytes has, counted on ten thousand pixels at most."""
+    some = pixels.reshape(-1, 3)[:: max(1, pixels.size // 30_000)].astype(np.uint32)
+    # One number per colour: numbers are told apart ten times as fast as triples.
+    return len(np.unique((some[:, 0] << 16) + (some[:, 1] << 8) + some[:, 2]))
+
+
 def webp(pixels: np.ndarray, quality: int = 80) -> bytes:
     """A picture (h, w, 3) of bytes as WebP; lossless where that is nearly as small."""
     from PIL import Image
@@ -213,7 +221,7 @@ def webp(pixels: np.ndarray, quality: int = 80) -> bytes:
         return file.getvalue()
 
     lossy = packed(quality=quality, method=4)
-    if len(np.unique(pixels.reshape(-1, 3)[:: max(1, pixels.size // 30_000)], axis=0)) > 512:
+    if colours(pixels) > 512:
         return lossy
     exact = packed(lossless=True, quality=50, method=4)
     return exact if len(exact) <= 1.1 * len(lossy) else lossy
@@ -264,21 +272,36 @@ def frames_of(
 QUALITIES = (80, 60, 40, 25)
 
 
-def packed_frames(frames: dict[Key, Frame], quality: int) -> dict[str, Any]:
-    """Frames as a page reads them: the first whole, of the others what differs."""
+def packed_frames(
+    frames: dict[Key, Frame], quality: int, known: dict[tuple[Any, int], Any] | None = None
+) -> dict[str, Any]:
+    """Frames as a page reads them: the first whole, of the others what differs.
+
+    frames: in the order of drawing; equal ones are stored once.
+    quality: of the pictures, 1 to 100.
+    known: frames that were packed before, by picture and quality; it grows.
+    """
+    known = {} if known is None else known
     stored: list[Any] = []
     seen: dict[bytes | str, int] = {}
     keys = {}
     first = next(iter(frames.values()))
     for key, frame in frames.items():
-        mark = (
-            frame if isinstance(frame, str) else frame.tobytes() + bytes(str(frame.shape), "ascii")
-        )
+        mark = _mark(frame)
         if mark not in seen:
             seen[mark] = len(stored)
-            stored.append(_packed_frame(frame, first, quality))
+            if (mark, quality) not in known:
+                known[mark, quality] = _packed_frame(frame, first, quality)
+            stored.append(known[mark, quality])
         keys[",".join(map(str, key))] = seen[mark]
     return {"frames": stored, "keys": keys}
+
+
+def _mark(frame: Frame) -> bytes | str:
+    """Equal for equal frames only."""
+    if isinstance(frame, str):
+        return frame
+    return hashlib.sha256(frame.tobytes() + bytes(str(frame.shape), "ascii")).digest()
 
 
 def _packed_frame(frame: Frame, first: Frame, quality: int) -> Any:
@@ -413,10 +436,11 @@ def record(
     most_bytes = int(check_number(most_bytes, "most_bytes", 1_000, integer=True))
     room = max(6, min(most, int(1000 * seconds / max(panel.milliseconds, 1))))
     axes, frames = drawn_grid(panel, min(room, most), widest, seconds)
+    known: dict[tuple[Any, int], Any] = {}  # no frame is packed twice on the way
     while True:
         head = head_of(panel, axes, frames)
         for quality in QUALITIES:
-            data = head | packed_frames(frames, quality)
+            data = head | packed_frames(frames, quality, known)
             if _bytes(data) <= most_bytes:
                 return Recording(data, alt)
         axes, stay = sparser(axes, list(frames))

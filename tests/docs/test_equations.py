@@ -8,7 +8,7 @@ from functools import reduce
 
 import pytest
 
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, converter
 
 import equations  # isort: skip
 
@@ -62,8 +62,7 @@ def test_numbers_are_read_as_prose_writes_them():
 def test_every_formula_can_be_drawn():
     import re
 
-    from mathml import mathml
-
+    mathml = converter().mathml
     formulas = json.loads((ROOT / "docs" / "formulas.json").read_text())
     for equation in INDEX:
         drawn = mathml(formulas[equation.paper][str(equation.number)], "block")

@@ -7,12 +7,11 @@ import re
 
 import pytest
 
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, converter
 
 import equations  # isort: skip
 import frames  # isort: skip
 import indexes  # isort: skip
-import mathml  # isort: skip
 import models  # isort: skip
 import notebook_pages  # isort: skip
 import reference  # isort: skip
@@ -60,9 +59,10 @@ def test_a_page_has_no_directives_and_its_pictures_have_words(key: str):
 def test_colab_gets_a_first_cell_that_installs_the_library(key: str):
     book = json.loads(notebook_pages.for_colab(place(key).notebook))
     code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
-    assert "%pip install" in "".join(code[0]["source"]) and "git+https" in "".join(
-        code[0]["source"]
-    )
+    first = "".join(code[0]["source"])
+    assert "git clone" in first and '%pip install -q "/tmp/svr_nb[lab]"' in first
+    folder = first.rpartition("/tmp/svr_nb/")[2].strip()
+    assert (ROOT / folder / place(key).notebook.name).exists()
     assert not [cell for cell in code if cell["outputs"]]
 
 
@@ -94,6 +94,31 @@ def test_a_recording_belongs_to_one_state_of_the_code():
     first, second = (frames.marks(place(k).notebook) for k in COMPONENTS[:2])
     assert first == frames.marks(place(COMPONENTS[0]).notebook)
     assert first["cells"] != second["cells"] and first["library"] != second["library"]
+
+
+@pytest.mark.parametrize("key", COMPONENTS)
+def test_the_committed_recording_of_a_component_belongs_to_its_code(key: str):
+    notebook = place(key).notebook
+    tape = frames.opened(frames.committed_place(notebook))
+    again = (
+        f"run: python docs/frames.py {notebook.relative_to(ROOT)} && python docs/frames.py --commit"
+    )
+    assert tape and tape["marks"]["cells"] == frames.marks(notebook)["cells"], again
+    panels = tape["panels"].values()
+    moving = [c for panel in panels for c in panel["controls"] if len(c["labels"]) > 1]
+    assert len(moving) >= 3
+    assert all(len(panel["frames"]) > 1 for panel in panels)
+
+
+def test_committed_recordings_are_small():
+    sizes = [path.stat().st_size for path in frames.COMMITTED.glob("*")]
+    assert len(sizes) == len(COMPONENTS) and sum(sizes) < 8_000_000
+
+
+def test_a_recording_lasts_while_only_comments_of_the_notebook_change():
+    plain = frames.without_comments("x = 1\n\n# why\ny = 2")
+    assert plain == frames.without_comments("x = 1\ny = 2  ")
+    assert plain != frames.without_comments("x = 1\ny = 3")
 
 
 def test_a_recording_lasts_while_only_words_change(tmp_path):
@@ -163,6 +188,10 @@ def test_evidence_and_networks_are_told_from_their_files():
     assert models.page().count("## ") == len(models.cards())
 
 
+def test_every_sheet_was_drawn_with_the_network_that_ships():
+    assert not models.behind(), f"run: python docs/models.py {' '.join(models.behind())}"
+
+
 def test_a_docstring_becomes_arguments_errors_and_source():
     said = reference.read(
         "One sentence.\n\nx: points (n, 3).\n    more of it.\nRaises InputError. Source: LEM, Eq. 1.",
@@ -189,7 +218,7 @@ def test_every_public_name_has_its_place_on_the_api_pages():
 
 def test_every_formula_of_the_book_is_understood():
     """No command is left over in what the converter makes."""
-    wrong = []
+    mathml, wrong = converter(), []
     for page in ORDER:
         for cell in json.loads(page.path.read_text())["cells"]:
             prose = notebook_pages.joined(cell["source"]) if cell["cell_type"] == "markdown" else ""
@@ -202,6 +231,7 @@ def test_every_formula_of_the_book_is_understood():
 
 
 def test_formulas_are_drawn_without_scripts():
+    mathml = converter()
     assert "<mfrac>" in mathml.mathml(r"\frac{a}{b}", "inline")
     assert "(3)" in mathml.mathml(r"a \tag{3}", "block")
     assert mathml.mathml(r"a &= b \\ c &= d", "block").count("<mtr>") == 2

@@ -170,6 +170,64 @@ def test_a_3d_view_turns(page: Any, site: str, name: str):
     assert mark(view) != before
 
 
+@pytest.fixture
+def phone(browser: Any) -> Iterator[Any]:
+    """A page on a phone, without a mouse."""
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    yield context.new_page()
+    context.close()
+
+
+def small(page: Any, what: str, least: float = 40) -> list[str]:
+    """Visible things to tap that are lower than a thumb needs, in pixels."""
+    found = []
+    for spot in page.locator(what).all():
+        box = spot.bounding_box() if spot.is_visible() else None
+        if box and box["height"] < least:
+            found.append(f"{spot.evaluate('e => e.outerHTML')[:80]}: {box['height']:.0f}")
+    return found
+
+
+def test_a_reader_with_a_phone_gets_to_a_component_and_on(phone: Any, site: str):
+    phone.goto(f"{site}/index.html")
+    view = phone.locator(".hero iframe").bounding_box()
+    assert view["y"] + view["height"] < 844, "picture and shape stand on the first screen"
+    assert not small(phone, "a.card, .mobile-header label, .mobile-header button")
+    phone.locator("a.card").first.tap()
+    phone.wait_for_url("**/ssl3d/502*")
+    assert not small(phone, "p.tools a", 36)
+    panel = phone.locator("figure.panel").first
+    panel.scroll_into_view_if_needed()
+    panel.locator("canvas:not([hidden])").wait_for(timeout=20_000)
+    assert not small(panel, ".panel-bar button, .panel-bar label, .panel-bar select")
+    slider, stage = panel.locator("input[type=range]").first, panel.locator(".panel-stage")
+    before, box = mark(stage), slider.bounding_box()
+    phone.touchscreen.tap(box["x"] + box["width"] - 4, box["y"] + box["height"] / 2)
+    phone.wait_for_timeout(500)
+    assert mark(stage) != before
+    phone.locator("a.next-page").tap()
+    phone.wait_for_url("**/umr/601*")
+    phone.locator(".mobile-header .nav-overlay-icon").tap()
+    phone.wait_for_timeout(500)
+    phone.locator(".sidebar-tree a", has_text="Glossary").tap()
+    phone.wait_for_url("**/glossary*")
+
+
+def test_menus_open_from_the_keyboard(page: Any, site: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}/index.html")
+    page.locator(".mobile-header .nav-overlay-icon").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
+    box = page.locator(".sidebar-drawer").bounding_box()
+    assert box["x"] >= 0
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(500)
+    assert page.locator(".sidebar-drawer").bounding_box()["x"] < 0
+
+
 def test_the_whole_site_holds_together():
     from check import check
 
