@@ -102,6 +102,11 @@ evidence-tars: setup
 scores: setup
 	$(BIN)/python -m svr_nb.experiments.shipped $(NETWORKS) $(if $(LOOKS),--looks "$(LOOKS)")
 
+# The picture that opens the README: Muybridge's frames, each fitted by itself, turned. MOTION="--systems umr --size 320"
+.PHONY: motion
+motion: setup
+	$(BIN)/python -m svr_nb.experiments.horse_in_motion $(MOTION)
+
 # Every piece of work beside its anchor: a table of ratios, and how time and memory grow. BENCH="--quick", "--parts drawing start", "--out rows.json"
 .PHONY: bench
 bench: setup

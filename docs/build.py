@@ -139,7 +139,7 @@ def write_pages(only: list[str] | None = None) -> None:
         )
     for name, text in panels.items():
         put(static / "panels" / f"{name}.js", f"panelData({json.dumps(name)}, {text});\n")
-    for picture in sorted(ROOT.glob("data_samples/*.png")):
+    for picture in sorted([*ROOT.glob("data_samples/*.png"), *ROOT.glob("data_samples/*.webp")]):
         put_copy(picture, SOURCE / picture.relative_to(ROOT))
     print(f"{len(order)} notebooks, {len(panels)} recorded panels")
 

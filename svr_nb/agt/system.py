@@ -256,5 +256,5 @@ def take_over(system: AGT, umr: UMR) -> AGT:
             wish, problem = "the UMR's own settings", f"another shape for {name}"
             raise refuse("config", wish, problem, "Use agt.system.continued(umr)")
     system.load_state_dict(mine | theirs)
-    system.category = umr.category
+    system.category, system.terms = umr.category, umr.terms
     return system

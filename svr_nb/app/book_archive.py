@@ -16,6 +16,7 @@ READ_BY_NOTEBOOKS = (  # in data_samples
     "toys/*",
     "cycle_pair/*/*",
     "tour.png",
+    "horse_in_motion.webp",
     "README.md",
 )
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]
 
 # %% auto #0
-__all__ = ['INTRO', 'KNOWN', 'DEBUG', 'safe_output', 'demo', 'known_systems', 'Parser', 'main']
+__all__ = ['INTRO', 'Job', 'KNOWN', 'DEBUG', 'safe_output', 'demo', 'known_systems', 'Parser', 'main']
 
 # %% ../../nbs/app/958_command_line.ipynb #3293dc39
 def safe_output(out: str, inputs: Mapping[str, str | None]) -> Path:
@@ -130,11 +130,12 @@ def _check_data(a: argparse.Namespace) -> None:
     """Reads a collection once, and says what is wrong with which file."""
     from svr_nb.data.data_check import check_data
 
-    out = safe_output(a.sheet, {"root": a.root})
+    out = safe_output(a.sheet, {"root": a.root}) if a.sheet else None
     report = check_data(a.kind, a.root, a.size, **({"category": a.category} if a.category else {}))
     print(report)
-    if report.some is not None:
-        print(f"wrote {report.save_sheet(out)}")
+    if report.some is None:
+        return
+    print("--sheet FILE.png draws some" if out is None else f"wrote {report.save_sheet(out)}")
 
 # %% ../../nbs/app/958_command_line.ipynb #3770bf6e
 def _export(a: argparse.Namespace) -> None:
@@ -219,6 +220,23 @@ INTRO = (
     "is what the network has learned about the category."
 )
 
+Job = tuple[str, str, Any, Any]  # title, category, photograph, silhouette; None for a sample
+
+
+def _usual_jobs(system: str) -> list[Job]:
+    """What is shown to somebody without a photograph: one that ships, of the first category that
+    has some, and a sample of every category.
+    """
+    from svr_nb.data.sample_photos import sample_photo, sample_photo_names
+    from svr_nb.training.system import shipped_categories
+
+    categories = shipped_categories(system)
+    jobs: list[Job] = [(f"a sample {category}", category, None, None) for category in categories]
+    for name in [name for name in sample_photo_names() if name in categories][:1]:
+        taken = sample_photo(name, 3 if name == "horse" else 1)
+        jobs.insert(0, (taken.credit, name, taken.image, taken.mask.float()))
+    return jobs
+
 
 def demo(
     out: str | Path = "_demo",
@@ -233,8 +251,8 @@ def demo(
     .ply files.
 
     out: folder for the results; made if absent.
-    system, category: which shipped network to use on your own photograph; samples of every shipped
-        category are shown without one.
+    system, category: which shipped network to use on your own photograph; without one, a
+        photograph of 1878 and samples of every shipped category are shown.
     photo, mask: your own photograph and its silhouette.
     steps: how many steps of optimisation on each photograph.
     Returns the path of the page.
@@ -242,15 +260,9 @@ def demo(
     """
     from tqdm.auto import tqdm
 
-    from svr_nb.training.system import shipped_categories
     from svr_nb.result.report import write_report
 
-    categories = shipped_categories(system)
-    jobs = (
-        [("your photograph", category, photo, mask)]
-        if photo
-        else [(f"a sample {c}", c, None, None) for c in categories]
-    )
+    jobs = [("your photograph", category, photo, mask)] if photo else _usual_jobs(system)
     results = {}
     for title, kind, picture, silhouette in tqdm(jobs, desc="photographs"):
         tqdm.write(f"{title}: reading, cutting, predicting, fitting ({steps} steps)")
@@ -269,33 +281,25 @@ def _one_result(
 ) -> Reconstruction:
     """A reconstruction with its metrics."""
     import inspect
-    from functools import partial
 
-    from svr_nb.training.system import system_class
-    from svr_nb.scores.metrics import mask_iou
     from svr_nb.app.one_photo import reconstruct
+    from svr_nb.result.reconstruction import own_iou
+    from svr_nb.training.system import system_class
 
     truth = None if picture is not None else _sample(category)
     if truth is not None:
         picture, silhouette = truth[0]["image"], truth[0]["mask"]
+    assert picture is not None
     kind: Any = system_class(system)
-    fits = (
-        "steps" in inspect.signature(kind.reconstruct).parameters
-    )  # does it fit to the very photograph?
-    run = partial(reconstruct, picture, silhouette, system=system, category=category)
-    before: Any = run(steps=0) if fits else run()
-    after: Any = run(steps=steps, **_usual_fit(system)) if fits else before
-    for name, result in (
-        ("silhouette IoU as predicted", before),
-        ("silhouette IoU after fitting", after),
-    )[: 1 + fits]:
-        if result.mask is None or result.camera is None:
-            continue
-        seen = result.mask[None]
-        after.metrics[name] = float(
-            mask_iou(result.silhouette(seen.shape[-1])[None], seen, threshold=0.5)
-        )
-    return after if truth is None else _compared(after, truth)
+    fits = "steps" in inspect.signature(kind.reconstruct).parameters
+    how: dict[str, Any] = {"steps": steps, **(_usual_fit(system) if steps else {})} if fits else {}
+    found = reconstruct(picture, silhouette, system=system, category=category, **how)
+    if found.fit is not None and found.fit.iou is not None:
+        names = ("silhouette IoU as predicted", "silhouette IoU after fitting")
+        found.metrics.update(zip(names, found.fit.iou))
+    elif (iou := own_iou(found)) is not None:
+        found.metrics["silhouette IoU as predicted"] = iou
+    return found if truth is None else _compared(found, truth)
 
 # %% ../../nbs/app/958_command_line.ipynb #5e1d20ab
 def _sample(category: str) -> Collection:
@@ -427,7 +431,7 @@ def _add_source(data: Parser) -> None:
 
 def _add_run(train: Parser) -> None:
     """Words that say how a run is done."""
-    train.add_argument("--preset", default="tiny", choices=["tiny", "paper"])
+    train.add_argument("--preset", default="tiny", choices=["tiny", "small", "paper"])
     train.add_argument("--out", default=None, help="default: runs/<system>-<category>")
     train.add_argument(
         "--weights", default=None, help="folder of networks that others have trained"
@@ -486,7 +490,7 @@ def _add_check(commands: Commands) -> None:
     check.add_argument("root", help="its folder, or an archive of it")
     check.add_argument("--category", default=None, help="one of the collection's")
     check.add_argument("--size", type=int, default=64)
-    check.add_argument("--sheet", default="contact_sheet.png", help="where to put the pictures")
+    check.add_argument("--sheet", default=None, help="a PNG file to draw some pictures into")
     check.set_defaults(run=_check_data)
 
 

@@ -92,6 +92,14 @@ def _background() -> str:
     importlib.import_module("rembg")
     return "backgrounds can be removed by a network"
 
+
+def _shipped() -> str:
+    """How many networks came along, and which have terms of their own."""
+    from svr_nb.training.system import shipped, shipped_terms
+
+    own = [f"{name}: {text.partition(':')[0].lower()}" for name, text in shipped_terms().items()]
+    return "; ".join([f"{len(shipped())} networks", *own])
+
 # %% ../../nbs/app/952_diagnosis.ipynb #fd9e4877
 PROBES: dict[str, tuple[Callable[[], str], str]] = {
     "CPU tensors": (_cpu, "reinstall torch"),
@@ -99,6 +107,7 @@ PROBES: dict[str, tuple[Callable[[], str], str]] = {
     "point splatting": (_splat, "report this"),
     "rasteriser": (_rasterise, "report this"),
     "iso-surfaces": (_iso_surface, "pip install scikit-image"),
+    "shipped networks": (_shipped, "reinstall svr_nb"),
     "compiled kernels": (_compiled, "optional: pip install 'svr_nb[fast]'"),
     "PyTorch3D interop": (_interop, "optional: build pytorch3d for your torch"),
     "widgets": (_notebook, "pip install 'svr_nb[lab]'"),

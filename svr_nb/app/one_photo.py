@@ -83,14 +83,14 @@ def fitting_options(model: Any, options: Mapping[str, object]) -> dict[str, obje
 def with_notes(
     result: Reconstruction, said: tuple[str, ...] = (), stacklevel: int = 3
 ) -> Reconstruction:
-    """A result with what was done to its photograph among its notes; warns if its silhouette
-    disagrees with the mask.
+    """A result with what was done to its photograph among its notes, and what the photograph cannot
+    tell; warns if its silhouette disagrees with the mask.
 
     result: changes, and is returned.
     said: about the photograph.
     stacklevel: of the warning.
     """
-    result.notes = (*result.notes, *said)
+    result.notes = (*result.notes, result.limits, *said)
     if result.mask is None or result.camera is None or not bool(result.mask.any()):
         return result
     seen = result.mask.cpu()[None]
@@ -121,7 +121,7 @@ def _finer(
     model: Any, given: Mapping[str, object], picture: tuple[Any, Any], turned: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """The same square at a higher resolution, for a system that can take its colours from it."""
-    if not hasattr(model, "texture_source") or not given.get("steps") or "source" in given:
+    if not hasattr(model, "texture_source") or "source" in given:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were said once
@@ -159,6 +159,8 @@ def answer(
             given, said = {**given, "steps": 0}, ("not fitted: there is no silhouette to fit to",)
         result = model.reconstruct(image, mask, **given)
     result.photograph = original(image)
+    if result.fit is not None and result.fit.before is not None:
+        result.fit.before.photograph = result.photograph
     return with_notes(result, said, stacklevel + 1)
 
 # %% ../../nbs/app/951_one_photo.ipynb #c506f5c1

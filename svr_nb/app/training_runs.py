@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from svr_nb.training.stages import Stage
 
 # %% auto #0
-__all__ = ['USUAL', 'Source', 'understood', 'loaded', 'pictures', 'preset_of', 'with_parts', 'peak_memory', 'rehearse', 'train']
+__all__ = ['USUAL', 'PRESETS', 'Source', 'understood', 'loaded', 'pictures', 'preset_of', 'with_parts', 'peak_memory', 'rehearse',
+           'train']
 
 # %% ../../nbs/app/955_training_runs.ipynb #27bd19fa
 USUAL = {"umr": "bird", "agt": "bird", "tars": "chair", "lem": "object"}  # else cars
@@ -151,16 +152,17 @@ def _two_worlds(kind: Any, config: Any, source: Source, about: dict[str, Any]) -
     return worlds
 
 # %% ../../nbs/app/955_training_runs.ipynb #0648a2cd
+PRESETS = ("tiny", "small", "paper")  # minutes, an evening of two cores, the paper's days
 _TARS_SETS = {"cub": "cub", "pascal3d": "pascal3d", "pix3d": "pix3d"}
 
 
 def preset_of(kind: Any, preset: str, source: Source, pretrained: bool = True) -> Any:
     """The configuration that a command means.
 
-    kind: the system's class.  preset: "tiny" or "paper".  source: of its pictures.
+    kind: the system's class.  preset: one of PRESETS.  source: of its pictures.
     pretrained: False for the same without networks that others have trained.
     """
-    check_choice(preset, "--preset", ("tiny", "paper"))
+    check_choice(preset, "--preset", PRESETS)
     if kind.__name__ == "TARS" and preset == "paper":
         dataset = _TARS_SETS.get(source.kind, "shapenet")
         usual = "bird" if dataset == "cub" else "chair"
@@ -252,7 +254,7 @@ def train(
 ) -> Path | Table:
     """Trains a system as a command says, or goes on.
 
-    system: its name.  source: where its pictures come from.  preset: "tiny" or "paper".
+    system: its name.  source: where its pictures come from.  preset: one of PRESETS.
     out: folder of the run; None takes runs/<system>-<category>.
     pretrained: whether to use what the preset takes from others.  weights: folder where that lies.
     dry: only so many steps of every stage, 0 for the whole run.

@@ -63,17 +63,21 @@ ARMS = (
 )
 
 
-def recipe(category: str) -> SSL3DConfig:
-    """The small preset as it is used for a category.
+def recipe(category: str, preset: str = "tiny") -> SSL3DConfig:
+    """A preset as it is used for a category.
 
     Chairs and horses have one more layer before the points, and try hypotheses only after 150
     steps; chairs also try mirrored readings, judged by the average cloud.
 
     category: one of the sample categories.
+    preset: "tiny", which is trained as long as its collection needs, or "small".
+    Raises InputError for another preset.
     """
-    tiny = SSL3DConfig.tiny()
-    steps = next((n for c, _, n in COLLECTIONS.values() if c == category), tiny.steps)
-    config = replace(tiny, steps=steps, neighbor_share=0.0)
+    check_choice(preset, "preset", ("tiny", "small"))
+    config = replace(getattr(SSL3DConfig, preset)(), neighbor_share=0.0)
+    if preset == "tiny":
+        steps = next((n for c, _, n in COLLECTIONS.values() if c == category), config.steps)
+        config = replace(config, steps=steps)
     if category not in ("car", "aeroplane"):
         config = replace(config, hidden=256, warmup=150)
     if category == "chair":

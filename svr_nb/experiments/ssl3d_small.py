@@ -17,7 +17,7 @@ from ..conventions import check_number, file_path
 from ..data.collection import Collection
 from ..data.sample_items import samples
 from .ssl3d import recipe
-from ..ssl3d.config import SMALL, SSL3DConfig
+from ..ssl3d.config import SSL3DConfig
 from ..ssl3d.system import SSL3D
 from ..training.loop import fit
 
@@ -31,12 +31,8 @@ def small_config(category: str, steps: int | None = None) -> SSL3DConfig:
     category: one of the sample categories.
     steps: of the cycle stage; None for the preset's number.
     """
-    sizes = {name: value for name, value in SMALL.items() if name in _SIZES}
-    config = replace(recipe(category), **sizes)
+    config = recipe(category, "small")
     return config if steps is None else replace(config, steps=steps)
-
-
-_SIZES = ("image_size", "points", "widths", "kernels", "steps")
 
 
 def both_looks(category: str, split: str, count: int, seed: int, size: int = 64) -> Collection:

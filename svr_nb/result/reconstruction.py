@@ -5,6 +5,8 @@
 # %% ../../nbs/result/481_reconstruction.ipynb #8e95be00
 from __future__ import annotations
 
+import base64
+import html
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,17 +16,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..cameras.projections import orbit, view_angles
-from svr_nb.conventions import (
-    check_choice,
-    check_number,
-    check_tensor,
-    describe,
-    file_path,
-    refuse,
-    seeded,
-)
+from ..conventions import check_choice, check_number, check_tensor, describe
+from ..conventions import file_path, refuse, seeded
 from ..render.hard_mesh import render_mesh
 from ..render.soft_points import splat_mask
 from ..scores.metrics import mask_iou
@@ -38,6 +34,7 @@ from ..training.run_files import writing
 from ..view.drawings import draw_mesh, draw_points
 from ..view.figures import k3d_plot
 from ..view.orbit_viewer import shape_bundle, view_of
+from ..view.pictures import image_row, to_jpeg
 from ..view.turntable import save_gif, turntable
 
 if TYPE_CHECKING:
@@ -50,11 +47,13 @@ if TYPE_CHECKING:
     Form = Mesh | PointCloud | VoxelGrid
 
 Angle = float | None  # degrees; None for the photograph's
+Place = str | Path | None  # a name for a file, or no file
 
 # %% auto #0
-__all__ = ['Angle', 'ENDINGS', 'UNSEEN', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of', 'picture_of',
-           'saved_form', 'write_form', 'given_forms', 'form_from', 'described', 'Fit', 'own_iou', 'told_fit',
-           'Reconstruction']
+__all__ = ['Angle', 'Place', 'ENDINGS', 'UNSEEN', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of',
+           'picture_of', 'saved_form', 'write_form', 'given_forms', 'form_from', 'described', 'limits_of', 'Fit',
+           'own_iou', 'told_fit', 'first_views', 'views_together', 'on_white', 'at_size', 'Reconstruction',
+           'result_bundle']
 
 # %% ../../nbs/result/481_reconstruction.ipynb #a4af403e
 def mesh_to_points(mesh: Mesh, count: int = 2048) -> PointCloud:
@@ -119,10 +118,18 @@ def silhouette_of(shape: Mesh | PointCloud, camera: Camera, size: int) -> Float[
         return render_mesh(shape, camera, size)["mask"]
 
 
-def picture_of(shape: Mesh | PointCloud, camera: Camera, size: int) -> Float[Tensor, "3 h w"]:
-    """Picture of a mesh or of points on white, as one camera sees it."""
+def picture_of(
+    shape: Mesh | PointCloud, camera: Camera, size: int, taken: Camera | None = None
+) -> Float[Tensor, "3 h w"]:
+    """Picture of a mesh or of points on white, as one camera sees it.
+
+    shape, camera, size: as in `silhouette_of`.
+    taken: the photograph's camera; a texture seen by that very one gets no lamp, because the
+        photograph's light is in it.
+    """
     if isinstance(shape, Mesh):
-        return draw_mesh(shape, camera=camera, size=size)
+        lamp = camera is not taken or shape.texture is None
+        return draw_mesh(shape, camera=camera, size=size, lamp=lamp)
     return draw_points(shape, camera=camera, size=size)
 
 # %% ../../nbs/result/481_reconstruction.ipynb #b197fd9c
@@ -217,17 +224,31 @@ UNSEEN = (
 )
 
 
+def limits_of(item: Reconstruction) -> str:
+    """What one photograph cannot tell about a shape, in words.
+
+    item: its form and its camera decide what is said.
+    """
+    said = f"{UNSEEN}; its size is unknown, the unit is no length"
+    if item.camera is None or hasattr(item.camera, "focal"):
+        return said
+    mirrored = "seen without perspective, it and its mirror image in depth cast one silhouette"
+    return f"{said}; {mirrored}"
+
+
 @dataclass(frozen=True)
 class Fit:
     """What fitting to the photograph changed.
 
     steps: of the descent.  loss: before and after.
     iou: overlap of the silhouette with the mask before and after; None without a camera or a mask.
+    before: the result without the fit, if it was kept.
     """
 
     steps: int
     loss: tuple[float, float]
     iou: tuple[float, float] | None = None
+    before: Reconstruction | None = None
 
     @property
     def sentence(self) -> str:
@@ -252,17 +273,63 @@ def own_iou(result: Reconstruction) -> float | None:
 def told_fit(
     after: Reconstruction, before: Reconstruction, steps: int, loss: tuple[float, float]
 ) -> Reconstruction:
-    """A fitted result that says so: `.fit`, and two notes before those it has.
+    """A fitted result that says so: `.fit`, and a note before those it has.
 
     after: the fitted one; changes, and is returned.
-    before: the same photograph without the fit.
+    before: the same photograph without the fit; it is kept.
     steps, loss: of the fit; the loss before and after.
     """
     first, last = own_iou(before), own_iou(after)
     iou = None if first is None or last is None else (first, last)
-    after.fit = Fit(steps, loss, iou)
-    after.notes = (after.fit.sentence, UNSEEN, *after.notes)
+    after.fit = Fit(steps, loss, iou, before)
+    after.notes = (after.fit.sentence, *after.notes)
     return after
+
+# %% ../../nbs/result/481_reconstruction.ipynb #b7e3a9c4
+def first_views(item: Reconstruction, size: int) -> dict[str, Tensor]:
+    """What is looked at first, by caption: the shape from the photograph's camera; if it was
+    fitted, the unfitted one before it.
+
+    item: the result.
+    size: of the square pictures in pixels.
+    """
+    if item.fit is None or item.fit.before is None:
+        same = "reconstruction" if item.camera is None else "reconstruction, same camera"
+        return {same: item.render(size=size)}
+    pairs = zip(("as predicted", "fitted"), (item.fit.before, item), item.fit.iou or (None, None))
+    return {
+        name if iou is None else f"{name}, IoU {iou:.2f}": shape.render(size=size)
+        for name, shape, iou in pairs
+    }
+
+
+def views_together(item: Reconstruction, size: int = 192) -> Tensor:
+    """What the system saw, and what it made of it from the same camera, as one picture (3, h, w).
+
+    item: the result, fitted or not.
+    size: of each part in pixels.
+    Raises InputError for a size that is none.
+    """
+    size = int(check_number(size, "size", 8, 4096, integer=True))
+    row = {} if item.image is None else {"photograph": at_size(on_white(item), size)}
+    return image_row(row | first_views(item, size))
+
+
+def on_white(item: Reconstruction) -> Float[Tensor, "3 h w"]:
+    """What the system saw, with white beside the silhouette, as shapes are drawn.
+
+    item: with an image.
+    """
+    assert item.image is not None
+    if item.mask is None or item.mask.shape[1:] != item.image.shape[1:]:
+        return item.image
+    inside = item.mask.to(item.image)
+    return item.image * inside + 1 - inside
+
+
+def at_size(image: Float[Tensor, "3 h w"], size: int) -> Float[Tensor, "3 s s"]:
+    """A picture scaled to a square."""
+    return interpolate(image[None].float(), (size, size), mode="bilinear", antialias=True)[0]
 
 # %% ../../nbs/result/481_reconstruction.ipynb #14dff1df
 class Reconstruction:
@@ -277,9 +344,13 @@ class Reconstruction:
     system, category: names, for captions.
     photograph: (3, h, w), the picture as it was taken, if it is known (`.photograph` may be set).
     `.notes` are sentences about how it was made: whether it was fitted, what was done to the
-    photograph; empty until somebody sets them.  `.fit` is a Fit if it was fitted, else None.
+    photograph; empty until somebody sets them.  `.fit` is a Fit if it was fitted, else None;
+    `.fit.before` is the result without the fit.
     Raises InputError.
     """
+
+    limits = property(limits_of)  # what the photograph cannot tell about the shape
+    before_and_after = views_together  # what went in, and the shape before and after the fit
 
     def __init__(
         self,
@@ -337,7 +408,7 @@ class Reconstruction:
         size: of the square picture in pixels.
         Raises InputError.
         """
-        return picture_of(self.shape, self.view(azimuth, elevation), size)
+        return picture_of(self.shape, self.view(azimuth, elevation), size, self.camera)
 
     def silhouette(self, size: int = 64, azimuth: Angle = None, elevation: Angle = None) -> Tensor:
         """Mask (1, size, size) of the predicted form, 1 inside; arguments as in `render`."""
@@ -357,11 +428,7 @@ class Reconstruction:
         return write_form(self, file_path(path), form, keep)
 
     def turntable(
-        self,
-        path: str | Path | None = None,
-        count: int = 24,
-        elevation: float = 20,
-        size: int = 160,
+        self, path: Place = None, count: int = 24, elevation: float = 20, size: int = 160
     ) -> Tensor | Path:
         """One full turn, as an animated GIF or, without a path, as frames (count, 3, size, size).
 
@@ -375,8 +442,8 @@ class Reconstruction:
         return frames if path is None else save_gif(frames, path)
 
     def show(self, height: int = 360) -> k3d.plot.Plot:
-        """An interactive k3d plot of the predicted form; needs the package k3d."""
-        return k3d_plot(self.shape, height)
+        """A k3d plot of the predicted form, first seen as in the photograph; needs k3d."""
+        return k3d_plot(self.shape, height, camera=self.view())
 
     def __repr__(self) -> str:
         """One line: system, category, form, numbers, the first note."""
@@ -384,5 +451,33 @@ class Reconstruction:
         return described(self.shape, self.predicted, names, self.metrics, self.notes)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """A page that turns, from the photograph's side; a picture; one line of text."""
-        return shape_bundle(self.shape, self.render(size=300), repr(self), view_of(self.view()))
+        """The photograph, a page that turns, from the photograph's side; a picture; one line."""
+        return result_bundle(self)
+
+# %% ../../nbs/result/481_reconstruction.ipynb #d93b6e17
+def _figure(data: bytes, kind: str, caption: str) -> str:
+    """A picture of one height with words below, as HTML."""
+    address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    words = f'<div style="font-size:80%">{html.escape(caption)}</div>'
+    return f'<div><img src="{address}" alt="{html.escape(caption)}" height="220">{words}</div>'
+
+
+def result_bundle(item: Reconstruction, most: int = 480) -> dict[str, str]:
+    """What a notebook shows of a result.
+
+    item: the result.
+    most: pixels along the longer side of the photograph.
+    """
+    view, figures = view_of(item.view()), []
+    bundle = shape_bundle(item.shape, item.render(size=300), repr(item), view)
+    if item.photograph is not None:
+        tall, wide = item.photograph.shape[-2:]
+        data = to_jpeg(item.photograph, most)
+        figures.append(_figure(data, "jpeg", f"photograph, {wide} x {tall}"))
+    if item.fit is not None and item.fit.before is not None:
+        before = item.fit.before
+        data = to_jpeg(before.render(size=160), quality=75)
+        figures.append(_figure(data, "jpeg", "as predicted"))
+    row = f'<div style="display:flex;flex-wrap:wrap;gap:10px">{"".join(figures)}</div>'
+    said = f'<div style="font-size:80%">not known: {html.escape(item.limits)}</div>'
+    return bundle | {"text/html": f"<div>{row if figures else ''}{bundle['text/html']}{said}</div>"}

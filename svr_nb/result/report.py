@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,14 +14,13 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..conventions import check_number, describe, file_path, refuse
-from .reconstruction import Reconstruction
+from .reconstruction import Reconstruction, first_views
 from ..view.orbit_viewer import html_viewer, view_of
-from ..view.pictures import to_pixels, to_png
+from ..view.pictures import to_jpeg, to_png
 from ..training.run_files import write_bytes, writing
 
 # %% auto #0
@@ -41,17 +39,12 @@ def _embedded(data: bytes, kind: str) -> str:
 
 def _sprite(frames: Tensor) -> bytes:
     """Frames (t, 3, h, w) side by side as the bytes of a JPEG file."""
-    from PIL import Image
-
-    row = np.concatenate([to_pixels(frame) for frame in frames], axis=1)
-    file = io.BytesIO()
-    Image.fromarray(row).save(file, "JPEG", quality=88)
-    return file.getvalue()
+    return to_jpeg(torch.cat(list(frames), dim=-1), quality=88)
 
 # %% ../../nbs/result/482_report.ipynb #8c46b72a
-def _figure(inner: str, caption: str, wide: bool = False) -> str:
-    """One figure of the grid."""
-    kind = " class=wide" if wide else ""
+def _figure(inner: str, caption: str, kind: str = "") -> str:
+    """One figure of the grid; its kind says how much place it takes."""
+    kind = f" class={kind}" if kind else ""
     return f"<figure{kind}>{inner}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
@@ -67,7 +60,7 @@ def _photograph(item: Reconstruction, size: int) -> str:
         tall, wide = item.photograph.shape[-2:]
         address = _embedded(_sprite(item.photograph[None]), "jpeg")
         caption = f"photograph, {wide} x {tall}"
-        return _figure(f'<img src="{address}" alt="photograph">', caption)
+        return _figure(f'<img src="{address}" alt="photograph">', caption, "photo")
     return "" if item.image is None else _image(item.image, "photograph", size)
 
 
@@ -82,15 +75,16 @@ def _turned(item: Reconstruction, size: int, frames: int) -> str:
 
 
 def _views(item: Reconstruction, size: int, frames: int) -> list[str]:
-    """The figures of one reconstruction."""
+    """The figures of one reconstruction: what went in, the shape from the same camera before and
+    after a fit, and then the other sides.
+    """
     figures = [_photograph(item, size)]
+    figures += [_image(view, text, 2 * size) for text, view in first_views(item, 2 * size).items()]
     if item.mask is not None:
         figures.append(_image(item.mask, "silhouette", size))
-    same = "reconstruction, same camera" if item.camera is not None else "reconstruction"
-    figures.append(_image(item.render(size=size), same, size))
     figures.append(_turned(item, size, frames))
     viewer = html_viewer(item.shape, view=view_of(item.view()), height=300)
-    figures.append(_figure(f'<div class="space">{viewer}</div>', "in 3D", wide=True))
+    figures.append(_figure(f'<div class="space">{viewer}</div>', "in 3D", "wide"))
     return [figure for figure in figures if figure]
 
 # %% ../../nbs/result/482_report.ipynb #03a994a8
@@ -133,7 +127,8 @@ def _card(label: str, item: Reconstruction, written: Sequence[Path], figures: st
     for name, value in item.metrics.items():
         values.append(f"{html.escape(name.replace('_', ' '))} <b>{value:.4g}</b>")
     numbers = f'<div class="numbers">{"".join(values)}</div>' if values else ""
-    notes = "".join(f"<p><small>{html.escape(note)}</small></p>" for note in item.notes)
+    said = [*(note for note in item.notes if note != item.limits), f"not known: {item.limits}"]
+    notes = "".join(f"<p><small>{html.escape(note)}</small></p>" for note in said)
     return (
         f"<article><header><h2>{html.escape(label)}</h2>"
         f"<span>{' &middot; '.join(words)}</span></header>"

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..conventions import check_number, refuse, seeded
+from ..conventions import check_choice, check_number, refuse, seeded
 from ..data.framing import as_pictures
 from ..networks.encoders import fresh_weights
 from ..result.reconstruction import Reconstruction, told_fit
@@ -26,6 +26,7 @@ from .inference_optimization import optimize_inference
 from .losses import batch_losses, choose, wanted
 from .neighbor_consistency import neighbor_table
 from .networks import PoseNet, ReconNet
+from .photo_colors import photo_colors
 from .photo_frame import extents, reframe
 from .scores import fit_frame, item_scores, level_scores, winning_points
 from ..training.needs import IMAGES, SILHOUETTES, in_float32, measurable, prepared
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
 
 # %% auto #0
-__all__ = ['NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options', 'align', 'evaluate', 'SSL3D']
+__all__ = ['COLORS', 'NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options', 'asked', 'align',
+           'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
 def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
@@ -114,42 +116,76 @@ def refuse_options(options: Mapping[str, object]) -> None:
         raise refuse("options", f"some of {', '.join(known)}", ", ".join(unknown))
 
 
+def asked(steps: int, options: Mapping[str, object]) -> dict[str, Any]:
+    """What `reconstruct` is asked for, checked.
+
+    steps: of optimisation.
+    options: `colors`, one of `COLORS`, and those of `optimize_inference`.
+    Raises InputError.
+    """
+    check_number(steps, "steps", 0, integer=True)
+    colors = options.get("colors", "photograph")
+    check_choice(colors, "colors", list(COLORS))
+    others = {name: value for name, value in options.items() if name != "colors"}
+    refuse_options(others)
+    return {"steps": steps, "colors": colors, "options": others}
+
+
+COLORS = {
+    "photograph": "colours are the photograph's where it shows a point; hidden ones have those of a"
+    " neighbour or of a mirror twin, or the network's: a guess",
+    "network": "colours are the network's guess",
+}
+
+# %% ../../nbs/ssl3d/524_system.ipynb #90ab3c17
 def _shown(
-    system: SSL3D, picture: tuple[Tensor, Tensor], cloud: tuple[Tensor, Tensor, Tensor]
+    system: SSL3D,
+    picture: tuple[Tensor, Tensor],
+    cloud: tuple[Tensor, Tensor, Tensor],
+    source: str,
 ) -> Reconstruction:
-    """A reconstruction in the library's frame: picture and mask; points, colours and pose."""
+    """A reconstruction in the library's frame: picture and mask; points, colours and pose; whose
+    colours it has.
+    """
     (image, mask), (points, colors, pose) = picture, cloud
-    frame = system.frame.to(points)
-    learned = camera_of(pose)
+    frame, learned = system.frame.to(points), camera_of(pose)
+    camera = replace(learned, rotation=learned.rotation @ frame.T)
+    placed, given = to_house(points[0]) @ frame.T, colors[0].clamp(0, 1)
+    shape = PointCloud(placed, given, name=system.category)
+    if source == "photograph":
+        shape = photo_colors(shape, camera, image[0], mask[0])[0]
     shown = winning_points(points, pose, image.shape[-1])[0]
-    return Reconstruction(
-        points=PointCloud(
-            to_house(points[0]) @ frame.T, colors[0].clamp(0, 1), name=system.category
-        ),
-        camera=replace(learned, rotation=learned.rotation @ frame.T),
+    found = Reconstruction(
+        points=shape,
+        camera=camera,
         image=image[0],
         mask=mask[0],
         correspondence=torch.where(mask[0, 0] > 0.5, shown, -1),
         system="SSL3D",
         category=system.category,
     )
+    found.notes = (COLORS[source],)
+    return found
 
-
+# %% ../../nbs/ssl3d/524_system.ipynb #5b0c91d7
 def _one(
     system: SSL3D,
     image: Tensor,
     mask: Tensor,
     said: tuple[Tensor, Tensor, Tensor],
+    *,
     steps: int,
+    colors: str,
     options: Mapping[str, Any],
 ) -> Reconstruction:
     """One reconstruction, as the networks said it or fitted to its photograph."""
-    plain = _shown(system, (image, mask), said)
-    plain.notes = ("as predicted",)
+    plain = _shown(system, (image, mask), said, colors)
     if not steps:
+        plain.notes = ("as predicted", *plain.notes)
         return plain
     fitted = optimize_inference(system, image, mask, said[2], steps=steps, **options)
-    after = _shown(system, (image, mask), (fitted.points, fitted.colors, fitted.pose))
+    found = (fitted.points, fitted.colors, fitted.pose)
+    after = _shown(system, (image, mask), found, colors)
     first, last = (sum(fitted.history[i].values()) for i in (0, -1))
     return told_fit(after, plain, steps, (first, last))
 
@@ -289,20 +325,20 @@ class SSL3D(SystemBase):
         mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the
             transparency or finds the object.
         steps: of optimisation on this very image (section 3.5 of the paper); 0 for none.
-        options: of `optimize_inference`.
+        options: `colors`, "photograph" (where it shows a point, see `photo_colors`) or "network";
+            those of `optimize_inference`.
         Returns a Reconstruction, or a list of them for a batch.
         Raises FileError or InputError for pictures that cannot be used.
         """
         image, mask = in_float32(image), in_float32(mask)
         size, extent = self.config.image_size, float(self.extent[1])
         images, masks, single = as_pictures(image, mask, size, extent)
-        check_number(steps, "steps", 0, integer=True)
-        refuse_options(options)
+        how = asked(steps, options)
         images, masks = reframe(images * masks, masks, extent)
         images, masks = images.to(self.device), masks.to(self.device)
         said = self.predict(images, masks)  # of all pictures in one pass
         each = zip(images.split(1), masks.split(1), zip(*(part.split(1) for part in said)))
-        results = [_one(self, *one, steps, options) for one in each]
+        results = [_one(self, *one, **how) for one in each]
         return results[0] if single else results
 
     def align(self, data: Collection) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, cast, runtime_checkable
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 # %% auto #0
-__all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'CARD_TEXT', 'Stateful', 'TrainingBatch', 'Trainable', 'SystemConfig',
-           'System', 'Collection', 'BeforeTraining', 'BeforeStage', 'BeforeEpoch', 'Remembering', 'check_weights',
-           'Portable', 'model_card', 'SystemBase', 'system_class', 'shipped', 'shipped_categories', 'load']
+__all__ = ['SYSTEMS', 'WEIGHTS', 'CONFIG', 'CARD', 'NOTICE', 'CARD_TEXT', 'NOTICE_TEXT', 'Stateful', 'TrainingBatch', 'Trainable',
+           'SystemConfig', 'System', 'Collection', 'BeforeTraining', 'BeforeStage', 'BeforeEpoch', 'Remembering',
+           'check_weights', 'Portable', 'model_card', 'SystemBase', 'system_class', 'say_terms', 'shipped',
+           'shipped_terms', 'shipped_categories', 'load']
 
 # %% ../../nbs/training/457_system.ipynb #c0f20002
 class Stateful(Protocol):
@@ -227,6 +229,7 @@ def check_weights(module: Stateful, tensors: Mapping[str, Tensor], source: str =
 
 # %% ../../nbs/training/457_system.ipynb #59cf540e
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+NOTICE = "NOTICE.txt"  # beside weights that have terms of their own
 
 
 class Portable(nn.Module, PyTorchModelHubMixin):
@@ -238,9 +241,11 @@ class Portable(nn.Module, PyTorchModelHubMixin):
     config: ConfigBase
     category: str
     notes: str
+    terms: str = ""
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
-        """Writes config.json, model.safetensors and a model card.
+        """Writes config.json, model.safetensors and a model card; NOTICE.txt for weights with terms
+        of their own.
 
         save_directory: the folder; made if it is not there.
         options: `repo_id` and others, passed on when `push_to_hub=True`.
@@ -252,6 +257,8 @@ class Portable(nn.Module, PyTorchModelHubMixin):
         record = json.dumps(_record(self), indent=2, sort_keys=True)
         write_bytes(folder / CONFIG, f"{record}\n".encode())
         write_bytes(folder / CARD, model_card(self).encode())
+        if self.terms:
+            write_bytes(folder / NOTICE, f"{NOTICE_TEXT}\n\n{self.terms}\n".encode())
         if options.pop("push_to_hub", False):
             return self.push_to_hub(options.pop("repo_id", folder.name), **options)
         return None
@@ -271,7 +278,8 @@ class Portable(nn.Module, PyTorchModelHubMixin):
 
 def _record(system: Portable) -> dict[str, object]:
     """What config.json holds."""
-    return {
+    own = {"terms": system.terms} if system.terms else {}
+    return own | {
         "system": type(system).__name__,
         "svr_nb": __version__,
         "category": system.category,
@@ -283,14 +291,14 @@ def _record(system: Portable) -> dict[str, object]:
 CARD_TEXT = """---
 library_name: svr_nb
 pipeline_tag: image-to-3d
-license: apache-2.0
+license: {license}
 tags: [svr_nb, {tag}, 3d-reconstruction]
 ---
 # {title}
 
 {summary}
 
-{count:,} parameters, saved with svr_nb {version}. {notes}
+{count:,} parameters, saved with svr_nb {version}. {notes}{terms}
 
 ```python
 import svr_nb as svr
@@ -302,6 +310,8 @@ system.reconstruct("photo.jpg").save("shape.glb")
 |---|---|
 {rows}
 """
+
+NOTICE_TEXT = "The weights in this folder are not under the licence of the library."
 
 
 def model_card(system: Portable) -> str:
@@ -315,10 +325,12 @@ def model_card(system: Portable) -> str:
     return CARD_TEXT.format(
         tag=name.lower(),
         title=f"{name} for {system.category}" if system.category else name,
-        summary=(type(system).__doc__ or "").strip().partition("\n")[0],
+        summary=" ".join((type(system).__doc__ or "").partition("\n\n")[0].split()),
         count=sum(p.numel() for p in system.parameters()),
         version=__version__,
         notes=system.notes,
+        license="other" if system.terms else "apache-2.0",
+        terms=f"\n\n**Terms of these weights**: {system.terms}" if system.terms else "",
         name=name,
         rows="\n".join(f"| {key} | `{value}` |" for key, value in settings),
     )
@@ -337,6 +349,8 @@ class SystemBase(Portable):
     `weights_from` is the folder with networks that others have trained; None is torchvision's. A
     system that wants some looks for them in `before_training(fresh)`.  `heavy` names networks that
     may run in half the precision, see `training.processes.mixed`.
+    `terms` are those of its weights, in a sentence, if they are not the library's; they go into the
+    card and a notice, and are said once when such weights are loaded.
     `needs` says which fields of a collection it learns from; see `Need`.
     """
 
@@ -352,7 +366,7 @@ class SystemBase(Portable):
             raise refuse("config", f"a {kind.__qualname__}", describe(config), advice)
         self.config = config
         self.category = ""
-        self.notes = ""
+        self.notes = self.terms = ""
         self.memory: dict[str, Tensor] = {}
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -441,7 +455,23 @@ def _load_system(cls: type[Portable], config: Path, weights: Path) -> Portable:
     system.load_state_dict(tensors)
     system.category = str(record.get("category", ""))
     system.notes = str(record.get("notes", ""))
+    system.terms = str(record.get("terms", ""))
+    say_terms(f"{made_by.lower()}-{system.category}", system.terms)
     return system.eval()
+
+
+_SAID: set[str] = set()
+
+
+def say_terms(name: str, terms: str) -> None:
+    """Warns of weights with terms of their own, once in a process.
+
+    name: of the network.
+    terms: a sentence; nothing is said if it is empty.
+    """
+    if terms and name not in _SAID:
+        _SAID.add(name)
+        warnings.warn(f"{name}: {terms}", stacklevel=2)
 
 # %% ../../nbs/training/457_system.ipynb #c0f20010
 def _shipped_folder() -> Path:
@@ -455,6 +485,13 @@ def shipped() -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(entry.name for entry in folder.iterdir() if (entry / WEIGHTS).is_file())
+
+
+def shipped_terms() -> dict[str, str]:
+    """The shipped checkpoints with terms of their own: name to terms."""
+    folder = _shipped_folder()
+    terms = {name: str(_read_record(folder / name / CONFIG).get("terms", "")) for name in shipped()}
+    return {name: text for name, text in terms.items() if text}
 
 
 def shipped_categories(system: str) -> list[str]:

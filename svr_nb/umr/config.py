@@ -7,8 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['FIRST', 'SECOND', 'CHOICES_OF', 'EDGE', 'STEADY', 'RoundWeights', 'check_names', 'paper_values', 'release_values',
-           'small_values', 'UMRConfig', 'late', 'early', 'loss_weights', 'current_weights', 'cameras_of', 'one_round',
-           'rounds']
+           'small_values', 'overnight_values', 'UMRConfig', 'late', 'early', 'loss_weights', 'current_weights',
+           'cameras_of', 'one_round', 'rounds']
 
 # %% ../../nbs/umr/620_config.ipynb #968eebe2
 from dataclasses import dataclass, replace
@@ -118,8 +118,8 @@ def release_values(cls: type[UMRConfig]) -> UMRConfig:
 
 # %% ../../nbs/umr/620_config.ipynb #9f96a4e8
 def small_values(cls: type[UMRConfig]) -> UMRConfig:
-    """For two CPU cores and minutes: 48 pixels, 320 faces, and the settings that keep cameras from
-    collapsing.
+    """`tiny`, for two CPU cores and minutes: 48 pixels, 320 faces, and the settings that keep
+    cameras from collapsing.
     """
     calm = {"ori": 0.0, "tex": 0.0, "dt": 0.0, "cyc": 0.0, "adv": 0.0}
     first = RoundWeights(mask=3.0, lap=0.05, flat=5e-4, deform=2.0, pick=0.3, **calm)
@@ -156,6 +156,23 @@ def small_values(cls: type[UMRConfig]) -> UMRConfig:
         template_from="all",
         balance=True,
         texture_views="best",
+    )
+
+# %% ../../nbs/umr/620_config.ipynb #77b1d0c5
+def overnight_values(cls: type[UMRConfig]) -> UMRConfig:
+    """`small`, for two CPU cores and an evening: the settings of `tiny` at 96 pixels, with 1280
+    faces and 642 vertices, a texture flow of 256 x 128 and six texels along a face's side.
+    """
+    return replace(
+        small_values(cls),
+        image_size=96,
+        level=3,
+        side=6,
+        chart=128,
+        feature=200,
+        flow_widths=(32, 16, 8, 8, 8),
+        first_steps=1000,
+        second_steps=4000,
     )
 
 # %% ../../nbs/umr/620_config.ipynb #41df5bd6
@@ -250,7 +267,7 @@ class UMRConfig(ConfigBase):
     gamma: float = 0.01
     paper = classmethod(paper_values)
     release = classmethod(release_values)
-    tiny = classmethod(small_values)
+    tiny, small = classmethod(small_values), classmethod(overnight_values)
 
     def __post_init__(self) -> None:
         check_names(self)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..cameras.projections import WeakPerspective
 from ..cameras.rotations import matrix_to_quaternion
-from ..conventions import check_number, check_tensor, refuse
+from ..conventions import check_choice, check_number, check_tensor, refuse
 from ..data.collection import Collection
 from ..data.framing import as_pictures, leave_camera
 from ..networks.adversaries import adversarial_loss
@@ -43,10 +43,11 @@ if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'FINE', 'noisy_samples', 'fresh_surface', 'UMR', 'keep_surface', 'learning_groups',
-           'perceptual_of', 'take_pretrained', 'move_template', 'relabel', 'between_rounds', 'inside_round',
-           'read_pictures', 'house_unit', 'to_house', 'house_camera', 'MeshTensors', 'network_answer', 'Asked',
-           'fit_asked', 'dressed', 'reconstruct_one', 'fitted_one', 'reconstruct_all', 'align_frame']
+__all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'FINE', 'COARSE', 'TEXTURES', 'Picture', 'Read', 'noisy_samples', 'fresh_surface',
+           'UMR', 'keep_surface', 'learning_groups', 'perceptual_of', 'take_pretrained', 'move_template', 'relabel',
+           'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera', 'MeshTensors',
+           'network_answer', 'Asked', 'fit_asked', 'dressed', 'colored', 'reconstruct_one', 'fitted_one',
+           'reconstruct_all', 'align_frame']
 
 # %% ../../nbs/umr/624_system.ipynb #8df3ab3e
 HOW_TO_MAPS = (
@@ -191,22 +192,24 @@ class UMR(SystemBase):
         return image
 
     def reconstruct(
-        self, image: object, mask: object = None, texels: int = 8, steps: int = 0, **options: Any
+        self, image: object, mask: object = None, texels: int = 0, steps: int = 0, **options: Any
     ) -> Reconstruction | list[Reconstruction]:
         """The textured mesh and the camera of one object, or of a batch; see `reconstruct_all`.
 
         image: PIL image, array, path or tensor (3, h, w), or a batch (b, 3, h, w).
         mask: silhouette in any of these forms, or (b, 1, h, w) for a batch; None takes the
             transparency or finds the object.
-        texels: samples of the texture along one side of a face, without a fit.
+        texels: samples of the texture along one side of a face; 0 for as many as the picture is
+            worth.
         steps: of fitting shape and camera to this very photograph; 0 for none.
-        options: for the fit: fields of `FitWeights`, and `source`, the same square with its
-            silhouette (4, h, h), finer, for the texture.
+        options: `texture`: "photograph" (colours where the surface is seen) or "flow" (the paper:
+            where the network looks); `source`: the same square with its silhouette (4, h, h),
+            finer, for the texture; for the fit, fields of `FitWeights`.
         Returns a Reconstruction, or a list of them for a batch; its `correspondence` is a
         SurfaceMap, which carries keypoints and textures to other photographs (`umr.transfer`).
         Raises FileError or InputError for pictures that cannot be used.
         """
-        return reconstruct_all(self, image, mask, texels, fit_asked(steps, options))
+        return reconstruct_all(self, image, mask, fit_asked(steps, options, texels))
 
     def align(self, data: Collection) -> Tensor:
         """Finds the rotation to the library's frame and keeps it; see `align_frame`."""
@@ -413,40 +416,52 @@ def network_answer(
 
 # %% ../../nbs/umr/624_system.ipynb #0529d578
 FIT_SIZE = 128  # pixels of the crop that a surface is fitted to
-FINE = 1024  # pixels of the square that a fitted surface takes its colours from
+FINE = 1024  # pixels of the square that a surface takes its colours from
+COARSE = {"photograph": 512, "flow": 1}  # pixels of the picture of all faces, at least
+
+
+TEXTURES = {
+    "photograph": "colours are the photograph's where it shows the surface; hidden faces have those"
+    " of their mirror image, or of where the network looks: a guess",
+    "flow": "colours are those of where the network looks in the photograph",
+}
 
 
 class Asked(NamedTuple):
     """How long a surface is fitted to its photograph, and what counts how much; the picture that
     its texture is read from, colours and silhouette (4, h, h), if it is finer than the system's;
-    samples along one side of a face, 0 for as many as fill the picture of all faces.
+    samples along one side of a face, 0 for as many as the picture is worth; one of `TEXTURES`.
     """
 
     steps: int = 0
     weights: FitWeights = FitWeights()
     source: Tensor | None = None
     texels: int = 0
+    texture: str = "photograph"
 
 
-def fit_asked(steps: int, options: dict[str, Any]) -> Asked:
+def fit_asked(steps: int, options: dict[str, Any], texels: int = 0) -> Asked:
     """What `reconstruct` is asked for, checked.
 
     steps: of the fit, 0 for none.
     options: fields of `FitWeights`; `source`: the same square as the picture, finer, with its
-        silhouette (4, h, h).
+        silhouette (4, h, h); `texture`: one of `TEXTURES`.
+    texels: samples of the texture along one side of a face; 0 for as many as the picture is worth.
     Raises InputError that lists the options for one that there is not.
     """
     options = dict(options)
-    source = options.pop("source", None)
+    source, texture = options.pop("source", None), options.pop("texture", "photograph")
     known = list(FitWeights.__dataclass_fields__)
     unknown = ", ".join(sorted(set(options) - set(known)))
     if unknown:
-        raise refuse("options", f"some of texels, steps, {', '.join(known)}", unknown)
+        raise refuse("options", f"some of texels, steps, texture, {', '.join(known)}", unknown)
     numbers = {name: check_number(value, name, 0.0) for name, value in options.items()}
     count = int(check_number(steps, "steps", 0, integer=True))
     if source is not None:
         source = check_tensor(source, "source", "4 h h", low=0.0, high=1.0)
-    return Asked(count, FitWeights(**numbers), source)
+    samples = int(check_number(texels, "texels", 0, 256, integer=True))
+    check_choice(texture, "texture", list(TEXTURES))
+    return Asked(count, FitWeights(**numbers), source, samples, texture)
 
 
 def dressed(
@@ -481,64 +496,81 @@ def dressed(
     return found
 
 # %% ../../nbs/umr/624_system.ipynb #27197f2e
-@torch.no_grad()
-def reconstruct_one(
-    model: UMR, image: Tensor, mask: Tensor, texels: int, asked: Asked | None = None
+Picture = tuple[Tensor, Tensor]  # image and mask, a batch of one
+Read = tuple[Prediction, View, Tensor]  # about a crop, the crop, the flow carried out of it
+
+
+def colored(
+    model: UMR, picture: Picture, read: Read, shape: tuple[Tensor, WeakPerspective], asked: Asked
 ) -> Reconstruction:
-    """One reconstruction; its texture is read from the whole picture, not from the small crop.
+    """A surface in the colours of its photograph, at the photograph's own resolution.
+
+    model: the system.
+    picture: what the system saw.
+    read: what the networks say about it.
+    shape: vertices in the learned frame (1, v, 3), and the picture's camera.
+    asked: a finer picture if there is one, how fine the texture is, and where it is read.
+    """
+    (image, mask), (_, view, flow) = picture, read
+    fine = torch.cat([image, mask], 1)[0] if asked.source is None else asked.source.to(image)
+    colors = model.texture_source(fine[None, :3], view)[0]
+    pixels = min(FINE, max(COARSE[asked.texture], fine.shape[-1]))
+    side = asked.texels or atlas_side(len(model.faces), pixels)
+    looked = flow_on_faces(flow, model.sphere, side)
+    if asked.texture == "flow":
+        found = dressed(model, picture, shape, looked, colors * fine[3:])
+    else:
+        looked = seen_places(model, *shape, looked)
+        full = without_background(colors.cpu(), fine[3:].cpu())
+        found = dressed(model, picture, shape, looked, full)
+    found.image = (image * mask)[0].cpu()
+    found.notes = (TEXTURES[asked.texture],)
+    return found
+
+
+@torch.no_grad()
+def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, asked: Asked) -> Reconstruction:
+    """One reconstruction, fitted to its photograph if that is asked for.
 
     model: the system.
     image, mask: a batch of one.
-    texels: samples of the texture along one side of a face.
-    asked: whether it is fitted, and how.
+    asked: whether it is fitted, and how; how its texture is read.
     """
+    image, mask = image.to(model.device), mask.to(model.device)
     said, view, camera = read_pictures(model, image, mask)
     flow = view.windows.leave(said.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
-    colors = model.texture_source(image.to(model.device), view) * mask.to(model.device)
-    looked = flow_on_faces(flow, model.sphere, texels)
-    plain = dressed(model, (image, mask), (said.verts, camera), looked, colors[0])
-    if asked is None or not asked.steps:
-        return plain
-    return fitted_one(model, (image, mask), (said, view, flow), plain, asked)
+    plain = colored(model, (image, mask), (said, view, flow), (said.verts, camera), asked)
+    if asked.steps:
+        return fitted_one(model, (image, mask), (said, view, flow), plain, asked)
+    plain.notes = ("as predicted", *plain.notes)
+    return plain
 
 
 def fitted_one(
-    model: UMR,
-    picture: tuple[Tensor, Tensor],
-    read: tuple[Prediction, View, Tensor],
-    plain: Reconstruction,
-    asked: Asked,
+    model: UMR, picture: Picture, read: Read, plain: Reconstruction, asked: Asked
 ) -> Reconstruction:
-    """A reconstruction fitted to its photograph, in the colours of the photograph at its full
-    resolution; it remembers how the plain one did.
+    """A reconstruction fitted to its photograph; it keeps the plain one.
 
     model: the system.
-    picture: image and mask, a batch of one.
-    read: what the networks say about the crop, the crop, and the flow carried out of it.
+    picture: what the system saw.
+    read: what the networks say about it.
     plain: the reconstruction without the fit.
-    asked: how it is fitted, and a finer picture if there is one.
+    asked: how it is fitted, and how its texture is read.
     """
-    (image, mask), (said, view, flow) = (x.to(model.device) for x in picture), read
-    large = crop_view(image, mask, None, FIT_SIZE, fill=model.config.fill)
-    done = fit_mesh(model, said, large, asked.steps, asked.weights)
+    large = crop_view(*picture, None, FIT_SIZE, fill=model.config.fill)
+    done = fit_mesh(model, read[0], large, asked.steps, asked.weights)
     camera = leave_camera(done.camera, large.windows)
-    fine = torch.cat([image, mask], 1)[0] if asked.source is None else asked.source.to(image)
-    colors = model.texture_source(fine[None, :3], view)[0].cpu()
-    guess = flow_on_faces(flow, model.sphere, asked.texels or atlas_side(len(model.faces)))
-    looked = seen_places(model, done.verts, camera, guess)
-    full = without_background(colors, fine[3:].cpu())
-    after = dressed(model, picture, (done.verts, camera), looked, full)
-    after.image = plain.image
+    after = colored(model, picture, read, (done.verts, camera), asked)
     return told_fit(after, plain, asked.steps, done.loss)
 
 # %% ../../nbs/umr/624_system.ipynb #203cf5b7
 def reconstruct_all(
-    model: UMR, image: Any, mask: object, texels: int, asked: Asked | None = None
+    model: UMR, image: Any, mask: object, asked: Asked
 ) -> Reconstruction | list[Reconstruction]:
     """Reconstructions of whatever can be a picture; see `UMR.reconstruct`.
 
     model: the system.
-    image, mask, texels, asked: as there.
+    image, mask, asked: as there.
     """
     image, mask = in_float32(image), in_float32(mask)
     square = isinstance(image, Tensor) and image.ndim >= 3 and 0 < image.shape[-1]
@@ -546,11 +578,11 @@ def reconstruct_all(
         size = image.shape[-1]
     else:
         size = max(256, 2 * model.config.image_size)
-        if asked is not None and asked.steps and asked.source is None:
+        if asked.source is None:
             asked = asked._replace(source=torch.cat(as_pictures(image, mask, FINE)[:2], 1)[0])
     pictures, silhouettes, single = as_pictures(image, mask, size)
     results = [
-        reconstruct_one(model, picture[None], silhouette[None], texels, asked)
+        reconstruct_one(model, picture[None], silhouette[None], asked)
         for picture, silhouette in zip(pictures, silhouettes)
     ]
     return results[0] if single else results

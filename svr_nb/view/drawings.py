@@ -146,6 +146,7 @@ def draw_mesh(
     camera: Camera | None = None,
     background: float = 1.0,
     supersample: int = 2,
+    lamp: bool = True,
 ) -> Float[Tensor, "3 h w"]:
     """Shaded picture of a mesh in its own colours, not differentiable.
 
@@ -155,9 +156,11 @@ def draw_mesh(
     camera: any camera of `svr_nb.cameras.projections` holding one view.
     background: grey value in [0, 1].
     supersample: as in `draw_points`.
+    lamp: False for plain colours, for a texture that has its photograph's light in it.
     Raises InputError.
     """
     size = int(check_number(size, "size", 4, 4096, integer=True))
+    dark: dict[str, Any] = {} if lamp else {"light": None}
     with torch.no_grad():
         drawn = render_mesh(
             mesh,
@@ -165,6 +168,7 @@ def draw_mesh(
             size,
             background=background,
             supersample=supersample,
+            **dark,
         )
     return drawn["image"].clamp(0, 1)
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras.projections import orbit
 from ..conventions import optional
 from .drawings import MESH_COLOR, places_and_tints, surface_of
 from .orbit_viewer import corner_colors
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     import k3d.plot
     import plotly.graph_objects
 
+    from svr_nb.cameras.projections import Orthographic, Pinhole, WeakPerspective
     from svr_nb.shapes.mesh import Mesh
     from svr_nb.view.drawings import Shape
 
+    Camera = Pinhole | Orthographic | WeakPerspective
+
 # %% auto #0
-__all__ = ['UPWARDS', 'vertex_colors', 'plotly_figure', 'packed_colors', 'k3d_plot']
+__all__ = ['UPWARDS', 'vertex_colors', 'plotly_figure', 'packed_colors', 'k3d_place', 'k3d_plot']
 
 # %% ../../nbs/view/257_figures.ipynb #9320e5b6
 def vertex_colors(mesh: Mesh) -> Float[Tensor, "v 3"]:
@@ -87,12 +91,25 @@ def packed_colors(colors: np.ndarray) -> np.ndarray:
     return (levels @ np.array([65536, 256, 1], np.uint32)).astype(np.uint32)
 
 
-def k3d_plot(shape: Shape, height: int = 360, point_size: float = 0.015) -> k3d.plot.Plot:
+def k3d_place(camera: Camera, distance: float = 1.9) -> list[float]:
+    """Where k3d's camera stands, what it looks at and which way is up, for one of ours.
+
+    camera: holding one view.
+    distance: from the origin, object units.
+    """
+    axes = camera.rotation[0].detach().cpu().numpy() @ UPWARDS  # right, down, forward
+    return [*(-distance * axes[2]).tolist(), 0.0, 0.0, 0.0, *(-axes[1]).tolist()]
+
+
+def k3d_plot(
+    shape: Shape, height: int = 360, point_size: float = 0.015, camera: Camera | None = None
+) -> k3d.plot.Plot:
     """A k3d plot of points, a mesh or voxels; needs the package k3d.
 
     shape: tensor (n, 3), PointCloud, Mesh or VoxelGrid; textures become colours of vertices.
     height: in pixels.
     point_size: diameter of a point in object units.
+    camera: from where it is seen first, holding one view; None for azimuth 30.
     Raises InputError.
     """
     with optional("lab"):
@@ -107,5 +124,5 @@ def k3d_plot(shape: Shape, height: int = 360, point_size: float = 0.015) -> k3d.
         drawn = k3d.mesh(turned, faces.astype(np.uint32), colors=packed, flat_shading=False)
     plot = k3d.plot(height=height, grid_visible=False, camera_auto_fit=False)
     plot += drawn
-    plot.camera = [-0.9, 1.5, 0.7, 0, 0, 0, 0, 0, 1]
+    plot.camera = k3d_place(orbit(30, 20) if camera is None else camera)
     return plot

@@ -9,7 +9,11 @@ import pytest
 import torch
 
 import svr_nb as svr
+from svr_nb.app import command_line
 from svr_nb.app.command_line import demo, main
+from svr_nb.app.training_runs import Source, preset_of
+from svr_nb.conventions import SvrError
+from svr_nb.data.paper_collections import write_miniature
 
 
 def test_help_lists_every_command():
@@ -105,6 +109,36 @@ def test_demo_leaves_a_page_and_files(tmp_path):
         and "https://" not in text
     )
     assert {p.suffix for p in page.parent.iterdir()} >= {".html", ".glb", ".ply"}
+
+
+def test_demo_begins_with_a_photograph_where_one_ships():
+    """Real photographs first, then a sample of every category; systems without either have none."""
+    jobs = command_line._usual_jobs("umr")
+    assert "Muybridge" in jobs[0][0] and jobs[0][1] == "horse" and jobs[0][2].shape[0] == 3
+    assert {job[1] for job in jobs[1:]} == set(svr.training.system.shipped_categories("umr"))
+    assert all(job[2] is None for job in command_line._usual_jobs("lem"))
+
+
+def test_check_data_draws_only_where_it_is_told(tmp_path, monkeypatch, capsys):
+    write_miniature("drc", tmp_path / "set")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["check-data", "drc", str(tmp_path / "set"), "--size", "32"]) == 0
+    assert "--sheet" in capsys.readouterr().out and not list((tmp_path / "here").iterdir())
+    sheet = tmp_path / "sheet.png"
+    assert main(["check-data", "drc", str(tmp_path / "set"), "--sheet", str(sheet)]) == 0
+    assert sheet.exists() and f"wrote {sheet}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("system", ["ssl3d", "umr", "agt", "tars", "lem"])
+def test_every_system_has_a_preset_between(system):
+    kind = svr.training.system.system_class(system)
+    tiny, small, paper = (getattr(kind.Config, name)() for name in ("tiny", "small", "paper"))
+    assert kind.Config.from_dict(small.to_dict()) == small
+    assert tiny.image_size <= small.image_size and tiny != small != paper
+    assert preset_of(kind, "small", Source()) == small
+    with pytest.raises(SvrError, match="--preset"):
+        preset_of(kind, "medium", Source())
 
 
 # --- whatever is typed ends in one line ---

@@ -83,7 +83,9 @@ def test_fitting_is_the_default_and_is_said(item):
     first = svr.reconstruct(item["image"], item["mask"], category="horse", steps=0)
     assert fitted.notes[0].startswith("fitted to the photograph in 60 steps: silhouette IoU")
     assert fitted.notes[0] in repr(fitted) and fitted.fit.iou[1] > fitted.fit.iou[0]
-    assert first.notes[0] == "as predicted"
+    assert first.notes[0] == "as predicted" and first.limits in first.notes
+    assert fitted.notes.count(fitted.limits) == 1 and fitted.fit.before.photograph is not None
+    assert torch.equal(fitted.fit.before.points.points, first.points.points)
     assert not torch.equal(fitted.points.points, first.points.points)
 
 

@@ -76,7 +76,7 @@ def test_systems_fit_their_code(name, chair):
     fitted = system.reconstruct(*given, steps=4, **few)
     assert plain.fit is None and torch.equal(plain.mesh.verts, none.mesh.verts)
     assert fitted.fit.steps == 4 and fitted.fit.loss[1] < fitted.fit.loss[0]
-    assert fitted.camera is not None and "guess" in fitted.notes[1]
+    assert fitted.camera is not None and "guess" in fitted.limits
     assert all(torch.equal(value, before[key]) for key, value in system.state_dict().items())
     assert all(p.grad is None for p in system.parameters())
     with pytest.raises(InputError, match="steps"):

@@ -15,7 +15,7 @@ import torch
 
 from svr_nb.cameras.projections import WeakPerspective, orbit
 from svr_nb.conventions import InputError, seeded
-from svr_nb.result.reconstruction import Reconstruction, mesh_to_points
+from svr_nb.result.reconstruction import Reconstruction, mesh_to_points, told_fit
 from svr_nb.render.hard_mesh import render_mesh
 from svr_nb.shapes.mesh_files import load_mesh
 from svr_nb.shapes.point_files import load_points
@@ -145,3 +145,33 @@ def test_a_texture_finds_another_name_where_the_photograph_has_it(tmp_path):
     other = Mesh(ball.verts, ball.faces, uvs=uvs, texture=torch.ones(3, 8, 8))
     Reconstruction(mesh=other).save(first, keep=[photograph])
     assert photograph.read_bytes() == before and len(list(tmp_path.glob("*.png"))) == 2
+
+
+def test_a_fitted_result_keeps_the_unfitted_one():
+    """The picture of both is wider by one drawing; what cannot be known depends on the camera."""
+    mask = Reconstruction(mesh=EGG, camera=CAMERA).silhouette(48)
+    image = torch.rand(3, 48, 48, generator=seeded(0))
+    make = lambda mesh: Reconstruction(mesh=mesh, camera=CAMERA, image=image, mask=mask)
+    first, last = make(ellipsoid((0.12, 0.12, 0.12))), make(EGG)
+    alone = last.before_and_after(96)
+    told_fit(last, first, 5, (1.0, 0.25))
+    assert last.fit.before is first and first.fit is None and len(last.notes) == 1
+    both = last.before_and_after(96)
+    assert both.shape[1] == alone.shape[1] and both.shape[2] > alone.shape[2] + 90
+    page = last._repr_mimebundle_()["text/html"]
+    assert "as predicted" in page and last.limits in unescape(page)
+    with pytest.raises(InputError, match="size"):
+        last.before_and_after(0)
+
+
+def test_what_cannot_be_known_is_said_of_each_camera():
+    flat = WeakPerspective(torch.ones(1), torch.zeros(1, 2), torch.tensor([[1.0, 0, 0, 0]]))
+    near, far = (Reconstruction(mesh=EGG, camera=camera) for camera in (CAMERA, flat))
+    assert "far side" in near.limits and "no length" in near.limits
+    assert "mirror image" not in near.limits and "mirror image" in far.limits
+
+
+def test_the_plot_opens_where_the_photograph_was_taken():
+    pytest.importorskip("k3d")
+    place = Reconstruction(mesh=EGG, camera=orbit(0, 0)).show().camera
+    assert np.allclose(place, [0, 1.9, 0, 0, 0, 0, 0, 0, 1], atol=1e-5)

@@ -11,12 +11,13 @@ import torch
 
 from svr_nb.cameras.projections import orbit
 from svr_nb.conventions import InputError
-from svr_nb.result.reconstruction import Reconstruction
+from svr_nb.result.reconstruction import Reconstruction, told_fit
 from svr_nb.result.report import write_report
 from svr_nb.shapes.mesh_files import load_mesh
 from svr_nb.shapes.mesh import ellipsoid, torus
 
 EGG = ellipsoid((0.2, 0.25, 0.35))
+EGG_SEEN = Reconstruction(mesh=EGG, camera=orbit(20, 10)).silhouette(32)
 
 
 def item(**metrics: float) -> Reconstruction:
@@ -53,6 +54,24 @@ def test_table_and_mean(tmp_path):
     assert "<td>&lt;b&gt;</td>" in text and len(list(tmp_path.glob("*.ply"))) == 3
 
 
+def test_a_fit_is_shown_before_and_after(tmp_path):
+    """The shape from the photograph's camera comes first, unfitted and fitted, each with its IoU."""
+    mask = EGG_SEEN
+    first, last = (
+        Reconstruction(mesh=shape, camera=orbit(20, 10), image=torch.rand(3, 32, 32), mask=mask)
+        for shape in (ellipsoid((0.1, 0.1, 0.1)), EGG)
+    )
+    told_fit(last, first, 7, (2.0, 0.5))
+    last.photograph = torch.rand(3, 50, 90)
+    text = write_report(tmp_path, last, size=32, frames=2).read_text(encoding="utf-8")
+    captions = re.findall(r"<figcaption>([^<]*)</figcaption>", text)
+    assert captions[0] == "photograph, 90 x 50" and captions[-1] == "in 3D"
+    assert captions[1] == f"as predicted, IoU {last.fit.iou[0]:.2f}"
+    assert captions[2] == f"fitted, IoU {last.fit.iou[1]:.2f}"
+    assert last.fit.iou[0] < 0.5 < 0.98 < last.fit.iou[1]
+    assert "loss 2 to 0.5" in text and text.count("not known: ") == 1 and last.limits in text
+
+
 def test_without_photograph_or_camera(tmp_path):
     text = write_report(
         tmp_path,
@@ -60,7 +79,7 @@ def test_without_photograph_or_camera(tmp_path):
         size=32,
         frames=2,
     ).read_text(encoding="utf-8")
-    assert "photograph" not in text and text.count("<article>") == 2
+    assert ">photograph" not in text and text.count("<article>") == 2
 
 
 @pytest.mark.parametrize("bad", [[], {}, "photo.jpg", None, [1], {"a": torch.zeros(3)}])

@@ -159,6 +159,35 @@ def test_card_says_what_it_is(tmp_path):
     assert "| width | `3` |" in card and "Trained on nothing." in card
 
 
+def test_terms_go_along_and_are_said_once(tmp_path, recwarn):
+    """Weights with terms of their own say so in the card, the notice and at the first loading."""
+    system = saved(tmp_path / "free")
+    assert (
+        not (tmp_path / "free" / C.NOTICE).exists()
+        and not Small.from_pretrained(tmp_path / "free").terms
+    )
+    system.category, system.terms = f"car-{tmp_path.name}", "For research only: borrowed pictures."
+    system.save_pretrained(tmp_path / "own")
+    said = (tmp_path / "own" / C.NOTICE).read_text()
+    assert "not under the licence" in said and system.terms in said
+    card = (tmp_path / "own" / C.CARD).read_text()
+    assert "license: other" in card and system.terms in card
+    again = [Small.from_pretrained(tmp_path / "own") for _ in range(2)]
+    assert [one.terms for one in again] == [system.terms] * 2
+    assert len([w for w in recwarn if system.terms in str(w.message)]) == 1
+
+
+def test_every_shipped_network_says_its_terms():
+    """What was trained on photographs from elsewhere is not under the library's licence."""
+    terms, folder = C.shipped_terms(), C._shipped_folder()
+    for name in C.shipped():
+        card = (folder / name / C.CARD).read_text(encoding="utf-8")
+        assert ("Weizmann" in card) == (name in terms), name
+        assert ("license: apache-2.0" in card) == (name not in terms), name
+        assert (folder / name / C.NOTICE).exists() == (name in terms), name
+    assert "research only" in terms["umr-horse"]
+
+
 def test_shared_and_transposed_tensors_can_be_written(tmp_path):
     base = torch.arange(6.0).reshape(2, 3)
     write_tensors(tmp_path / "x.safetensors", {"a": base, "b": base, "t": base.T})
