@@ -67,6 +67,8 @@ ARMS = (
     Arm("-FID", partial(_without, "fid")),
     Arm("-align", partial(_without, "align")),
     Arm("-adv", partial(_without, "adv")),
+    Arm("trunk detached", {"var_trunk": False}),
+    Arm("-D_var -FID", lambda full: replace(_without("fid", full), variance="off")),
 )
 
 # %% ../../nbs/experiments/975_agt.ipynb #97500003

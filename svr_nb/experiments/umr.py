@@ -107,11 +107,20 @@ def _expected(full: UMRConfig) -> UMRConfig:
     return replace(changed, first=first, second=second)
 
 
+def _no_adversary(full: UMRConfig) -> UMRConfig:
+    """Nobody judges unseen views."""
+    return replace(full, first=without(full.first, "adv"), second=without(full.second, "adv"))
+
+
 ARMS = (
     Arm("full"),
     Arm("no parts", _no_parts),
     Arm("no cycle", _no_cycle),
     Arm("expected", _expected),
+    Arm("no L_sv", lambda full: replace(full, second=without(full.second, "sv"))),
+    Arm("no L_sp", lambda full: replace(full, second=without(full.second, "sp"))),
+    Arm("hard parts", {"hard_parts": True}),
+    Arm("no adversary", _no_adversary),
 )
 NAMES = tuple(arm.name for arm in ARMS)
 
