@@ -222,6 +222,7 @@ ARMS = (
     Arm("rec+adv, longer", MAP),
     Arm("codes", {**STRONG, "labels": "mutual", "quantile": 0.2}),
     *(Arm(name, {**STRONG, "labels": VOTES}) for name in LABELLERS),
+    Arm("all, certain half", {**STRONG, "labels": VOTES, "attention": True}),
 )
 
 
@@ -230,14 +231,26 @@ def _told(data: Collection, **fields: Tensor) -> Collection:
     return Collection({**data.fields, **fields}, data.category, data.source)
 
 
+def _taken_over(fresh: dict[str, Tensor], old: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Fresh weights, with all that the old network has; the wider layer behind attention keeps its
+    fresh weights for what attention adds, which starts as nothing.
+    """
+    merged = dict(fresh)
+    for name, value in old.items():
+        if name in fresh and value.shape == fresh[name].shape:
+            merged[name] = value
+        elif name in fresh:
+            merged[name] = torch.cat([fresh[name][:, : -value.shape[1]], value], 1)
+    return merged
+
+
 def map_arm(arm: Arm, seed: int, runs: Runs) -> LEM:
     """Goes on from *rec+adv* of the same seed with the third stage, and chooses the threshold.
 
     arm: one of ARMS.  seed: of the run.  runs: what the arms of the seed share.
     """
     system, start = LEM(arm.of(runs.shared.config), seed=seed), learned(runs, seed)
-    known = {k: v for k, v in start.state_dict().items() if not k.startswith("pairs.")}
-    system.load_state_dict({**system.state_dict(), **known})
+    system.load_state_dict(_taken_over(system.state_dict(), start.state_dict()))
     train = {name: runs.shared.data[name] for name in ("synthetic", "natural")}
     if system.config.labels == VOTES:
         votes, groups = LABELLERS[arm.name.removeprefix("all, ")](runs)
@@ -272,7 +285,32 @@ def score(system: LEM, runs: Runs) -> Row:
     row = measure(system, replace(runs.shared, data=data), surfaces=2)
     return {name: value for name, value in row.items() if name != "Chamfer"}
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #06ab2d1e
+# %% ../../nbs/experiments/984_lem_labels.ipynb #940cecc3
+def gain_table(rows: Sequence[Row], scores: Sequence[str] = ("IoU", "IoU at .5", "purity")) -> Table:
+    """What every arm is above *rec+adv, longer* with the same seed, in pairs, beside its labels.
+
+    rows: from `run`.  scores: names of scores.
+    """
+    first, lines = ARMS[0].name, []
+    quality = [row for row in rows if row["arm"] == "label quality"]
+    for arm in ARMS:
+        mine = [row for row in rows if row["arm"] == arm.name]
+        if not mine:
+            continue
+        line: Row = {"labels": arm.name, "seeds": len(mine)}
+        for kind in ("right", "labelled"):
+            known = [row[f"{kind}, {arm.name}"] for row in quality if f"{kind}, {arm.name}" in row]
+            line[kind] = f"{mean(known):.2f}" if known else ""
+        line["IoU"] = f"{mean([row['IoU'] for row in mine]):.3f}"
+        for name in scores if arm.name != first else ():
+            found = paired(rows, first, arm.name, name)
+            star = " *" if found["clear"] else ""
+            line[f"{name}: gain"] = f"{found['mean']:+.3f} ± {found['± s.e.']:.3f}{star}"
+        lines.append(line)
+    note = "* more than two standard errors from 0, in pairs with the same seed."
+    return Table(lines, title=f"Mapping, by labels; gains over {first!r}", note=note)
+
+# %% ../../nbs/experiments/984_lem_labels.ipynb #ad7dcf45
 @lru_cache(maxsize=1)
 def _made(place: Path | None, draw: int) -> tuple[SharedRuns, dict[tuple[str, int], Any]]:
     """Data and manifold of a draw, and room for what is worked out from them."""
@@ -317,28 +355,3 @@ EXPERIMENT = Experiment(
 
 if __name__ == "__main__" and "__file__" in globals():
     main(EXPERIMENT)
-
-# %% ../../nbs/experiments/984_lem_labels.ipynb #281413cb
-def gain_table(rows: Sequence[Row], scores: Sequence[str] = ("IoU", "IoU at .5", "purity")) -> Table:
-    """What every arm is above *rec+adv, longer* with the same seed, in pairs, beside its labels.
-
-    rows: from `run`.  scores: names of scores.
-    """
-    first, lines = ARMS[0].name, []
-    quality = [row for row in rows if row["arm"] == "label quality"]
-    for arm in ARMS:
-        mine = [row for row in rows if row["arm"] == arm.name]
-        if not mine:
-            continue
-        line: Row = {"labels": arm.name, "seeds": len(mine)}
-        for kind in ("right", "labelled"):
-            known = [row[f"{kind}, {arm.name}"] for row in quality if f"{kind}, {arm.name}" in row]
-            line[kind] = f"{mean(known):.2f}" if known else ""
-        line["IoU"] = f"{mean([row['IoU'] for row in mine]):.3f}"
-        for name in scores if arm.name != first else ():
-            found = paired(rows, first, arm.name, name)
-            star = " *" if found["clear"] else ""
-            line[f"{name}: gain"] = f"{found['mean']:+.3f} ± {found['± s.e.']:.3f}{star}"
-        lines.append(line)
-    note = "* more than two standard errors from 0, in pairs with the same seed."
-    return Table(lines, title=f"Mapping, by labels; gains over {first!r}", note=note)
