@@ -106,6 +106,7 @@ SOURCES = {
         "experiments/972_ssl3d.ipynb",
         ssl3d.ARMS,
         lambda where: ssl3d.recipe(ssl3d.COLLECTIONS[where["collection"]][0]),
+        words={"no neighbours": "the stage of neighbours without their loss"},
     ),
     "umr": Source(umr, "experiments/973_umr.ipynb", umr.ARMS, lambda where: UMRConfig.tiny()),
     "agt_proxy": Source(
@@ -332,9 +333,9 @@ def measure_again(
     folder: gets one file of rows for each source; first the stored rows, if there are any.
     fresh: whether it starts without the stored rows.
     Returns the files.
-    Raises InputError if a command fails.
+    Raises InputError if a command failed, after all others have run.
     """
-    written = []
+    written, failed = [], []
     for name, words in commands:
         path = file_path(folder, "folder") / f"{name}.json"
         if not path.exists() and not fresh and _has(name):
@@ -342,8 +343,10 @@ def measure_again(
         print(f"python -m {shlex.join(words)}", flush=True)
         done = subprocess.run([sys.executable, "-m", *words, "--out", str(path)], check=False)
         if done.returncode:
-            raise refuse(name, "a command that ends well", f"status {done.returncode}")
+            failed.append(f"{name} (status {done.returncode})")
         written.append(path)
+    if failed:
+        raise refuse("commands", "ones that end well", ", ".join(failed), "See what they printed")
     return list(dict.fromkeys(written))
 
 
@@ -454,8 +457,12 @@ def _below(mine: Sequence[Finding], link: Callable[[str], str]) -> list[str]:
         source = SOURCES[name]
         device = ", ".join(dict.fromkeys(one.device for one in used if one.each)) or "not run"
         lines.append(f"- {link(source.lesson)}: `python -m {shlex.join(words)}` ({device})")
-    told = dict.fromkeys(f"{one.claim.score}: {one.levels}" for one in mine if one.levels)
-    return [*lines, "", *([f"Levels. {'; '.join(told)}.", ""] if told else [])]
+    told: dict[str, list[str]] = defaultdict(list)
+    for one in mine:
+        if one.levels and one.claim.score not in told[one.levels]:
+            told[one.levels].append(one.claim.score)
+    scales = [f"- {', '.join(scores)}: {levels}" for levels, scores in told.items()]
+    return [*lines, "", *(["Levels:", "", *scales, ""] if scales else [])]
 
 
 def page(

@@ -47,12 +47,13 @@ from ..scores.tables import Table
 from ..training.loop import fit
 
 # %% auto #0
-__all__ = ['SEEDS', 'TRIALS', 'DRAWS', 'GROUPS', 'NEAR', 'VIEWS', 'MAP', 'STRONG', 'LEVELS_OF', 'LABELLERS', 'ARMS', 'EXPERIMENT',
-           'Runs', 'learned', 'Labels', 'groups_of', 'beliefs', 'map_arm', 'label_quality', 'score', 'gain_table']
+__all__ = ['SEEDS', 'TRIALS', 'DRAW', 'GROUPS', 'NEAR', 'VIEWS', 'MAP', 'STRONG', 'LEVELS_OF', 'LABELLERS', 'ARMS', 'EXPERIMENT',
+           'Runs', 'learned', 'Labels', 'groups_of', 'beliefs', 'map_arm', 'label_quality', 'score', 'gain_table',
+           'draw_gains']
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #f8b964ed
-SEEDS, TRIALS = (31, 32, 33, 34, 35), (61, 62, 63)
-DRAWS = {SEEDS: 5, TRIALS: 1}  # settings were chosen on the trials
+# %% ../../nbs/experiments/984_lem_labels.ipynb #4b7a6e95
+SEEDS, TRIALS = (31, 32, 33, 34, 35), (61, 62, 63)  # settings were chosen on the trials
+DRAW = 1
 GROUPS, NEAR, VIEWS = 4, 10, 4
 
 
@@ -102,7 +103,7 @@ def learned(runs: Runs, seed: int) -> LEM:
 
     return runs.kept("network", seed, made)
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #2b093059
+# %% ../../nbs/experiments/984_lem_labels.ipynb #adb7506c
 class Labels(NamedTuple):
     """What is said about the training photographs.
 
@@ -143,7 +144,7 @@ def beliefs(runs: Runs, seed: int) -> Tensor:
     """
     return runs.kept("beliefs", seed, lambda: _seen(runs, seed))
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #2277572e
+# %% ../../nbs/experiments/984_lem_labels.ipynb #801f848c
 def _true(runs: Runs) -> Labels:
     """The true kinds: a level."""
     parts = (runs.shared.data[name].fields["category"] for name in ("natural", "synthetic"))
@@ -198,7 +199,7 @@ def _half(runs: Runs) -> Labels:
     """The same, for the half of the photographs of which they are surest."""
     return Labels(certain(_together(runs), 0.5)[:, None], groups_of(runs))
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #fd63e18f
+# %% ../../nbs/experiments/984_lem_labels.ipynb #7265332a
 MAP = {"map_steps": 200, "ramp": False, "score": "codes"}
 STRONG = {**MAP, "csm": 0.1}
 LEVELS_OF: dict[str, Callable[[Runs], Labels]] = {
@@ -260,7 +261,7 @@ def map_arm(arm: Arm, seed: int, runs: Runs) -> LEM:
     system.calibrate(runs.shared.data["val"])
     return system
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #22749c7b
+# %% ../../nbs/experiments/984_lem_labels.ipynb #507e4d2a
 def label_quality(runs: Runs) -> Row:
     """How good every labeller's labels of the training photographs are, which only onlookers know.
 
@@ -285,7 +286,7 @@ def score(system: LEM, runs: Runs) -> Row:
     row = measure(system, replace(runs.shared, data=data), surfaces=2)
     return {name: value for name, value in row.items() if name != "Chamfer"}
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #940cecc3
+# %% ../../nbs/experiments/984_lem_labels.ipynb #7edb267d
 def gain_table(rows: Sequence[Row], scores: Sequence[str] = ("IoU", "IoU at .5", "purity")) -> Table:
     """What every arm is above *rec+adv, longer* with the same seed, in pairs, beside its labels.
 
@@ -310,20 +311,43 @@ def gain_table(rows: Sequence[Row], scores: Sequence[str] = ("IoU", "IoU at .5",
     note = "* more than two standard errors from 0, in pairs with the same seed."
     return Table(lines, title=f"Mapping, by labels; gains over {first!r}", note=note)
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #ad7dcf45
+# %% ../../nbs/experiments/984_lem_labels.ipynb #d5927df9
+def draw_gains(rows: Sequence[Row], score: str = "IoU") -> Any:
+    """A picture of what every arm is above *rec+adv, longer*: a dot per seed, bars of two standard
+    errors, levels in gray.
+
+    rows: from `run`.  score: name of a score.
+    Returns a figure.
+    """
+    import matplotlib.pyplot as plt
+
+    told = [(arm.name, paired(rows, ARMS[0].name, arm.name, score)) for arm in ARMS[1:]]
+    told = [(name, found) for name, found in told if found["seeds"]]
+    figure, axis = plt.subplots(figsize=(8, 0.34 * len(told) + 1))
+    for place, (name, found) in enumerate(reversed(told)):
+        color = "gray" if name in LEVELS_OF else "tab:blue"
+        axis.plot(found["each"], [place] * found["seeds"], "o", ms=4, color=color, alpha=0.5)
+        axis.errorbar([found["mean"]], [place], xerr=[2 * found["± s.e."]], fmt="s", color=color)
+    axis.axvline(0, color="k", lw=0.8)
+    axis.set_yticks(range(len(told)), [name for name, _ in reversed(told)], fontsize=8)
+    axis.set_title(f"{score}: with mapping minus without", fontsize=10)
+    figure.tight_layout()
+    return figure
+
+# %% ../../nbs/experiments/984_lem_labels.ipynb #6e87ec99
 @lru_cache(maxsize=1)
-def _made(place: Path | None, draw: int) -> tuple[SharedRuns, dict[tuple[str, int], Any]]:
-    """Data and manifold of a draw, and room for what is worked out from them."""
-    return shared_by_all(splits(place, draw), LEMConfig.tiny()), {}
+def _made(place: Path | None) -> tuple[SharedRuns, dict[tuple[str, int], Any]]:
+    """Data and manifold of the draw, and room for what is worked out from them."""
+    return shared_by_all(splits(place, DRAW), LEMConfig.tiny()), {}
 
 
 def _runs(seed: int, folder: str | None = None) -> Runs:
     """What the arms of a seed share."""
     family = TRIALS if seed in TRIALS else SEEDS
-    place = file_path(folder, "folder") / f"draw-{DRAWS[family]}" if folder else None
+    place = file_path(folder, "folder") / f"draw-{DRAW}" if folder else None
     others = tuple(other for other in family if other != seed)
     part = "val" if seed in TRIALS else "test"
-    shared, memory = _made(place, DRAWS[family])
+    shared, memory = _made(place)
     return Runs(shared, seed, place, others, part, memory)
 
 

@@ -107,9 +107,9 @@ def _expected(full: UMRConfig) -> UMRConfig:
     return replace(changed, first=first, second=second)
 
 
-def _no_adversary(full: UMRConfig) -> UMRConfig:
-    """Nobody judges unseen views."""
-    return replace(full, first=without(full.first, "adv"), second=without(full.second, "adv"))
+def _adversary(full: UMRConfig) -> UMRConfig:
+    """A critic judges unseen views in both rounds, with the paper's weight."""
+    return replace(full, first=replace(full.first, adv=1.0), second=replace(full.second, adv=1.0))
 
 
 ARMS = (
@@ -120,7 +120,7 @@ ARMS = (
     Arm("no L_sv", lambda full: replace(full, second=without(full.second, "sv"))),
     Arm("no L_sp", lambda full: replace(full, second=without(full.second, "sp"))),
     Arm("hard parts", {"hard_parts": True}),
-    Arm("no adversary", _no_adversary),
+    Arm("adversary", _adversary),
 )
 NAMES = tuple(arm.name for arm in ARMS)
 

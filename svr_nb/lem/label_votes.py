@@ -5,7 +5,7 @@
 # %% ../../nbs/lem/906_label_votes.ipynb #3694f169
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,7 +18,7 @@ from ..conventions import check_choice, check_number, check_tensor, rand, refuse
 __all__ = ['NO_LABEL', 'VOTES', 'ERRORS', 'shape_groups', 'neighbour_shares', 'balanced', 'certain', 'agreed', 'spoiled',
            'vote_purity', 'vote_positives']
 
-# %% ../../nbs/lem/906_label_votes.ipynb #c10a32e7
+# %% ../../nbs/lem/906_label_votes.ipynb #06dbac02
 def _spread_out(codes: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Starting centres, each likely to be far from those before it."""
     picked = [int(torch.randint(len(codes), (1,), generator=generator))]
@@ -56,7 +56,7 @@ def shape_groups(
     found = [_settled(codes, centers, rounds) for centers in fresh]
     return min(found, key=lambda one: one[1])[0]
 
-# %% ../../nbs/lem/906_label_votes.ipynb #31ee1b42
+# %% ../../nbs/lem/906_label_votes.ipynb #d05f8f67
 def neighbour_shares(
     e_n: Float[Tensor, "n c"], e_r: Float[Tensor, "r c"], groups: Int[Tensor, "r"], near: int = 10
 ) -> Float[Tensor, "n k"]:
@@ -98,7 +98,7 @@ def balanced(
         shares = shares / shares.sum(1, keepdim=True)
     return shares
 
-# %% ../../nbs/lem/906_label_votes.ipynb #7082d4f9
+# %% ../../nbs/lem/906_label_votes.ipynb #49a039e8
 NO_LABEL, VOTES = -1, "votes"
 
 
@@ -134,7 +134,7 @@ def agreed(votes: Int[Tensor, "n m"], least: int | None = None) -> Int[Tensor, "
     most = count.max(1)
     return torch.where(most.values >= least, most.indices, NO_LABEL)
 
-# %% ../../nbs/lem/906_label_votes.ipynb #81931fd1
+# %% ../../nbs/lem/906_label_votes.ipynb #628b8d48
 ERRORS = ("new each time", "fixed")
 
 
@@ -180,7 +180,7 @@ def vote_purity(
     """
     votes = check_tensor(votes, "votes", "n m", integer=True)
     classes = int(max(image_classes.max(), shape_classes.max())) + 1
-    own = one_hot(groups, int(groups.max()) + 1).float()
+    own = one_hot(groups, int(max(groups.max(), votes.max())) + 1).float()
     within = own.T @ one_hot(shape_classes, classes).float()
     within = within / within.sum(1, keepdim=True).clamp(min=1)
     right = within[votes.clamp(min=0)].gather(
