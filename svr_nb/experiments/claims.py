@@ -185,11 +185,7 @@ def switched(claim: Claim) -> list[str]:
         check_choice(name, f"arm of {claim.rows}", list(arms))
     full = source.full(claim.where)
     one, other = (flat(arms[name].of(full)) for name in (claim.without, claim.having))
-    said = [
-        source.words[name]
-        for name in (claim.without, claim.having)
-        if name in source.words
-    ]
+    said = [source.words[name] for name in (claim.without, claim.having) if name in source.words]
     changed = [n for n in other if one[n] != other[n]]
     return [*(f"{n} {_short(one[n])} → {_short(other[n])}" for n in changed), *said]
 
@@ -357,8 +353,10 @@ def _has(name: str) -> bool:
     except FileError:
         return False
 
-# %% ../../nbs/experiments/985_claims.ipynb #17cf816c
-def findings(folder: str | Path | None = None, claims: Sequence[Claim] | None = None) -> list[Finding]:
+# %% ../../nbs/experiments/985_claims.ipynb #a9378049
+def findings(
+    folder: str | Path | None = None, claims: Sequence[Claim] | None = None
+) -> list[Finding]:
     """Every claim with its verdict.
 
     folder: of rows, from `measure_again`; None for the stored ones.  claims: None for all.
@@ -436,12 +434,13 @@ def far_from_zero(found: Sequence[Finding]) -> Any:
 BOOK = "nbs"
 HEAD = """# What the papers claim, and what came out
 
-Every claim that could be tested as a difference between two trainings. *Without* and *with* are means
-over the seeds that have both arms; the difference is taken seed by seed, turned so that positive is
-what the paper says, ± its standard error. A claim **holds** if the difference is more than two standard
-errors towards the paper on at least three seeds, **holds with a change** if our arm needs something that
-the paper's has not, is **contradicted** if it is as clear the other way, and else **does not show**.
-All of it in a small world of procedural shapes, on networks that train in minutes."""
+Every claim that could be tested as a difference between two trainings. *Without* and *with* are
+means over the seeds that have both arms; the difference is taken seed by seed, turned so that
+positive is what the paper says, ± its standard error. A claim **holds** if the difference is more
+than two standard errors towards the paper on at least three seeds, **holds with a change** if our
+arm needs something that the paper's has not, is **contradicted** if it is as clear the other way,
+and else **does not show**. All of it in a small world of procedural shapes, on networks that train
+in minutes."""
 
 
 def _cells(line: Mapping[str, object]) -> str:
@@ -465,9 +464,7 @@ def _below(mine: Sequence[Finding], link: Callable[[str], str]) -> list[str]:
     return [*lines, "", *(["Levels:", "", *scales, ""] if scales else [])]
 
 
-def page(
-    found: Sequence[Finding] | None = None, link: Callable[[str], str] | None = None
-) -> str:
+def page(found: Sequence[Finding] | None = None, link: Callable[[str], str] | None = None) -> str:
     """The evidence page, in Markdown.
 
     found: from `findings`; None for the stored rows.

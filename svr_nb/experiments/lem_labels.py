@@ -263,7 +263,7 @@ def map_arm(arm: Arm, seed: int, runs: Runs) -> LEM:
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #507e4d2a
 def label_quality(runs: Runs) -> Row:
-    """How good every labeller's labels of the training photographs are, which only onlookers know.
+    """How good every labeller's labels of the training photographs are; only onlookers know.
 
     runs: of one seed.
     Returns for each labeller the share of right positives, and the share of photographs labelled.
@@ -286,8 +286,10 @@ def score(system: LEM, runs: Runs) -> Row:
     row = measure(system, replace(runs.shared, data=data), surfaces=2)
     return {name: value for name, value in row.items() if name != "Chamfer"}
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #7edb267d
-def gain_table(rows: Sequence[Row], scores: Sequence[str] = ("IoU", "IoU at .5", "purity")) -> Table:
+# %% ../../nbs/experiments/984_lem_labels.ipynb #70335663
+def gain_table(
+    rows: Sequence[Row], scores: Sequence[str] = ("IoU", "IoU at .5", "purity")
+) -> Table:
     """What every arm is above *rec+adv, longer* with the same seed, in pairs, beside its labels.
 
     rows: from `run`.  scores: names of scores.
@@ -351,9 +353,7 @@ def _runs(seed: int, folder: str | None = None) -> Runs:
     return Runs(shared, seed, place, others, part, memory)
 
 
-def _chosen(
-    base: Experiment[Runs, LEM], given: argparse.Namespace
-) -> list[Experiment[Runs, LEM]]:
+def _chosen(base: Experiment[Runs, LEM], given: argparse.Namespace) -> list[Experiment[Runs, LEM]]:
     """The experiment with the folder that the command names."""
     return [narrowed(replace(base, data=partial(_runs, folder=given.data)), given)]
 

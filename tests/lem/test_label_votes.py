@@ -31,9 +31,9 @@ def test_groups_are_the_clusters():
     kinds = torch.arange(30) % 3
     groups = shape_groups(centers[kinds] + 0.1 * rand(30, 5), 3)
     assert all(len(groups[kinds == k].unique()) == 1 for k in range(3))
-    assert len(groups.unique()) == 3 and torch.equal(groups, shape_groups(
-        centers[kinds] + 0.1 * rand(30, 5), 3
-    ))
+    assert len(groups.unique()) == 3 and torch.equal(
+        groups, shape_groups(centers[kinds] + 0.1 * rand(30, 5), 3)
+    )
 
 
 def test_beliefs_are_shares_of_neighbours():
