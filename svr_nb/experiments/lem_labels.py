@@ -43,13 +43,14 @@ from svr_nb.lem.label_votes import (
 )
 from ..lem.losses import moved
 from ..lem.system import LEM
+from ..scores.metrics import best_threshold, voxel_iou
 from ..scores.tables import Table
 from ..training.loop import fit
 
 # %% auto #0
 __all__ = ['SEEDS', 'TRIALS', 'DRAW', 'GROUPS', 'NEAR', 'VIEWS', 'MAP', 'STRONG', 'LEVELS_OF', 'LABELLERS', 'ARMS', 'EXPERIMENT',
-           'Runs', 'learned', 'Labels', 'groups_of', 'beliefs', 'map_arm', 'label_quality', 'score', 'gain_table',
-           'draw_gains']
+           'Runs', 'learned', 'Labels', 'groups_of', 'beliefs', 'map_arm', 'label_quality', 'judges_together', 'score',
+           'gain_table', 'draw_gains']
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #4b7a6e95
 SEEDS, TRIALS = (31, 32, 33, 34, 35), (61, 62, 63)  # settings were chosen on the trials
@@ -277,6 +278,20 @@ def label_quality(runs: Runs) -> Row:
     return found
 
 
+@torch.no_grad()
+def judges_together(runs: Runs) -> Row:
+    """What the judges' own answers score, averaged cell by cell: a level for what learns from them.
+
+    runs: with the photographs to score.
+    """
+    fields = runs.shared.data[runs.part].fields
+    answers = [learned(runs, seed).predict(fields["image"])[0] for seed in runs.others]
+    cells, true = torch.stack(answers).mean(0), fields["voxels"].float()
+    threshold, best = best_threshold(cells, true)
+    half = float(voxel_iou(cells, true, 0.5).mean())
+    return {"threshold": threshold, "IoU": best, "IoU at .5": half}
+
+
 def score(system: LEM, runs: Runs) -> Row:
     """Scores of a trained system, see `svr_nb.experiments.lem.measure`, without the surfaces.
 
@@ -310,7 +325,9 @@ def gain_table(
             star = " *" if found["clear"] else ""
             line[f"{name}: gain"] = f"{found['mean']:+.3f} ± {found['± s.e.']:.3f}{star}"
         lines.append(line)
-    note = "* more than two standard errors from 0, in pairs with the same seed."
+    judges = [row["IoU"] for row in rows if row["arm"] == "judges together"]
+    level = f" Level: the judges' own answers, averaged, {mean(judges):.3f}." if judges else ""
+    note = f"* more than two standard errors from 0, in pairs with the same seed.{level}"
     return Table(lines, title=f"Mapping, by labels; gains over {first!r}", note=note)
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #d5927df9
@@ -365,7 +382,7 @@ EXPERIMENT = Experiment(
     data=_runs,
     train=map_arm,
     measure=score,
-    levels=Levels({"label quality": label_quality}),
+    levels=Levels({"label quality": label_quality, "judges together": judges_together}),
     report=lambda rows: [gain_table(rows)],
     command=Command(
         about="Goes on from rec+adv with mapping by different labels and prints the table.",

@@ -109,7 +109,8 @@ def _expected(full: UMRConfig) -> UMRConfig:
 
 def _adversary(full: UMRConfig) -> UMRConfig:
     """A critic judges unseen views in both rounds, with the paper's weight."""
-    return replace(full, first=replace(full.first, adv=1.0), second=replace(full.second, adv=1.0))
+    first, second = (replace(one, adv=1.0) for one in (full.first, full.second))
+    return replace(full, adversary=True, first=first, second=second)
 
 
 ARMS = (

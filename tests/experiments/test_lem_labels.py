@@ -101,10 +101,10 @@ def test_rows_are_kept_and_told(few, tmp_path):
     )
     names, out = ["rec+adv, longer", "true labels"], tmp_path / "rows.json"
     rows = run(experiment, names, [1, 4], out, progress=False)
-    assert [r["arm"] for r in rows] == ["label quality", *names] * 2
+    assert [r["arm"] for r in rows] == ["label quality", "judges together", *names] * 2
     assert run(replace(experiment, train=None), names, [1, 4], out, progress=False) == rows
     table = gain_table(rows)
     assert [line["labels"] for line in table.rows] == names
     assert float(table.rows[1]["right"]) > 0.5 and "IoU: gain" in table.rows[1]
-    assert label_quality(few)["labelled, true labels"] == 1.0
+    assert label_quality(few)["labelled, true labels"] == 1.0 and "Level" in table.note
     assert len(draw_gains(rows).axes) == 1
