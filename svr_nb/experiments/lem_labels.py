@@ -169,8 +169,14 @@ def _copy(runs: Runs) -> Labels:
     return Labels(_judges(runs, False)[0].argmax(1)[:, None], groups_of(runs))
 
 
+def _own_half(runs: Runs) -> Labels:
+    """The same, balanced, for the half of the photographs of which the copy is surest."""
+    belief = balanced(_judges(runs, False)[0])
+    return Labels(certain(belief, 0.5)[:, None], groups_of(runs))
+
+
 def _views(runs: Runs) -> Labels:
-    """The same, where all augmented views say so."""
+    """What the copy says, where it says so of all augmented views."""
     return Labels(agreed(beliefs(runs, runs.seed).argmax(2).T)[:, None], groups_of(runs))
 
 
@@ -214,6 +220,7 @@ LEVELS_OF: dict[str, Callable[[Runs], Labels]] = {
 LABELLERS: dict[str, Callable[[Runs], Labels]] = {
     **LEVELS_OF,
     "frozen copy": _copy,
+    "copy, certain half": _own_half,
     "views agree": _views,
     "encoders": _encoders,
     "encoders agree": _agreed,
