@@ -333,7 +333,9 @@ def gain_table(
             line[f"{name}: gain"] = f"{found['mean']:+.3f} ± {found['± s.e.']:.3f}{star}"
         lines.append(line)
     judges = [row["IoU"] for row in rows if row["arm"] == "judges together"]
-    level = f" Level: the judges' own answers, averaged, {mean(judges):.3f}." if judges else ""
+    start = [row["IoU"] for row in rows if row["arm"] == "rec+adv"]
+    level = f" Levels: the judges' own answers, averaged, {mean(judges):.3f}" if judges else ""
+    level += f"; rec+adv before the stage {mean(start):.3f}." if start else ""
     note = f"* more than two standard errors from 0, in pairs with the same seed.{level}"
     return Table(lines, title=f"Mapping, by labels; gains over {first!r}", note=note)
 
@@ -389,7 +391,13 @@ EXPERIMENT = Experiment(
     data=_runs,
     train=map_arm,
     measure=score,
-    levels=Levels({"label quality": label_quality, "judges together": judges_together}),
+    levels=Levels(
+        {
+            "label quality": label_quality,
+            "judges together": judges_together,
+            "rec+adv": lambda runs: score(learned(runs, runs.seed), runs),
+        }
+    ),
     report=lambda rows: [gain_table(rows)],
     command=Command(
         about="Goes on from rec+adv with mapping by different labels and prints the table.",

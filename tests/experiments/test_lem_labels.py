@@ -101,7 +101,7 @@ def test_rows_are_kept_and_told(few, tmp_path):
     )
     names, out = ["rec+adv, longer", "true labels"], tmp_path / "rows.json"
     rows = run(experiment, names, [1, 4], out, progress=False)
-    assert [r["arm"] for r in rows] == ["label quality", "judges together", *names] * 2
+    assert [r["arm"] for r in rows] == ["label quality", "judges together", "rec+adv", *names] * 2
     assert run(replace(experiment, train=None), names, [1, 4], out, progress=False) == rows
     table = gain_table(rows)
     assert [line["labels"] for line in table.rows] == names
