@@ -126,11 +126,11 @@ def groups_of(runs: Runs) -> Tensor:
 
 
 @torch.no_grad()
-def _seen(runs: Runs, seed: int) -> Tensor:
-    """What one judge believes, view by view."""
+def _seen(runs: Runs, seed: int, part: str = "natural") -> Tensor:
+    """What one judge believes about some photographs, view by view."""
     judge, data = learned(runs, seed), runs.shared.data
     known, groups = judge.predict(data["synthetic"].fields["image"])[1], groups_of(runs)
-    images, found = data["natural"].fields["image"], []
+    images, found = data[part].fields["image"], []
     for view in range(VIEWS):
         seen = moved(images, judge.config.jitter, view % 2 == 1, seeded(seed, view))
         found.append(neighbour_shares(judge.predict(seen)[1], known, groups, NEAR))
@@ -287,16 +287,18 @@ def label_quality(runs: Runs) -> Row:
 
 @torch.no_grad()
 def judges_together(runs: Runs) -> Row:
-    """What the judges' own answers score, averaged cell by cell: a level for what learns from them.
+    """What needs no third stage: the judges name a group, the answer is the mean shape of the group.
 
     runs: with the photographs to score.
     """
-    fields = runs.shared.data[runs.part].fields
-    answers = [learned(runs, seed).predict(fields["image"])[0] for seed in runs.others]
-    cells, true = torch.stack(answers).mean(0), fields["voxels"].float()
+    fields, drawn = runs.shared.data[runs.part].fields, runs.shared.data["synthetic"].fields
+    believed = torch.stack([_seen(runs, seed, runs.part).mean(0) for seed in runs.others]).mean(0)
+    member = torch.nn.functional.one_hot(groups_of(runs), GROUPS).float()
+    shapes = torch.einsum("rg,rxyz->gxyz", member, drawn["voxels"].float())
+    shapes = shapes / member.sum(0).clamp(min=1)[:, None, None, None]
+    cells, true = shapes[balanced(believed).argmax(1)], fields["voxels"].float()
     threshold, best = best_threshold(cells, true)
-    half = float(voxel_iou(cells, true, 0.5).mean())
-    return {"threshold": threshold, "IoU": best, "IoU at .5": half}
+    return {"threshold": threshold, "IoU": best, "IoU at .5": float(voxel_iou(cells, true).mean())}
 
 
 def score(system: LEM, runs: Runs) -> Row:
@@ -334,7 +336,7 @@ def gain_table(
         lines.append(line)
     judges = [row["IoU"] for row in rows if row["arm"] == "judges together"]
     start = [row["IoU"] for row in rows if row["arm"] == "rec+adv"]
-    level = f" Levels: the judges' own answers, averaged, {mean(judges):.3f}" if judges else ""
+    level = f" Levels: mean shape of the group judges name {mean(judges):.3f}" if judges else ""
     level += f"; rec+adv before the stage {mean(start):.3f}." if start else ""
     note = f"* more than two standard errors from 0, in pairs with the same seed.{level}"
     return Table(lines, title=f"Mapping, by labels; gains over {first!r}", note=note)
