@@ -48,13 +48,14 @@ from ..scores.tables import Table
 from ..training.loop import fit
 
 # %% auto #0
-__all__ = ['SEEDS', 'TRIALS', 'DRAW', 'GROUPS', 'NEAR', 'VIEWS', 'MAP', 'STRONG', 'LEVELS_OF', 'LABELLERS', 'ARMS', 'EXPERIMENT',
-           'Runs', 'learned', 'Labels', 'groups_of', 'beliefs', 'map_arm', 'label_quality', 'judges_together', 'score',
-           'gain_table', 'draw_gains']
+__all__ = ['SEEDS', 'TRIALS', 'DRAW', 'STARTS', 'GROUPS', 'NEAR', 'VIEWS', 'MAP', 'STRONG', 'LEVELS_OF', 'LABELLERS', 'ARMS',
+           'EXPERIMENT', 'Runs', 'network', 'Labels', 'groups_of', 'beliefs', 'map_arm', 'label_quality',
+           'judges_together', 'score', 'gain_table', 'draw_gains']
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #4b7a6e95
 SEEDS, TRIALS = (31, 32, 33, 34, 35), (61, 62, 63)  # settings were chosen on the trials
 DRAW = 1
+STARTS = ("fresh", "finished")
 GROUPS, NEAR, VIEWS = 4, 10, 4
 
 
@@ -66,6 +67,8 @@ class Runs:
     seed: of the run.
     folder: keeps the networks that arms go on from, or None.
     others: seeds of the networks that may be asked as judges.
+    start: where arms go on from and what judges are: "fresh" weights that never learned, or
+        "finished" networks, *rec+adv*.
     part: photographs that are scored, "test" or "val".
     memory: networks, groups and beliefs that were worked out, for all seeds of a draw.
     """
@@ -74,6 +77,7 @@ class Runs:
     seed: int
     folder: Path | None = None
     others: tuple[int, ...] = ()
+    start: str = "fresh"
     part: str = "test"
     memory: dict[tuple[str, int], Any] = field(default_factory=dict)
 
@@ -87,22 +91,27 @@ class Runs:
         return self.memory[what, seed]
 
 
-def learned(runs: Runs, seed: int) -> LEM:
-    """The network of *rec+adv* with a seed, trained once.
+def network(runs: Runs, seed: int) -> LEM:
+    """The network that an arm goes on from, or that judges.
 
-    runs: with the data and the folder that keeps it.  seed: of the network.
+    runs: with the data, the manifold and the kind of start.  seed: of the network.
     """
     place = runs.folder / f"rec+adv-{seed}" if runs.folder else None
 
     def made() -> LEM:
-        if place and place.is_dir():
-            return LEM.from_pretrained(str(place))
-        system = train_arm(Arm("rec+adv"), seed, runs.shared)
-        if place:
-            system.save_pretrained(place)
+        if runs.start == "fresh":
+            system = LEM(runs.shared.config, seed=seed)
+            system.load_state_dict({**system.state_dict(), **runs.shared.manifold})
+        elif place and place.is_dir():
+            system = LEM.from_pretrained(str(place))
+        else:
+            with torch.enable_grad():  # judges are asked without
+                system = train_arm(Arm("rec+adv"), seed, runs.shared)
+            if place:
+                system.save_pretrained(place)
         return system
 
-    return runs.kept("network", seed, made)
+    return runs.kept(f"network, {runs.start}", seed, made)
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #adb7506c
 class Labels(NamedTuple):
@@ -121,14 +130,14 @@ def groups_of(runs: Runs) -> Tensor:
     runs: with the data.
     """
     voxels = runs.shared.data["synthetic"].fields["voxels"]
-    make = lambda: shape_groups(learned(runs, runs.seed).shape_codes(voxels), GROUPS)
+    make = lambda: shape_groups(network(runs, runs.seed).shape_codes(voxels), GROUPS)
     return runs.kept("groups", 0, make)  # all seeds share the manifold
 
 
 @torch.no_grad()
 def _seen(runs: Runs, seed: int, part: str = "natural") -> Tensor:
     """What one judge believes about some photographs, view by view."""
-    judge, data = learned(runs, seed), runs.shared.data
+    judge, data = network(runs, seed), runs.shared.data
     known, groups = judge.predict(data["synthetic"].fields["image"])[1], groups_of(runs)
     images, found = data[part].fields["image"], []
     for view in range(VIEWS):
@@ -143,7 +152,7 @@ def beliefs(runs: Runs, seed: int) -> Tensor:
 
     runs: with the data.  seed: of the judge.
     """
-    return runs.kept("beliefs", seed, lambda: _seen(runs, seed))
+    return runs.kept(f"beliefs, {runs.start}", seed, lambda: _seen(runs, seed))
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #801f848c
 def _true(runs: Runs) -> Labels:
@@ -228,7 +237,7 @@ LABELLERS: dict[str, Callable[[Runs], Labels]] = {
     "certain half": _half,
 }
 ARMS = (
-    Arm("rec+adv, longer", MAP),
+    Arm("no mapping", MAP),
     Arm("codes", {**STRONG, "labels": "mutual", "quantile": 0.2}),
     *(Arm(name, {**STRONG, "labels": VOTES}) for name in LABELLERS),
     Arm("all, certain half", {**STRONG, "labels": VOTES, "attention": True}),
@@ -258,7 +267,7 @@ def map_arm(arm: Arm, seed: int, runs: Runs) -> LEM:
 
     arm: one of ARMS.  seed: of the run.  runs: what the arms of the seed share.
     """
-    system, start = LEM(arm.of(runs.shared.config), seed=seed), learned(runs, seed)
+    system, start = LEM(arm.of(runs.shared.config), seed=seed), network(runs, seed)
     system.load_state_dict(_taken_over(system.state_dict(), start.state_dict()))
     train = {name: runs.shared.data[name] for name in ("synthetic", "natural")}
     if system.config.labels == VOTES:
@@ -314,7 +323,7 @@ def score(system: LEM, runs: Runs) -> Row:
 def gain_table(
     rows: Sequence[Row], scores: Sequence[str] = ("IoU", "IoU at .5", "purity")
 ) -> Table:
-    """What every arm is above *rec+adv, longer* with the same seed, in pairs, beside its labels.
+    """What every arm is above *no mapping* with the same seed, in pairs, beside its labels.
 
     rows: from `run`.  scores: names of scores.
     """
@@ -335,15 +344,17 @@ def gain_table(
             line[f"{name}: gain"] = f"{found['mean']:+.3f} ± {found['± s.e.']:.3f}{star}"
         lines.append(line)
     judges = [row["IoU"] for row in rows if row["arm"] == "judges together"]
-    start = [row["IoU"] for row in rows if row["arm"] == "rec+adv"]
+    start = [row["IoU"] for row in rows if row["arm"] == "start"]
     level = f" Levels: mean shape of the group judges name {mean(judges):.3f}" if judges else ""
-    level += f"; rec+adv before the stage {mean(start):.3f}." if start else ""
+    level += f"; before the stage {mean(start):.3f}." if start else ""
     note = f"* more than two standard errors from 0, in pairs with the same seed.{level}"
-    return Table(lines, title=f"Mapping, by labels; gains over {first!r}", note=note)
+    start = rows[0].get("start", "fresh") if rows else "fresh"
+    title = f"Mapping, by labels, from a {start} network; gains over {first!r}"
+    return Table(lines, title=title, note=note)
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #d5927df9
 def draw_gains(rows: Sequence[Row], score: str = "IoU") -> Any:
-    """A picture of what every arm is above *rec+adv, longer*: a dot per seed, bars of two standard
+    """A picture of what every arm is above *no mapping*: a dot per seed, bars of two standard
     errors, levels in gray.
 
     rows: from `run`.  score: name of a score.
@@ -371,19 +382,19 @@ def _made(place: Path | None) -> tuple[SharedRuns, dict[tuple[str, int], Any]]:
     return shared_by_all(splits(place, DRAW), LEMConfig.tiny()), {}
 
 
-def _runs(seed: int, folder: str | None = None) -> Runs:
+def _runs(seed: int, folder: str | None = None, start: str = "fresh") -> Runs:
     """What the arms of a seed share."""
-    family = TRIALS if seed in TRIALS else SEEDS
     place = file_path(folder, "folder") / f"draw-{DRAW}" if folder else None
+    family = TRIALS if start == "finished" else SEEDS
     others = tuple(other for other in family if other != seed)
-    part = "val" if seed in TRIALS else "test"
     shared, memory = _made(place)
-    return Runs(shared, seed, place, others, part, memory)
+    return Runs(shared, seed, place, others, start, memory=memory)
 
 
 def _chosen(base: Experiment[Runs, LEM], given: argparse.Namespace) -> list[Experiment[Runs, LEM]]:
-    """The experiment with the folder that the command names."""
-    return [narrowed(replace(base, data=partial(_runs, folder=given.data)), given)]
+    """The experiment with the folder and the start that the command names."""
+    data = partial(_runs, folder=given.data, start=given.start)
+    return [narrowed(replace(base, data=data, settings={"start": given.start}), given)]
 
 
 EXPERIMENT = Experiment(
@@ -397,15 +408,17 @@ EXPERIMENT = Experiment(
         {
             "label quality": label_quality,
             "judges together": judges_together,
-            "rec+adv": lambda runs: score(learned(runs, runs.seed), runs),
+            "start": lambda runs: score(network(runs, runs.seed), runs),
         }
     ),
-    report=lambda rows: [gain_table(rows)],
+    settings={"start": "fresh"},
+    report=lambda rows: [gain_table([r for r in rows if r["start"] == s]) for s in STARTS],
     command=Command(
         about="Goes on from rec+adv with mapping by different labels and prints the table.",
         out="lem_labels.json",
         options={
             "--data": {"help": "folder that keeps collections and networks between runs"},
+            "--start": {"default": "fresh", "choices": STARTS, "help": "where arms go on from"},
         },
         adapt=_chosen,
     ),
