@@ -14,6 +14,7 @@ from pathlib import Path
 from ..agt.config import AGTConfig
 from ..agt.system import AGT, continued
 from ..agt.losses import SHAPE_LOSSES
+from ..conventions import check_choice, refuse
 from ..data.collection import Collection
 from svr_nb.experiments.runner import (
     Arm,
@@ -29,7 +30,7 @@ from svr_nb.experiments.runner import (
     narrowed,
     table,
 )
-from .umr import birds
+from .umr import birds, car_pictures
 from ..scores.tables import Table
 from ..training.loop import fit
 from ..training.stages import Stage
@@ -39,7 +40,7 @@ from ..umr.system import UMR
 
 # %% auto #0
 __all__ = ['SCORES', 'ARMS', 'EXPERIMENT', 'SeedRuns', 'umr_goes_on', 'train_arm', 'measure', 'measure_start', 'prepare',
-           'summary', 'card_of']
+           'summary', 'card_of', 'ships']
 
 # %% ../../nbs/experiments/975_agt.ipynb #64af9b57
 SCORES = (
@@ -138,13 +139,20 @@ def measure_start(shared: SeedRuns) -> dict[str, float]:
     return measure(AGT.from_umr(shared.umr, shared.full, shared.seed), shared)
 
 
-def prepare(seed: int, umr: UMR | None = None, steps: int | None = None) -> SeedRuns:
-    """Birds, a trained UMR and the full configuration of one seed.
+def prepare(
+    seed: int, umr: UMR | None = None, steps: int | None = None, category: str = "bird"
+) -> SeedRuns:
+    """Birds or cars, a trained UMR and the full configuration of one seed.
 
-    seed: of all of them.  umr: a start for every seed; None trains one.
-    steps: of every arm; None for the small preset's.
+    seed: of all of them.  umr: a start for every seed; None trains one, which birds alone have.
+    steps: of every arm; None for the small preset's.  category: "bird" or "car".
+    Raises InputError.
     """
-    data = birds(seed)
+    check_choice(category, "category", ("bird", "car"))
+    if umr is None and category == "car":
+        do = "name one, such as svr_nb/checkpoints/umr-car"
+        raise refuse("umr", "a folder of a UMR trained on cars", "none", do)
+    data = birds(seed) if category == "bird" else car_pictures(seed)
     if umr is None:
         umr = train_umr(UMRConfig.tiny(), data["train"], seed=seed, progress=False)[0]
     full = continued(umr) if steps is None else continued(umr, texture_steps=steps)
@@ -186,12 +194,15 @@ def card_of(row: Row, rows: Sequence[Row]) -> str:
     """
     umr = next(r for r in rows if (r["arm"], r["seed"]) == ("umr", row["seed"]))
     scores = [f"{name} {row[name]:.3f} ({umr[name]:.3f})" for name in SCORES if name in row]
-    options = f"--seeds {row['seed']} --arms umr full --umr svr_nb/checkpoints/umr-bird"
+    what, count = row.get("category", "bird"), row.get("unseen", 200)
+    options = f"--seeds {row['seed']} --arms umr full --umr svr_nb/checkpoints/umr-{what}"
+    options += f" --category {what}" * (what != "bird")
     return card(
         f"The texture stage, {row['seconds']} s of one CPU core, after the library's UMR for "
-        "birds, on 800 procedural birds with one 96-pixel image each: "
+        f"{what}s, on 800 procedural {what}s with one 96-pixel image each: "
         f"`python -m svr_nb.experiments.agt {options} --models models --ship folder`.",
-        f"On 200 unseen ones, and in brackets UMR with as many more steps: {', '.join(scores)}.",
+        f"On {count} unseen ones, and in brackets UMR with as many more steps: "
+        f"{', '.join(scores)}.",
         "those of UMR, whose cameras it keeps; a texture is copied from the photograph, so what it "
         "does not show is a guess; part correspondences are not renewed in this stage, and "
         "keypoints are transferred less well than by UMR.",
@@ -203,7 +214,20 @@ def _chosen(
 ) -> list[Experiment[SeedRuns, AGT]]:
     """The experiment with the start and the number of steps that the command names."""
     umr = UMR.from_pretrained(given.umr) if given.umr else None
-    return [narrowed(replace(base, data=partial(prepare, umr=umr, steps=given.steps)), given)]
+    data = partial(prepare, umr=umr, steps=given.steps, category=given.category)
+    chosen = replace(base, data=data)
+    if given.category != "bird":
+        note = {"category": given.category, "unseen": 100}
+        chosen = replace(chosen, settings=note, ships=ships(given.category))
+    return [narrowed(chosen, given)]
+
+
+def ships(category: str) -> Shipping:
+    """How the network of a category joins those of the library.
+
+    category: "bird" or "car".
+    """
+    return Shipping(f"agt-{category}", "full", AGT.from_pretrained, card_of)
 
 
 EXPERIMENT = Experiment(
@@ -216,12 +240,13 @@ EXPERIMENT = Experiment(
     levels=Levels({"start": measure_start}),
     kept=lambda arm, seed: f"full-{seed}" if arm == "full" else None,
     report=lambda rows: [summary(rows)],
-    ships=Shipping("agt-bird", "full", AGT.from_pretrained, card_of),
+    ships=ships("bird"),
     command=Command(
         about="Trains UMR and the arms of AGT from one start per seed and prints the table.",
         out="agt_evidence.json",
         options={
             "--steps": {"type": int, "help": "of every arm; the small preset's if left out"},
+            "--category": {"default": "bird", "help": "bird or car"},
             "--umr": {"help": "folder of a trained UMR for all seeds; else each trains its own"},
         },
         adapt=_chosen,

@@ -49,59 +49,81 @@ if TYPE_CHECKING:
     from svr_nb.tars.hypernetwork import HyperLayer
 
 # %% auto #0
-__all__ = ['ELEVATION', 'LEVELS', 'WALK', 'FORMS', 'LATE', 'SCORES', 'SHIPS', 'DRAWN', 'COUNT', 'OPTIONS', 'USUAL', 'EXPERIMENT',
-           'learning_pictures', 'unseen_chairs', 'training_shape', 'ChairRuns', 'level_mean_shape',
+__all__ = ['ELEVATION', 'LEVELS', 'WALK', 'FORMS', 'LATE', 'SCORES', 'DRAWN', 'COUNT', 'OPTIONS', 'USUAL', 'EXPERIMENT',
+           'learning_pictures', 'unseen_shapes', 'training_shape', 'ShapeRuns', 'level_mean_shape',
            'level_most_similar', 'level_truth_again', 'widened', 'k_arms', 'kept_or_trained', 'folder_of', 'Trainer',
-           'measure', 'silhouette_table', 'card_of', 'experiment']
+           'measure', 'silhouette_table', 'card_of', 'ships', 'experiment']
 
 # %% ../../nbs/experiments/978_tars.ipynb #d51a6e18
 ELEVATION = (0.0, 40.0)
 
 
-def learning_pictures(count: int, seed: int, folder: str | Path | None = None) -> Collection:
-    """Pictures, silhouettes and cameras of chairs, without any shape.
+def learning_pictures(
+    count: int,
+    seed: int,
+    folder: str | Path | None = None,
+    category: str = "chair",
+    natural: bool = False,
+) -> Collection:
+    """Pictures, silhouettes and cameras of a category, without any shape.
 
-    count: of pictures, one per chair.  seed: of the chairs.  folder: where they are kept for the
-        next time, or None.
+    count: of pictures.  seed: of the shapes.  folder: where they are kept for the next time, or
+        None.
+    category: of `samples`.
+    natural: the second half with natural paint and light; else all clean.
     """
-    path = file_path(folder, "folder") / f"chairs{count}_{seed}.safetensors" if folder else None
+    name = f"{category}s{count}_{seed}{'_both' if natural else ''}.safetensors"
+    path = file_path(folder, "folder") / name if folder else None
     if path and path.exists():
         return Collection.load(path)
     usual: dict[str, Any] = {"size": 64, "points": 0, "elevation": ELEVATION, "progress": False}
-    found = samples("chair", count=count, seed=seed, **usual)
+    draw = partial(samples, category, "train", count // (1 + natural), seed=seed, **usual)
+    found = _joined(draw(), draw(domain="natural", roll=0.0)) if natural else draw()
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         found.save(path)
     return found
 
 
-def unseen_chairs(count: int, seed: int, split: str = "test", **options: object) -> Collection:
-    """Chairs of another split with surfaces and voxels, to measure with.
+def _joined(first: Collection, second: Collection) -> Collection:
+    """The items of both, with what both know of them."""
+    shared = sorted(set(first.fields) & set(second.fields))
+    return Collection({n: torch.cat([first.fields[n], second.fields[n]]) for n in shared})
 
-    count: of chairs.  seed: of the chairs.  split: "test", or "val" for choosing.  options: of
-        `samples`.
+
+def unseen_shapes(
+    count: int, seed: int, split: str = "test", category: str = "chair", **options: object
+) -> Collection:
+    """Shapes of another split with surfaces and voxels, to measure with.
+
+    count: of shapes.  seed: of the shapes.  split: "test", or "val" for choosing.  category,
+        options: of `samples`.
     """
     check_choice(split, "split", ("val", "test"))
     usual: dict[str, Any] = {"size": 64, "points": 2048, "voxels": 32, "elevation": ELEVATION}
-    return samples("chair", split, count, seed=seed, progress=False, **usual | options)
+    return samples(category, split, count, seed=seed, progress=False, **usual | options)
 
 
-def training_shape(number: int, seed: int) -> SampleShape:
+def training_shape(
+    number: int, seed: int, category: str = "chair", natural: bool = False
+) -> SampleShape:
     """The shape of training picture `number`, drawn again.
 
-    number: of the picture.  seed: of the chairs.
+    number: of the picture.  seed: of the shapes.  category: of `samples`.  natural: its look.
     """
-    generator = seeded(seed, SPLITS["train"], number, zlib.crc32(b"chair"))
+    generator = seeded(seed, SPLITS["train"], number, zlib.crc32(category.encode()))
     torch.multinomial(torch.ones(1), 1, generator=generator)
-    return sample_shape("chair", generator, str(Recipe().paint), Recipe().span())
+    recipe = Recipe(domain="natural") if natural else Recipe()
+    return sample_shape(category, generator, str(recipe.paint), recipe.span())
 
 # %% ../../nbs/experiments/978_tars.ipynb #5d1c4058
 @dataclass
-class ChairRuns:
+class ShapeRuns:
     """What the arms of all seeds share.
 
-    learn: training pictures.  test, val: chairs to measure with and to choose with.
-    data_seed: of the training chairs.  stage_one: by seed, what the later arms go on from.
+    learn: training pictures.  test, val: shapes to measure with and to choose with.
+    data_seed: of the training shapes.  stage_one: by seed, what the later arms go on from.
+    category: of all of them.  natural: whether the second half of `learn` has this look.
     """
 
     learn: Collection
@@ -110,52 +132,60 @@ class ChairRuns:
     data_seed: int
     stage_one: dict[int, tuple[TARS, Row]] = field(default_factory=dict)
     about: Row = field(default_factory=dict)
+    category: str = "chair"
+    natural: bool = False
+
+    def learnt(self, number: int) -> SampleShape:
+        """The shape of a training picture."""
+        clean = len(self.learn) // (1 + self.natural)
+        turn, within = divmod(number, clean)
+        return training_shape(within, self.data_seed, self.category, bool(turn))
 
 
-def _answers(chairs: ChairRuns, answer: Callable[[int], tuple[Tensor, Tensor]]) -> Row:
-    """Mean scores over the test chairs of voxels and points that are given for each."""
+def _answers(runs: ShapeRuns, answer: Callable[[int], tuple[Tensor, Tensor]]) -> Row:
+    """Mean scores over the test shapes of voxels and points that are given for each."""
     rows = []
-    for i, true in enumerate(chairs.test.fields["points"]):
+    for i, true in enumerate(runs.test.fields["points"]):
         voxels, points = answer(i)
-        overlap = float(voxel_iou(voxels, chairs.test.fields["voxels"][i]))
+        overlap = float(voxel_iou(voxels, runs.test.fields["voxels"][i]))
         rows.append(surface_scores(points, true) | {"IoU": overlap})
     return mean_row(rows)
 
 
-def level_mean_shape(chairs: ChairRuns, shapes: int = 300) -> Row:
-    """Scores of the one shape that fits all chairs best.
+def level_mean_shape(runs: ShapeRuns, shapes: int = 300) -> Row:
+    """Scores of the one shape that fits all best.
 
-    chairs: shared.  shapes: how many make the mean.
+    runs: shared.  shapes: how many make the mean.
     """
-    size, count = chairs.test.fields["voxels"].shape[-1], chairs.test.fields["points"].shape[1]
-    known = range(min(shapes, len(chairs.learn)))
-    voxels = [training_shape(i, chairs.data_seed).voxels(size) for i in known]
+    size, count = runs.test.fields["voxels"].shape[-1], runs.test.fields["points"].shape[1]
+    known = range(min(shapes, len(runs.learn)))
+    voxels = [runs.learnt(i).voxels(size) for i in known]
     block, cloud = mean_shape(torch.stack(voxels), count)
-    return _answers(chairs, lambda i: (block, cloud))
+    return _answers(runs, lambda i: (block, cloud))
 
 
-def level_most_similar(chairs: ChairRuns) -> Row:
+def level_most_similar(runs: ShapeRuns) -> Row:
     """Scores of the shape whose picture is most like the one that is asked about.
 
-    chairs: shared.
+    runs: shared.
     """
-    size, count = chairs.test.fields["voxels"].shape[-1], chairs.test.fields["points"].shape[1]
-    alike = most_similar(chairs.learn, chairs.test).tolist()
+    size, count = runs.test.fields["voxels"].shape[-1], runs.test.fields["points"].shape[1]
+    alike = most_similar(runs.learn, runs.test).tolist()
 
     def answer(i: int) -> tuple[Tensor, Tensor]:
-        other = training_shape(alike[i], chairs.data_seed)
-        chance = seeded(chairs.data_seed, 140, alike[i])
+        other = runs.learnt(alike[i])
+        chance = seeded(runs.data_seed, 140, alike[i])
         return other.voxels(size), other.surface(count, chance)["points"]
 
-    return _answers(chairs, answer)
+    return _answers(runs, answer)
 
 
-def level_truth_again(chairs: ChairRuns) -> Row:
+def level_truth_again(runs: ShapeRuns) -> Row:
     """Scores of one half of the true points against the other.
 
-    chairs: shared.
+    runs: shared.
     """
-    halves = [points.chunk(2) for points in chairs.test.fields["points"]]
+    halves = [points.chunk(2) for points in runs.test.fields["points"]]
     return mean_row([surface_scores(a, b) for a, b in halves]) | {"IoU": 1.0}
 
 
@@ -259,20 +289,20 @@ class Trainer:
     models: Path | None = None
     device: str | None = None
 
-    def __call__(self, arm: Arm, seed: int, chairs: ChairRuns) -> TARS:
+    def __call__(self, arm: Arm, seed: int, runs: ShapeRuns) -> TARS:
         """Stage 1, or the stages after it for some k.
 
-        arm: "stage 1" or with a k.  seed: of weights and draws.  chairs: with the pictures.
+        arm: "stage 1" or with a k.  seed: of weights and draws.  runs: with the pictures.
         """
-        if seed not in chairs.stage_one:
-            made = self._kept("stage 1", seed, partial(self._first, seed, chairs))
-            chairs.stage_one = {seed: made}
-        system, chairs.about = chairs.stage_one[seed]
+        if seed not in runs.stage_one:
+            made = self._kept("stage 1", seed, partial(self._first, seed, runs))
+            runs.stage_one = {seed: made}
+        system, runs.about = runs.stage_one[seed]
         if arm.name == "stage 1":
             return system
         k = arm.of(self.config).features
-        system, more = self._kept(arm.name, seed, partial(self._rest, system, k, seed, chairs))
-        chairs.about = {**more, "seconds": chairs.about["seconds"] + more["seconds"]}
+        system, more = self._kept(arm.name, seed, partial(self._rest, system, k, seed, runs))
+        runs.about = {**more, "seconds": runs.about["seconds"] + more["seconds"]}
         return system
 
     def _kept(self, arm: str, seed: int, make: Callable[[], TARS]) -> tuple[TARS, Row]:
@@ -280,35 +310,43 @@ class Trainer:
         path = self.models / folder_of(arm, seed) if self.models else None
         return kept_or_trained(path, self.config, make)
 
-    def _first(self, seed: int, chairs: ChairRuns) -> TARS:
+    def _first(self, seed: int, runs: ShapeRuns) -> TARS:
         """Stage 1 alone."""
         config = replace(self.config, features=0, identity_steps=0, deform_steps=0)
         system = TARS(config, seed=seed)
-        fit(system, chairs.learn, seed=seed, progress=False, device=self.device)
+        fit(system, runs.learn, self._folder("stage 1", seed), seed=seed, **self._how())
         return system
 
-    def _rest(self, first: TARS, k: int, seed: int, chairs: ChairRuns) -> TARS:
+    def _rest(self, first: TARS, k: int, seed: int, runs: ShapeRuns) -> TARS:
         """The later stages, from stage 1."""
         system = TARS(replace(self.config, features=0), seed=seed)
         system.load_state_dict(first.state_dict())
         if k:
             system = widened(system, k, seed)
         stages = [stage for stage in system.stages() if stage.name in LATE]
-        usual: dict[str, Any] = {"seed": seed, "progress": False, "device": self.device}
-        fit(system, chairs.learn, stages=stages, **usual)
+        out = self._folder(f"k = {k}", seed)
+        fit(system, runs.learn, out, stages=stages, seed=seed, **self._how())
         return system
 
+    def _folder(self, arm: str, seed: int) -> Path | None:
+        """Where an interrupted training goes on from."""
+        return self.models / f"{folder_of(arm, seed)}-run" if self.models else None
 
-def measure(system: TARS, chairs: ChairRuns) -> Row:
-    """The scores of a trained system, each the mean over the test chairs.
+    def _how(self) -> dict[str, Any]:
+        """What every training is told."""
+        return {"progress": False, "device": self.device, "save_every": 100}
 
-    system: trained.  chairs: to measure with, and for choosing if there are any.
+
+def measure(system: TARS, runs: ShapeRuns) -> Row:
+    """The scores of a trained system, each the mean over the test shapes.
+
+    system: trained.  runs: to measure with, and for choosing if there are any.
     """
     system.to("cpu")
-    row: Row = {name: float(v.mean()) for name, v in system.evaluate(chairs.test).items()}
-    if chairs.val is not None:
-        row["val IoU"] = float(system.evaluate(chairs.val)["IoU"].mean())
-    return row | dict(chairs.about)
+    row: Row = {name: float(v.mean()) for name, v in system.evaluate(runs.test).items()}
+    if runs.val is not None:
+        row["val IoU"] = float(system.evaluate(runs.val)["IoU"].mean())
+    return row | dict(runs.about)
 
 # %% ../../nbs/experiments/978_tars.ipynb #7da6559e
 SCORES = ("IoU", "overall x10", "acc x10", "cov x10", "EMD x10", "F %")
@@ -335,7 +373,7 @@ def silhouette_table(rows: Sequence[Row]) -> Table:
     }
     columns |= {name: _mean_of(name) for name in SCORES}
     columns |= {f"each {name}": each_value(name) for name in SCORES[:2]}
-    return table(rows, columns, _answer, title="Unseen chairs, from one picture each")
+    return table(rows, columns, _answer, title="Unseen shapes, from one picture each")
 
 # %% ../../nbs/experiments/978_tars.ipynb #dc9f5235
 def card_of(row: Row, rows: Sequence[Row]) -> str:
@@ -348,23 +386,25 @@ def card_of(row: Row, rows: Sequence[Row]) -> str:
     def tell(one: Row) -> str:
         return f"IoU {one['IoU']:.3f}, Chamfer x10 {one['overall x10']:.3f}"
 
-    features = row["arm"].split()[-1]
+    features, what = row["arm"].split()[-1], row.get("category", "chair")
     options = f"--preset {row['preset']} --form {row['form']} --seeds {row['seed']}"
+    if what != "chair":
+        options += f" --category {what}" + " --natural" * row["natural"]
     return card(
-        f"Trained on {row['pictures']} pictures of procedural chairs in {row['seconds']} s "
+        f"Trained on {row['pictures']} pictures of procedural {what}s in {row['seconds']} s "
         f"({row['device']}, shared with other runs): `python -m svr_nb.experiments.tars {options} "
         f"--features {features} --models models --ship folder`.",
-        f"On {row['unseen']} unseen chairs: {tell(row)}. Levels: mean shape: "
+        f"On {row['unseen']} unseen {what}s: {tell(row)}. Levels: mean shape: "
         f"{tell(level['mean shape'])}; shape of the most similar training picture: "
         f"{tell(level['most similar picture'])}.",
-        "procedural chairs that are their own mirror images, cut out on white, seen from 0 to 40 "
+        f"procedural {what}s that are their own mirror images, cut out, seen from 0 to 40 "
         "degrees above, with known cameras while learning. Thin parts are often lost or too thick. "
         "It was never shown a real photograph.",
     )
 
 
 def _best(rows: Sequence[Row]) -> Row:
-    """The row with the best overlap on validation chairs."""
+    """The row with the best overlap on validation shapes."""
     return max(rows, key=lambda row: row["val IoU"])
 
 
@@ -373,18 +413,34 @@ def _read_at(system: TARS, row: Row) -> None:
     system.config = replace(system.config, level=row["level"])
 
 
-SHIPS = Shipping("tars-chair", "k = 4", TARS.from_pretrained, card_of, _best, finish=_read_at)
+def ships(category: str) -> Shipping:
+    """How the best network of a category joins those of the library.
+
+    category: of the pictures.
+    """
+    load, name = TARS.from_pretrained, f"tars-{category}"
+    return Shipping(name, "k = 4", load, card_of, _best, finish=_read_at)
+
+
 DRAWN = ("data seed", "test seed", "pictures", "unseen")
 
 # %% ../../nbs/experiments/978_tars.ipynb #d51fcb80
 @lru_cache(maxsize=1)
-def _chairs(
-    pictures: int, unseen: int, data_seed: int, test_seed: int, folder: str | None
-) -> ChairRuns:
+def _runs(
+    pictures: int,
+    unseen: int,
+    data_seed: int,
+    test_seed: int,
+    folder: str | None,
+    category: str,
+    natural: bool,
+) -> ShapeRuns:
     """The data, the same for every seed."""
-    learn = learning_pictures(pictures, data_seed, folder)
-    val = unseen_chairs(40, data_seed, "val", points=0)
-    return ChairRuns(learn, unseen_chairs(unseen, test_seed), val, data_seed)
+    learn = learning_pictures(pictures, data_seed, folder, category, natural)
+    look: dict[str, object] = {"domain": "natural", "roll": 0.0} if natural else {}
+    val = unseen_shapes(40, data_seed, "val", category, points=0, **look)
+    test = unseen_shapes(unseen, test_seed, "test", category, **look)
+    return ShapeRuns(learn, test, val, data_seed, category=category, natural=natural)
 
 
 def experiment(
@@ -394,22 +450,23 @@ def experiment(
     models: str | Path | None = None,
     data: str | None = None,
     device: str | None = None,
-) -> Experiment[ChairRuns, TARS]:
+) -> Experiment[ShapeRuns, TARS]:
     """The experiment in one form.
 
     config: of the systems.  settings: noted in every row, among them "form", "pictures", "unseen",
-        "data seed" and "test seed".
+        "data seed" and "test seed"; "category" and "natural" where it is not clean chairs.
     models: folder that keeps every system.  data: folder that keeps the pictures.  device: where to
         train.
     """
     form = settings["form"]
     counts = (settings[key] for key in ("pictures", "unseen", "data seed", "test seed"))
-    chairs = partial(_chairs, *counts, data)
+    kind, natural = settings.get("category", "chair"), settings.get("natural", False)
+    runs = partial(_runs, *counts, data, kind, natural)
     return Experiment(
         name="tars",
         arms=k_arms((0, 4)),
         seeds=(21, 22, 23),
-        data=lambda seed: chairs(),
+        data=lambda seed: runs(),
         train=Trainer(config, file_path(models, "models") / form if models else None, device),
         measure=measure,
         report=lambda rows: [silhouette_table(rows)],
@@ -417,13 +474,13 @@ def experiment(
         settings=settings,
         kept=lambda arm, seed: f"{form}/{folder_of(arm, seed)}",
         keeps=False,
-        ships=SHIPS,
+        ships=ships(kind),
     )
 
 # %% ../../nbs/experiments/978_tars.ipynb #0703e8c4
 def _chosen(
-    base: Experiment[ChairRuns, TARS], given: argparse.Namespace
-) -> list[Experiment[ChairRuns, TARS]]:
+    base: Experiment[ShapeRuns, TARS], given: argparse.Namespace
+) -> list[Experiment[ShapeRuns, TARS]]:
     """The experiment that the command describes."""
     config: TARSConfig = getattr(TARSConfig, given.preset)()
     config = replace(config, **FORMS[given.form])
@@ -441,6 +498,8 @@ def _chosen(
         "steps": [config.image_steps, config.deform_steps],
         "level": config.level,
     }
+    if given.category != "chair" or given.natural:
+        settings |= {"category": given.category, "natural": given.natural}
     places = {name: getattr(given, name) for name in ("models", "data", "device")}
     wanted = replace(experiment(config, settings, **places), arms=k_arms(given.features))
     if given.train_only:
@@ -453,8 +512,13 @@ OPTIONS: dict[str, dict[str, object]] = {
     "--features": COUNT | {"nargs": "*", "default": [0, 4], "help": "k; none: stage 1 alone"},
     "--preset": {"choices": ("small", "tiny"), "default": "small"},
     "--form": {"choices": tuple(FORMS), "default": "both"},
-    "--data-seed": COUNT | {"default": 1, "help": "of training and validation chairs"},
-    "--test-seed": COUNT | {"default": 2, "help": "of the test chairs"},
+    "--category": {"default": "chair", "help": "of the samples"},
+    "--natural": {
+        "action": "store_true",
+        "help": "half of the pictures with natural paint and light",
+    },
+    "--data-seed": COUNT | {"default": 1, "help": "of training and validation shapes"},
+    "--test-seed": COUNT | {"default": 2, "help": "of the test shapes"},
     "--pictures": COUNT | {"default": 4000},
     "--unseen": COUNT | {"default": 80},
     "--steps": COUNT | {"nargs": 2, "metavar": ("IMAGE", "DEFORM"), "help": "not the preset's"},

@@ -45,7 +45,7 @@ from ..umr.system import UMR
 # %% auto #0
 __all__ = ['BIRDS', 'COUNTS', 'ARMS', 'NAMES', 'COLUMNS', 'ON_CARD', 'BIRD_RUNS', 'CARS', 'PHOTOS', 'COMMAND', 'EXPERIMENT',
            'birds', 'without', 'SeedRuns', 'train_arm', 'measure', 'levels', 'summary', 'photo_split', 'photo_config',
-           'face_forward', 'measure_photos', 'card_notes', 'photographs', 'cars']
+           'face_forward', 'measure_photos', 'card_notes', 'photographs', 'car_pictures', 'cars']
 
 # %% ../../nbs/experiments/973_umr.ipynb #bc7ba755
 BIRDS: dict[str, Any] = {
@@ -354,24 +354,27 @@ CARS: dict[str, Any] = {
 }
 
 
+def car_pictures(seed: int, count: int = 800) -> dict[str, Collection]:
+    """Training, validation and test cars of one seed, with part maps.
+
+    seed: of the data.  count: training cars.
+    """
+    counts = {"train": count, "val": 100, "test": 100}
+    usual = {"seed": seed, "progress": False, **CARS}
+    return {name: samples("car", name, k, **usual) for name, k in counts.items()}
+
+
 def cars(count: int = 800) -> Experiment[SeedRuns, UMR]:
     """One arm that learns from procedural cars of five parts.
 
     count: training cars.
     """
-    counts = {"train": count, "val": 100, "test": 100}
-
-    def split(seed: int) -> SeedRuns:
-        return SeedRuns(
-            {n: samples("car", n, k, seed=seed, progress=False, **CARS) for n, k in counts.items()}
-        )
-
     config = replace(UMRConfig.tiny(), parts=5, part_names=GROUPS["car"])
     made = f"Trained on {count} procedural cars, one 96-pixel image each with part maps, without "
     return replace(
         BIRD_RUNS,
         arms=(Arm("cars"),),
-        data=split,
+        data=lambda seed: SeedRuns(car_pictures(seed, count)),
         train=partial(train_arm, config=config, category="car"),
         levels=Levels(),
         kept=lambda arm, seed: f"car-{seed}",

@@ -9,13 +9,17 @@ from functools import lru_cache
 import pytest
 
 from svr_nb.agt.system import AGT, continued
+from svr_nb.conventions import InputError
 from svr_nb.data.sample_items import samples
 from svr_nb.experiments.agt import (
     ARMS,
     EXPERIMENT,
     SCORES,
     SeedRuns,
+    card_of,
     measure_start,
+    prepare,
+    ships,
     summary,
     umr_goes_on,
 )
@@ -97,3 +101,15 @@ def test_summary_compares_with_umr():
     table = summary(rows)
     assert table["arm"] == ["umr", "full"] and table["SSIM"][1] == pytest.approx(2.1)
     assert table["SSIM, over umr"][1] == table["mask IoU, over umr"][1] == "+0.100 +0.100"
+
+
+def test_cars_need_a_start_and_their_card_says_so():
+    with pytest.raises(InputError, match="umr-car"):
+        prepare(1, category="car")
+    with pytest.raises(InputError, match="category"):
+        prepare(1, category="boat")
+    row = {"arm": "full", "seed": 4, "seconds": 9, "category": "car", "unseen": 100, "SSIM": 0.5}
+    said = card_of(row, [row, {**row, "arm": "umr", "SSIM": 0.25}])
+    assert "--umr svr_nb/checkpoints/umr-car --category car" in said and "procedural cars" in said
+    assert "SSIM 0.500 (0.250)" in said and "100 unseen" in said
+    assert ships("car").name == "agt-car"

@@ -16,17 +16,18 @@ from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_items import samples
 from svr_nb.tars.config import TARSConfig
 from svr_nb.experiments.tars import (
+    ELEVATION,
     EXPERIMENT,
     FORMS,
     LEVELS,
-    ChairRuns,
+    ShapeRuns,
     Trainer,
     card_of,
     k_arms,
     learning_pictures,
     silhouette_table,
     training_shape,
-    unseen_chairs,
+    unseen_shapes,
     widened,
 )
 from svr_nb.experiments.runner import main, stored_rows
@@ -57,7 +58,7 @@ SMALL = replace(
 
 def arms_of(learn, seed, features, config, folder=None, device=None):
     """Arm, system and what its training took, for stage 1 and every k."""
-    chairs, train = ChairRuns(learn, learn, None, seed), Trainer(config, folder, device)
+    chairs, train = ShapeRuns(learn, learn, None, seed), Trainer(config, folder, device)
     return [(arm.name, train(arm, seed, chairs), chairs.about) for arm in k_arms(features)]
 
 
@@ -83,12 +84,12 @@ def test_pictures_are_kept(pictures, tmp_path):
         and "points" not in first.fields
     )
     with pytest.raises(InputError, match="split"):
-        unseen_chairs(1, 3, "train")
+        unseen_shapes(1, 3, "train")
 
 
 def test_levels_know_their_own_pictures(pictures):
     own = samples("chair", count=6, size=64, seed=3, points=256, voxels=16, elevation=(0.0, 40.0))
-    chairs = ChairRuns(pictures, own, None, 3)
+    chairs = ShapeRuns(pictures, own, None, 3)
     rows = {name: level(chairs) for name, level in LEVELS.items()}
     assert rows["most similar picture"]["IoU"] == 1 and 0 < rows["mean shape"]["IoU"] < 1
     assert rows["truth sampled again"]["overall x10"] < rows["mean shape"]["overall x10"]
@@ -174,8 +175,21 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "models" / "paper" / "k=2-4").is_dir()
 
 
+def test_two_looks_know_their_shapes(tmp_path):
+    """The first half is clean, the second natural, and every shape can be drawn again."""
+    pictures = learning_pictures(4, 9, tmp_path, "car", natural=True)
+    again = learning_pictures(4, 9, tmp_path, "car", natural=True)
+    assert torch.equal(pictures.fields["image"], again.fields["image"]) and len(pictures) == 4
+    runs = ShapeRuns(pictures, pictures, None, 9, category="car", natural=True)
+    usual = {"seed": 9, "size": 16, "points": 0, "voxels": 12, "elevation": ELEVATION}
+    for first, look in ((0, {}), (2, {"domain": "natural", "roll": 0.0})):
+        stored = samples("car", "train", 2, **usual, **look).fields["voxels"]
+        for i in range(2):
+            assert torch.equal(runs.learnt(first + i).voxels(12), stored[i])
+
+
 def test_the_shipped_network_sees_different_chairs():
-    system, data = load("tars", "chair"), unseen_chairs(6, 2, points=256)
+    system, data = load("tars", "chair"), unseen_shapes(6, 2, points=256)
     system.config = replace(system.config, cells=32)
     scores = system.evaluate(data)
     block, cloud = mean_shape(
