@@ -29,8 +29,8 @@ from ..umr.config import UMRConfig
 
 # %% auto #0
 __all__ = ['UMR_GOES_ON', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS', 'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'BOOK', 'HEAD', 'Claim',
-           'stored_claims', 'Source', 'flat', 'switched', 'Finding', 'settle', 'command_of', 'work', 'measure_again',
-           'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
+           'stored_claims', 'Source', 'flat', 'switched', 'Finding', 'settle', 'command_of', 'together', 'work',
+           'measure_again', 'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
 
 # %% ../../nbs/experiments/985_claims.ipynb #3a9437bb
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def _levels(claim: Claim, rows: Sequence[Row]) -> str:
     arms, told = {arm.name for arm in source.arms}, defaultdict(list)
     for row in rows:
         name = str(row[source.key])
-        if name in arms or name in ("manifold", "label quality"):
+        if name in arms or name in ("manifold", "label quality", "levels of labels"):
             continue
         if claim.score in row:
             told[name.removeprefix("level: ")].append(row[claim.score])
@@ -280,8 +280,13 @@ def settle(claim: Claim, rows: Sequence[Row]) -> Finding:
         _levels(claim, mine),
     )
 
-# %% ../../nbs/experiments/985_claims.ipynb #659d7a61
-OPTION_OF = {"collection": "--collections", "form": "--form", "data seed": "--data-seed"}
+# %% ../../nbs/experiments/985_claims.ipynb #002ce54d
+OPTION_OF = {
+    "collection": "--collections",
+    "form": "--form",
+    "data seed": "--data-seed",
+    "start": "--start",
+}
 QUICK = {"plane_shapes": (0,), "tars_sdf": (11,), "ssl3d": (11,)}  # minutes each
 QUICK_ARMS = ("k = 0", "k = 2", "k = 4", "none", "cycle")
 
@@ -304,20 +309,29 @@ def command_of(claims: Sequence[Claim], seeds: Sequence[int] | None = None) -> l
     return [*words, *shlex.split(source.options)]
 
 
+def together(claims: Sequence[Claim]) -> list[list[Claim]]:
+    """Claims that one command measures, side by side.
+
+    claims: in any order.
+    """
+    groups: dict[tuple[str, str], list[Claim]] = defaultdict(list)
+    for claim in claims:
+        options = {k: v for k, v in claim.where.items() if k in OPTION_OF}
+        groups[claim.rows, str(options)].append(claim)
+    return list(groups.values())
+
+
 def work(claims: Sequence[Claim], quick: bool = False) -> list[tuple[str, list[str]]]:
     """Which commands measure all of some claims: name of the rows and words.
 
     claims: to measure.  quick: only one seed of the cheapest arms, ten minutes in all.
     """
-    together: dict[tuple[str, str], list[Claim]] = defaultdict(list)
-    for claim in claims:
-        wanted = {claim.without, claim.having} <= set(QUICK_ARMS) and claim.rows in QUICK
-        if quick and not wanted:
-            continue
-        options = {k: v for k, v in claim.where.items() if k in OPTION_OF}
-        together[claim.rows, str(options)].append(claim)
+    if quick:
+        cheap = lambda c: {c.without, c.having} <= set(QUICK_ARMS) and c.rows in QUICK
+        claims = [claim for claim in claims if cheap(claim)]
     seeds = QUICK if quick else {}
-    return [(key[0], command_of(mine, seeds.get(key[0]))) for key, mine in together.items()]
+    groups = together(claims)
+    return [(mine[0].rows, command_of(mine, seeds.get(mine[0].rows))) for mine in groups]
 
 # %% ../../nbs/experiments/985_claims.ipynb #9d9f0585
 def measure_again(
@@ -451,11 +465,12 @@ def _cells(line: Mapping[str, object]) -> str:
 def _below(mine: Sequence[Finding], link: Callable[[str], str]) -> list[str]:
     """Lessons, commands, times and levels of a system's findings."""
     lines = []
-    for name, words in work([one.claim for one in mine]):
-        used = [one for one in mine if one.claim.rows == name]
-        source = SOURCES[name]
+    for claims in together([one.claim for one in mine]):
+        used = [one for one in mine if one.claim in claims]
+        seeds = sorted({seed for one in used for seed in one.seeds})
+        lesson, words = SOURCES[claims[0].rows].lesson, command_of(claims, seeds)
         device = ", ".join(dict.fromkeys(one.device for one in used if one.each)) or "not run"
-        lines.append(f"- {link(source.lesson)}: `python -m {shlex.join(words)}` ({device})")
+        lines.append(f"- {link(lesson)}: `python -m {shlex.join(words)}` ({device})")
     told: dict[str, list[str]] = defaultdict(list)
     for one in mine:
         if one.levels and one.claim.score not in told[one.levels]:
