@@ -345,7 +345,7 @@ def gain_table(
         lines.append(line)
     judges = [row["IoU"] for row in rows if row["arm"] == "judges together"]
     start = [row["IoU"] for row in rows if row["arm"] == "start"]
-    level = f" Levels: mean shape of the group judges name {mean(judges):.3f}" if judges else ""
+    level = f" Levels: mean shape of the group {mean(judges):.3f}" if judges else ""
     level += f"; before the stage {mean(start):.3f}." if start else ""
     note = f"* more than two standard errors from 0, in pairs with the same seed.{level}"
     start = rows[0].get("start", "fresh") if rows else "fresh"
@@ -375,7 +375,7 @@ def draw_gains(rows: Sequence[Row], score: str = "IoU") -> Any:
     figure.tight_layout()
     return figure
 
-# %% ../../nbs/experiments/984_lem_labels.ipynb #6e87ec99
+# %% ../../nbs/experiments/984_lem_labels.ipynb #c378ad61
 @lru_cache(maxsize=1)
 def _made(place: Path | None) -> tuple[SharedRuns, dict[tuple[str, int], Any]]:
     """Data and manifold of the draw, and room for what is worked out from them."""
