@@ -296,7 +296,7 @@ def label_quality(runs: Runs) -> Row:
 
 @torch.no_grad()
 def judges_together(runs: Runs) -> Row:
-    """What needs no third stage: the judges name a group, the answer is the mean shape of the group.
+    """What needs no training: the judges name a group, the answer is its mean shape.
 
     runs: with the photographs to score.
     """
@@ -348,8 +348,8 @@ def gain_table(
     level = f" Levels: mean shape of the group {mean(judges):.3f}" if judges else ""
     level += f"; before the stage {mean(start):.3f}." if start else ""
     note = f"* more than two standard errors from 0, in pairs with the same seed.{level}"
-    start = rows[0].get("start", "fresh") if rows else "fresh"
-    title = f"Mapping, by labels, from a {start} network; gains over {first!r}"
+    kind = rows[0].get("start", "fresh") if rows else "fresh"
+    title = f"Mapping, by labels, from a {kind} network; gains over {first!r}"
     return Table(lines, title=title, note=note)
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #d5927df9
