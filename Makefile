@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-tars-sdf evidence-tars clean
+.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence evidence-lem-labels evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-tars-sdf evidence-tars clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -67,6 +67,12 @@ readme: setup
 
 hooks: setup
 
+# Every claim of the papers with its verdict: measures what the rows in _evidence/ lack (days of one core without the stored rows,
+# which it starts from), prints the table and writes the page. QUICK=1: one seed of the cheapest arms anew, beside what is stored, in
+# ten minutes. SYSTEMS="LEM UMR": only these.
+evidence: setup
+	$(BIN)/python -m svr_nb.experiments.claims --run _evidence$(if $(QUICK),-quick --quick) $(if $(SYSTEMS),--systems $(SYSTEMS)) --page _evidence/claims.md
+
 # Ablations, each with its table: rows that the file holds already are not run again.
 .PHONY: evidence-plane
 # PHOTOS=folder measures how well the shipped horse covers photographs; without it the ablations are trained on fresh seeds.
@@ -79,6 +85,10 @@ evidence-umr: setup
 
 evidence-lem: setup
 	$(BIN)/python -m svr_nb.experiments.lem
+
+# LEM's mapping with labels from elsewhere. FOLDER keeps data and networks between runs.
+evidence-lem-labels: setup
+	$(BIN)/python -m svr_nb.experiments.lem_labels --data $(or $(FOLDER),_evidence/lem)
 
 # The ablation of the texture stage; with PHOTOS=folder the two-dimensional proxy on photographs instead.
 evidence-agt: setup
@@ -122,7 +132,7 @@ gpu:
 		$(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(filter file,$(origin OUT)),,--out "$(OUT)") $(GPU)
 
 clean:
-	rm -rf _demo _docs _proc build dist *.egg-info
+	rm -rf _demo _docs _evidence _evidence-quick _proc build dist *.egg-info
 
 # Assignments. `make release SEED=2027` writes the students' notebooks into _release/, and a zip; `make grade
 # ASSIGNMENT=spatial_attention SUBMISSIONS=submitted SEED=2027` writes marks and feedback into _grades/;

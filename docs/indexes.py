@@ -207,8 +207,9 @@ EVIDENCE = {
     "tars_sdf": ("experiments.direct_sdf", "evidence-tars-sdf"),
     "tars_silhouettes": ("experiments.tars", "evidence-tars"),
     "lem": ("experiments.lem", "evidence-lem"),
+    "lem_labels": ("experiments.lem_labels", "evidence-lem-labels"),
 }
-ELSEWHERE = {"speed"}  # rows that are no claim of a paper; experiments.speed shows them
+ELSEWHERE = {"claims", "speed"}  # rows that are no claim of a paper; experiments.speed shows them
 
 
 def evidence_page() -> str:

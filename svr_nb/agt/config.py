@@ -102,7 +102,8 @@ class AGTConfig(UMRConfig):
     variance: how the map learns: "joint" from the colour error, "unrolled" through one step of the
         flow, or "off" (erratum A4).
     var_mode, var_forward: "multiply" or "affine" (A3); "modulated" or "straight_through".
-    var_channels, var_widths, var_start, rho: of D_var.
+    var_channels, var_widths, var_start, rho: of D_var.  var_trunk: whether its losses train the
+        trunk that it shares with shape and camera, or itself alone.
     step_rate: of the unrolled step, pixels squared per unit of error.
     align_norm, rec_norm: 1 or 2, distances unsquared or squared (A7).
     fid_features, fid_form, bank: network, form and number of real pictures of the Frechet loss
@@ -124,6 +125,7 @@ class AGTConfig(UMRConfig):
     var_widths: tuple[int, ...] = (128, 64, 32, 16, 8)
     var_start: int = 256
     rho: float = 0.5
+    var_trunk: bool = True
     step_rate: float = 3.0
     align_norm: int = 1
     rec_norm: int = 1

@@ -120,7 +120,10 @@ class AGT(UMR):
 
     def variance_maps(self, view: View) -> VarianceMap | None:
         """I_var of crops, or None if there is no such head."""
-        return None if self.var is None else self.var(self.trunk(view.image))
+        if self.var is None:
+            return None
+        features = self.trunk(view.image)
+        return self.var(features if self.config.var_trunk else features.detach())
 
     def texture_source(self, image: Tensor, view: View) -> Tensor:
         """Photographs as the texture samples them; see `modulated_photograph`."""

@@ -68,6 +68,8 @@ ARMS = (
     Arm("-FID", partial(_without, "fid")),
     Arm("-align", partial(_without, "align")),
     Arm("-adv", partial(_without, "adv")),
+    Arm("trunk detached", {"var_trunk": False}),
+    Arm("-D_var -FID", lambda full: replace(_without("fid", full), variance="off")),
 )
 
 # %% ../../nbs/experiments/975_agt.ipynb #97500003
@@ -242,6 +244,7 @@ EXPERIMENT = Experiment(
     ships=ships("bird"),
     command=Command(
         about="Trains UMR and the arms of AGT from one start per seed and prints the table.",
+        arms=tuple(arm.name for arm in ARMS[:8]),  # those with stored rows
         out="agt_evidence.json",
         options={
             "--steps": {"type": int, "help": "of every arm; the small preset's if left out"},

@@ -101,12 +101,12 @@ def _kept(folder: str | Path | None, name: str, make: Callable[[], Collection]) 
     return Collection.load(path)
 
 
-def splits(folder: str | Path | None = None) -> dict[str, Collection]:
+def splits(folder: str | Path | None = None, seed: int = DATA_SEED) -> dict[str, Collection]:
     """All collections, always the same draw.
 
-    folder: keeps them between runs; making them takes as long as two runs.
+    folder: keeps them between runs; making them takes as long as two runs.  seed: of the draw.
     """
-    count, seed = COUNTS, DATA_SEED
+    count = COUNTS
     make: dict[str, Callable[[], Collection]] = {
         "synthetic": partial(drawings, count=count["synthetic"], views=2, seed=seed),
         "natural": partial(photographs, count=count["natural"], seed=seed),

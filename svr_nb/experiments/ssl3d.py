@@ -60,6 +60,10 @@ ARMS = (
     Arm("full"),
     Arm("no neighbours", {"neighbor_share": 0.2}),
     Arm("neighbours", {"neighbor_share": 0.2}),
+    Arm("all neighbours", {"neighbor_share": 0.2, "every_neighbor": True}),
+    Arm("symmetric", {"kappa": 1e3}),
+    Arm("mirrored judge", {"judge": "mirrored"}),
+    Arm("balanced", {"balance": 0.5}),
 )
 
 

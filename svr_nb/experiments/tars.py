@@ -221,6 +221,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "both": {},
     "chord": {"marching": "least", "rgb": (0.0, 0.0), "free": (0.0, 0.0)},
     "walk": WALK,
+    "walk, least": {**WALK, "least": True, "free": (0.0, 0.0)},
+    "level 0": {"slack": 0.003, "march_steps": (20, 20), "even": True, "level": 0.0},
     "paper": {
         **WALK,
         "symmetric": False,

@@ -107,11 +107,21 @@ def _expected(full: UMRConfig) -> UMRConfig:
     return replace(changed, first=first, second=second)
 
 
+def _adversary(full: UMRConfig) -> UMRConfig:
+    """A critic judges unseen views in both rounds, with the paper's weight."""
+    first, second = (replace(one, adv=1.0) for one in (full.first, full.second))
+    return replace(full, adversary=True, first=first, second=second)
+
+
 ARMS = (
     Arm("full"),
     Arm("no parts", _no_parts),
     Arm("no cycle", _no_cycle),
     Arm("expected", _expected),
+    Arm("no L_sv", lambda full: replace(full, second=without(full.second, "sv"))),
+    Arm("no L_sp", lambda full: replace(full, second=without(full.second, "sp"))),
+    Arm("hard parts", {"hard_parts": True}),
+    Arm("adversary", _adversary),
 )
 NAMES = tuple(arm.name for arm in ARMS)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..data.collection import Collection
 from ..data.sample_items import samples
 from ..data.sample_shapes import sample_shape
 from .contrastive_mapping import LABEL_FORMS, SCORE_FORMS
+from .label_votes import VOTES
 from .domain_adversaries import ADVERSARIES
 from .shape_manifold import FORMS
 from ..training.stages import Stage, Weight, constant, cosine
@@ -46,7 +47,9 @@ class LEMConfig(ConfigBase):
     beta: strength of the reversed gradient.  ramp: whether it grows from 0.
     csm: weight lambda of the contrastive loss; 0 leaves it out.  csm_start: share of the main stage
         after which it sets in.
-    labels, quantile, tau: of the pseudo-labels and the loss.
+    labels, quantile, tau: of the pseudo-labels and the loss. Labels are read off the codes
+        ("standardised", "literal", "mutual"), or come with the data ("votes": photographs with the
+        field "votes", drawings with "group").
     positive: weight of full cells.  code_noise: on shape codes while the auto-encoder learns.
     flip, jitter: whether natural images are mirrored at random, and by how many pixels they are
         moved.
@@ -56,6 +59,8 @@ class LEMConfig(ConfigBase):
         method.
     shape_steps, shape_lr, shape_batch: of the auto-encoder's stage.
     steps, lr, batch, decay: of the main stage; decay is "constant" or "cosine".
+    map_steps: of a third stage, which goes on with the contrastive loss; 0 for none. With it, the
+        main stage goes without that loss.
     Raises InputError.
     """
 
@@ -102,6 +107,7 @@ class LEMConfig(ConfigBase):
     shape_lr: float = 1e-4
     shape_batch: int = 32
     steps: int = 200_000
+    map_steps: int = 0
     lr: float = 1e-4
     batch: int = 32
     decay: str = "constant"
@@ -161,11 +167,11 @@ def _check_config(config: LEMConfig) -> None:
     check_choice(config.shape_form, "shape_form", FORMS)
     check_choice(config.trunk, "trunk", TRUNKS)
     check_choice(config.score, "score", SCORE_FORMS)
-    check_choice(config.labels, "labels", LABEL_FORMS)
+    check_choice(config.labels, "labels", (*LABEL_FORMS, VOTES))
     check_choice(config.decay, "decay", ("constant", "cosine"))
     for name in config.adversaries:
         check_choice(name, "adversaries", ADVERSARIES)
-    for name in ("beta", "csm", "oracle", "code_noise", "jitter"):
+    for name in ("beta", "csm", "oracle", "code_noise", "jitter", "map_steps"):
         check_number(getattr(config, name), name, 0)
     for name in ("csm_start", "quantile"):
         check_number(getattr(config, name), name, 0, 1)
@@ -194,10 +200,10 @@ def _delayed(progress: float, weight: float, start: float) -> float:
 
 
 def lem_stages(config: LEMConfig) -> list[Stage]:
-    """The two stages of Algorithm 1.
+    """The two stages of Algorithm 1, and the third if there is one.
 
     config: all settings.
-    Source: LEM, Algorithm 1 and Eq. 10.
+    Source: LEM, Algorithm 1 and Eq. 10; the third stage is ours.
     """
     c = config
     schedule = cosine if c.decay == "cosine" else constant
@@ -205,10 +211,11 @@ def lem_stages(config: LEMConfig) -> list[Stage]:
     shapes = Stage(
         "shapes", c.shape_steps, alone, c.shape_lr, batch=c.shape_batch, schedule=schedule
     )
-    return [
-        shapes,
-        Stage("main", c.steps, _main_weights(c), c.lr, batch=c.batch, schedule=schedule),
-    ]
+    same: dict[str, Any] = {"lr": c.lr, "batch": c.batch, "schedule": schedule}
+    first = replace(c, csm=0.0) if c.map_steps else c
+    main = Stage("main", c.steps, _main_weights(first), **same)
+    third = [Stage("mapping", c.map_steps, _main_weights(c), **same)] if c.map_steps else []
+    return [shapes, main, *third]
 
 
 def _main_weights(c: LEMConfig) -> dict[str, dict[str, Weight]]:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..conventions import rand, refuse
 from .config import LEMConfig
 from .contrastive_mapping import PairScore, contrastive_loss, pseudo_labels
 from .domain_adversaries import DomainAdversaries
+from .label_votes import VOTES, vote_positives
 from .networks import ImageEncoder
 from .shape_manifold import VoxelDecoder, VoxelEncoder, occupancy_loss, shaken
 from ..networks.adversaries import beta_ramp
@@ -24,7 +25,7 @@ from ..training.stages import Stage
 
 # %% auto #0
 __all__ = ['RawBatch', 'NEED_PHOTOGRAPHS', 'Batch', 'as_grids', 'sorted_batch', 'moved', 'Networks', 'shape_loss', 'image_codes',
-           'main_losses', 'mapping_loss', 'stage_losses', 'lem_losses']
+           'main_losses', 'mapping_loss', 'voted', 'stage_losses', 'lem_losses']
 
 # %% ../../nbs/lem/922_losses.ipynb #9220aa06
 RawBatch = Mapping[str, Any]  # as the training loop makes it: tensors, perhaps nested
@@ -166,7 +167,7 @@ def main_losses(networks: Networks, batch: Batch, wanted: set[str] | None) -> di
     for name, loss in networks.adversaries(e_r, e_n, e_v, beta).items():
         losses[f"adversary {name}"] = loss
     if e_n is not None and (wanted is None or "csm" in wanted):
-        losses["csm"] = mapping_loss(networks, e_r, e_n, e_v)
+        losses["csm"] = mapping_loss(networks, e_r, e_n, e_v, batch)
     if batch.natural is not None and e_n is not None and "oracle" in (wanted or ()):
         answer, truth = networks.voxel_decoder(e_n), as_grids(batch.natural)
         losses["oracle"] = occupancy_loss(answer, truth, c.positive)
@@ -175,17 +176,41 @@ def main_losses(networks: Networks, batch: Batch, wanted: set[str] | None) -> di
     return losses
 
 
-def mapping_loss(networks: Networks, e_r: Tensor, e_n: Tensor, e_v: Tensor) -> Tensor:
+def mapping_loss(
+    networks: Networks, e_r: Tensor, e_n: Tensor, e_v: Tensor, batch: Batch | None = None
+) -> Tensor:
     """How far photographs are from the shapes of the drawings that they resemble.
 
     networks: the system.
     e_r, e_n, e_v: codes of drawings (b, c), photographs (n, c) and of the drawings' shapes (b, c).
+    batch: where the codes come from; only labels that come with the data need it.
+    Raises InputError if such labels are wanted and not there.
     Source: LEM, Eq. 6 to 8.
     """
     c = networks.config
-    distance = torch.cdist(e_n.detach(), e_r.detach())
-    positives = pseudo_labels(distance, c.quantile, c.labels)
+    if c.labels == VOTES:
+        positives = voted(batch)
+    else:
+        distance = torch.cdist(e_n.detach(), e_r.detach())
+        positives = pseudo_labels(distance, c.quantile, c.labels)
     return contrastive_loss(networks.pairs(e_n, e_v), positives, c.tau)
+
+
+def voted(batch: Batch | None) -> Bool[Tensor, "n b"]:
+    """Positives from labels that came with the data.
+
+    batch: photographs with "votes" (n, m), drawings with "group" (b,).
+    Raises InputError if either is missing.
+    """
+    natural = batch.natural if batch else None
+    if batch is None or natural is None or "votes" not in natural or "group" not in batch.drawn:
+        raise refuse(
+            "data",
+            'photographs with the field "votes" and drawings with "group"',
+            "neither" if batch is None else ", ".join(natural or ()),
+            "Make them with svr_nb.lem.label_votes, or choose other labels",
+        )
+    return vote_positives(natural["votes"], batch.drawn["group"], batch.generator)
 
 # %% ../../nbs/lem/922_losses.ipynb #9220aa17
 def stage_losses(stage: Stage) -> set[str]:

@@ -61,8 +61,10 @@ class SSL3DConfig(ConfigBase):
     affinity, draws: weight of the affinity in the mask loss, mask pixels it draws (0 for all).
         cycle_color: colour in the geometric cycle.
     hypotheses, fold, judge, margin, warmup: turned poses tried per image, mirrored readings too,
-        who judges ("own" or "mean" cloud),
+        who judges ("own" or "mean" cloud, or "mirrored": the mean cloud and its mirror image),
         by how much, after how many steps of the first stage.
+    balance: price, as a share of a cost, of hypotheses in a direction that more than its part of
+        the batch already has; 0 for none.
     alpha, beta, eta, kappa: image, geometric, neighbour and symmetry weights of the shape.  gamma,
         rho, pull: image, cycle, pull weights of the pose.
     neighbors, refresh: neighbours per image, epochs between look-ups.  every_neighbor: all of them
@@ -91,6 +93,7 @@ class SSL3DConfig(ConfigBase):
     judge: str = "own"
     margin: float = 0.05
     warmup: int = 0
+    balance: float = 0.0
     alpha: float = 100.0
     beta: float = 1e4
     eta: float = 100.0
@@ -111,7 +114,7 @@ class SSL3DConfig(ConfigBase):
     late_decay: bool = False
 
     def __post_init__(self) -> None:
-        check_choice(self.judge, "config.judge", ("own", "mean"))
+        check_choice(self.judge, "config.judge", ("own", "mean", "mirrored"))
         check_choice(self.azimuth, "config.azimuth", HEADS)
 
     @classmethod

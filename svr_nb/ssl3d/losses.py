@@ -30,6 +30,7 @@ from svr_nb.ssl3d.pose_hypotheses import (
     choose_pose,
     hypothesis_costs,
     pull_loss,
+    spread_out,
     turned_poses,
     unmoved,
 )
@@ -64,18 +65,22 @@ def choose(
     cloud: points and colours (b, n, 3).
     pose: predicted poses (b, 2), radians.
     picture: images (b, 3, h, w) and masks (b, 1, h, w).
-    judge: "own": each object's own cloud; "mean": the mean cloud of the batch.
+    judge: "own": each object's own cloud; "mean": the mean cloud of the batch; "mirrored": that
+        cloud and its mirror image, left for right.
     """
     c = model.config
     poses = turned_poses(pose, c.hypotheses, c.fold)
     if len(poses) == 1:
         return unmoved(pose)
     points, colors = cloud
-    if judge == "mean":
+    if judge in ("mean", "mirrored"):
         points = points.mean(0, keepdim=True).expand_as(points)
         colors = colors.mean(0, keepdim=True).expand_as(colors)
+    if judge == "mirrored":
+        points = torch.cat([points, points * points.new_tensor((1.0, -1.0, 1.0))], 1)
+        colors = torch.cat([colors, colors], 1)
     costs = hypothesis_costs(points.detach(), colors.detach(), poses, *picture, c.variance)
-    return choose_pose(poses, costs, c.margin)
+    return choose_pose(poses, spread_out(poses, costs, c.balance), c.margin)
 
 # %% ../../nbs/ssl3d/522_losses.ipynb #37d7e5be
 def _silhouette_fit(model: Model, generator: torch.Generator) -> Callable[..., Tensor]:

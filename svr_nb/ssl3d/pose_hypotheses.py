@@ -11,13 +11,14 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ..conventions import check_number, check_tensor
 from ..losses.silhouettes import image_loss, mask_bce
 from .cycle_consistency import draw_cloud
 
 # %% auto #0
-__all__ = ['turned_poses', 'hypothesis_costs', 'Choice', 'unmoved', 'choose_pose', 'pull_loss']
+__all__ = ['turned_poses', 'hypothesis_costs', 'spread_out', 'Choice', 'unmoved', 'choose_pose', 'pull_loss']
 
 # %% ../../nbs/ssl3d/504_pose_hypotheses.ipynb #b755f5fb
 def turned_poses(
@@ -63,6 +64,32 @@ def hypothesis_costs(
     return costs.view(len(poses), -1)
 
 # %% ../../nbs/ssl3d/504_pose_hypotheses.ipynb #7bf2301e
+@torch.no_grad()
+def spread_out(
+    poses: Float[Tensor, "k b 2"],
+    costs: Float[Tensor, "k b"],
+    price: float,
+    sectors: int = 4,
+    rounds: int = 8,
+) -> Float[Tensor, "k b"]:
+    """Costs with a price on directions that too many images of the batch have chosen.
+
+    poses: hypotheses in radians (k, b, 2).  costs: of each of them (k, b).
+    price: of a sector with one batch too many, as a share of the mean cost; 0 changes nothing.
+    sectors: equal parts of the circle.  rounds: of choosing and pricing.
+    """
+    if not check_number(price, "price", 0):
+        return costs
+    turn = (poses[..., 0] / (2 * math.pi)) % 1.0
+    sector = (turn * sectors).long().clamp(max=sectors - 1)
+    prices, unit = costs.new_zeros(sectors), price * costs.mean() / rounds
+    for _ in range(rounds):
+        best = (costs + prices[sector]).argmin(0, keepdim=True)
+        share = one_hot(sector.gather(0, best)[0], sectors).to(costs).mean(0)
+        prices = prices + unit * (share * sectors - 1)
+    return costs + prices[sector]
+
+
 class Choice(NamedTuple):
     """What was chosen among hypotheses.
 

@@ -68,6 +68,7 @@ class QuestionNumbers(ConfigBase):
     smoothness: "frobenius", "directional" (an estimate) or "literal" (erratum T1).
     feature_dropout: share of a batch with picture-free features in the last stage (erratum T5).
     level: of the field at the surface.  bound, cells: of the lattice.
+    slack, even, least: of L_int, see `ray_losses`.
     near: of precision and recall.  icp: whether shapes are aligned before they are measured.
     """
 
@@ -89,6 +90,9 @@ class QuestionNumbers(ConfigBase):
     level: float = 0.0
     bound: float = 0.6
     cells: int = 128
+    slack: float = 0.01
+    even: bool = False
+    least: bool = False
     near: float = 0.1
     icp: bool = False
 

@@ -132,8 +132,9 @@ def ray_terms(
 
     field, seen, marcher, ask: as in `walks`.
     """
-    marched = walks(field, seen, marcher, ask)
-    each = [ray_losses(walk, seen.inside, seen.pixels) for walk in marched]
+    marched, c = walks(field, seen, marcher, ask), ask.config
+    how = (c.slack, c.even, c.least)
+    each = [ray_losses(walk, seen.inside, seen.pixels, *how) for walk in marched]
     terms = {"int": torch.stack([e["int"] for e in each]).sum(), "free": each[-1]["free"]}
     if "rgb" in ask.wanted:
         terms["rgb"] = colour_term(field, seen, marched[-1], ask.config.bisections)

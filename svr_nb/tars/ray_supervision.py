@@ -300,16 +300,24 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def ray_losses(
-    march: March, mask: Float[Tensor, "b r"], pixels: Float[Tensor, "b r"], slack: float = 0.01
+    march: March,
+    mask: Float[Tensor, "b r"],
+    pixels: Float[Tensor, "b r"],
+    slack: float = 0.01,
+    even: bool = False,
+    least: bool = False,
 ) -> dict[str, Tensor]:
     """L_int and L_free of a walk.
 
     march: the walk.  mask: 1 on foreground rays.  pixels: distance to the outline.  slack: how far
         inside or outside is enough.
-    Source: TARS, section 3.3 and 3.4 (SDF loss term), after SDF-SRN.
+    even: whether foreground rays count alike, however far from the outline.
+    least: whether L_int looks at the smallest point of the walk instead of its last.
+    Source: TARS, section 3.3 and 3.4 (SDF loss term), after SDF-SRN; even and least are ours.
     """
-    weight, last = 1 / (pixels.abs() + 1e-8), march.sdf[..., -1]
-    inside = weighted_mean(torch.relu(last + slack), weight * mask)
+    weight = 1 / (pixels.abs() + 1e-8)
+    last = march.sdf.amin(-1) if least else march.sdf[..., -1]
+    inside = weighted_mean(torch.relu(last + slack), mask if even else weight * mask)
     outside = weighted_mean(torch.relu(slack - last), weight * (1 - mask))
     return {"int": inside + outside, "free": torch.relu(slack - march.sdf[..., :-1]).mean()}
 

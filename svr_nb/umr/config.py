@@ -184,7 +184,8 @@ class UMRConfig(ConfigBase):
     image_size, fill: pixels along a side; share of it that the object takes.
     level, side, chart: of the sphere, of a face's texels, rows of the chart.
     radius, usual_scale: of the first template; of a camera.
-    parts, part_names: how many, and words for them.
+    parts, part_names: how many, and words for them.  hard_parts: whether a pixel of a map
+        belongs to its likeliest part alone.
     trunk, widths, feature: "residual" (ResNet-18) or "small" with these widths; feature's length.
     pretrained: whether the residual trunk starts from ImageNet weights.
     perceptual: backend of the perceptual distance, see `PerceptualLoss`.
@@ -220,6 +221,7 @@ class UMRConfig(ConfigBase):
     radius: float = 0.25
     usual_scale: float = 1.9
     parts: int = 4
+    hard_parts: bool = False
     part_names: tuple[str, ...] = ()
     trunk: str = "residual"
     widths: tuple[int, ...] = (16, 32, 64, 128)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ..cameras.projections import WeakPerspective
 from ..cameras.rotations import quaternion_multiply
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['View', 'crop_view', 'Prediction', 'SurfaceModel', 'part_vertex_costs', 'has_parts', 'part_texels', 'hypothesis_costs',
            'quick_costs', 'shape_losses', 'draw_texture', 'texture_losses', 'turned_camera', 'unseen_view_loss',
-           'Judged', 'judge_hypotheses', 'batch_losses']
+           'Judged', 'judge_hypotheses', 'winners', 'batch_losses']
 
 # %% ../../nbs/umr/611_expectation.ipynb #5a4b0365
 @dataclass(frozen=True, eq=False)
@@ -431,6 +432,15 @@ def judge_hypotheses(
     return Judged(every, costs, weights, weights)
 
 # %% ../../nbs/umr/611_expectation.ipynb #8aec737b
+def winners(maps: Float[Tensor, "b p h w"]) -> Float[Tensor, "b p h w"]:
+    """Part maps in which every pixel belongs to its likeliest part alone, as much as to all before.
+
+    maps: soft ones (b, p, h, w), at least 0.
+    """
+    best = one_hot(maps.argmax(1), maps.shape[1]).movedim(-1, 1).to(maps)
+    return best * maps.sum(1, keepdim=True)
+
+
 def _training_view(model: SurfaceModel, batch: Mapping[str, Any]) -> View:
     """Shaken crops of a batch; its part maps, if it has any, must be as many as configured."""
     config, maps = model.config, None
@@ -439,6 +449,7 @@ def _training_view(model: SurfaceModel, batch: Mapping[str, Any]) -> View:
         if maps.shape[1] != config.parts:
             wanted = f"{config.parts} parts, as configured"
             raise refuse("part_map", wanted, f"{maps.shape[1]}", "Set config.parts")
+        maps = winners(maps) if config.hard_parts else maps
     chance = {"jitter": config.jitter, "flips": config.flips, "generator": batch["generator"]}
     size, fill = config.image_size, config.fill
     return crop_view(batch["image"], batch["mask"], maps, size, fill, **chance)

@@ -328,3 +328,18 @@ def test_features_are_standardised_by_the_photographs():
 
 
 # ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("var_trunk", [True, False])
+def test_whether_the_map_teaches_the_trunk(var_trunk):
+    change = {"variance": "unrolled", "var_trunk": var_trunk}
+    system = AGT(replace(small_agt().config, **change), seed=0)
+    with torch.no_grad():  # a fresh head ends in zeros, which would let nothing through
+        for parameter in system.var.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=seeded(7)))
+    found = texture_losses(system)["step"]
+    pulls = torch.autograd.grad(found, list(system.trunk.parameters()), allow_unused=True)
+    moved = any(g is not None and bool(g.abs().sum() > 0) for g in pulls)
+    assert moved == var_trunk
+    own = torch.autograd.grad(texture_losses(system)["step"], list(system.var.parameters()))
+    assert any(bool(g.abs().sum() > 0) for g in own)

@@ -28,7 +28,7 @@ from svr_nb.ssl3d.system import SSL3D
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_arms(collection):
     full = recipe(COLLECTIONS[collection][0])
-    none, cycle, whole, *_, neighbours = (arm.of(full) for arm in ARMS)
+    none, cycle, whole, _, neighbours, *_ = (arm.of(full) for arm in ARMS)
     assert none.beta == none.rho == 0 and cycle.beta == whole.beta > 0
     assert cycle.hypotheses == none.hypotheses == 1 < whole.hypotheses
     assert none.azimuth == whole.azimuth and none.steps == cycle.steps == whole.steps

@@ -41,7 +41,16 @@ def birds():
 def test_arms():
     full = UMRConfig.tiny()
     of = {arm.name: arm.of(full) for arm in ARMS}
-    assert of["full"] == full and NAMES == ("full", "no parts", "no cycle", "expected")
+    assert of["full"] == full and NAMES == (
+        "full",
+        "no parts",
+        "no cycle",
+        "expected",
+        "no L_sv",
+        "no L_sp",
+        "hard parts",
+        "adversary",
+    )
     assert of["no parts"].second == without(full.second, "sp", "sv")
     assert of["no parts"].first == full.first and of["no parts"].template_from == "all"
     assert of["no cycle"].second.cyc == 0 == of["no cycle"].first.cyc

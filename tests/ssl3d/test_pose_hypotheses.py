@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from svr_nb.conventions import InputError, seeded
-from svr_nb.ssl3d.pose_hypotheses import choose_pose, hypothesis_costs, pull_loss, turned_poses
+from svr_nb.ssl3d.pose_hypotheses import (
+    choose_pose,
+    hypothesis_costs,
+    pull_loss,
+    spread_out,
+    turned_poses,
+)
 from svr_nb.ssl3d.cycle_consistency import draw_cloud
 
 pose = lambda b=5: torch.rand(b, 2, generator=seeded(1)) * 2 - 1
@@ -83,3 +89,16 @@ def test_pull_goes_through_the_middle():
 def test_refuses(bad):
     with pytest.raises(InputError):
         bad()
+
+
+def test_a_price_spreads_the_winners_over_the_circle():
+    poses = torch.zeros(4, 16, 2)
+    poses[..., 0] = torch.arange(4)[:, None] * math.pi / 2
+    costs = 0.3 + 0.2 * torch.rand(4, 16, generator=seeded(0))
+    costs[0] -= 0.05  # one direction is the favourite of nearly all
+    assert torch.equal(spread_out(poses, costs, 0.0), costs)
+    before = costs.argmin(0).bincount(minlength=4)
+    after = spread_out(poses, costs, 0.5).argmin(0).bincount(minlength=4)
+    assert before.max() >= 8 and after.max() <= 6 and after.sum() == 16
+    with pytest.raises(InputError, match="price"):
+        spread_out(poses, costs, -1.0)

@@ -191,3 +191,16 @@ def test_frame_and_extent_travel_with_the_weights(cars, tmp_path):
     assert torch.equal(SSL3D.from_pretrained(str(tmp_path)).frame, system.frame)
     with pytest.raises(CheckpointError):
         SSL3D.from_pretrained(str(tmp_path / "no"))
+
+
+def test_a_mirrored_judge_cannot_tell_a_cloud_from_its_mirror_image(cars):
+    from svr_nb.ssl3d.losses import choose
+
+    model = SSL3D(replace(SSL3DConfig.tiny(), fold=True, hypotheses=1, margin=0.0), seed=0)
+    points = torch.rand(3, 40, 3, generator=seeded(3)) - 0.5
+    colors = torch.rand(3, 40, 3, generator=seeded(4))
+    pose = torch.tensor([[0.3, 0.1], [1.0, 0.2], [-2.0, 0.0]])
+    picture = (cars["image"][:3], cars["mask"][:3])
+    flip = points * torch.tensor((1.0, -1.0, 1.0))
+    one, other = (choose(model, (p, colors), pose, picture, "mirrored") for p in (points, flip))
+    assert torch.equal(one.which, other.which) and torch.allclose(one.pose, other.pose)

@@ -204,3 +204,16 @@ def test_refusals():
     ):
         with pytest.raises(InputError):
             wrong()
+
+
+def test_the_switches_of_the_inside_loss():
+    march = March(torch.zeros(1, 2, 2), torch.tensor([[[-0.2, 0.3], [0.1, 0.5]]]))
+    mask, pixels = torch.ones(1, 2), torch.tensor([[0.5, 4.0]])
+    plain = ray_losses(march, mask, pixels, 0.0)["int"]
+    torch.testing.assert_close(plain, torch.tensor((0.3 * 2 + 0.5 / 4) / (2 + 1 / 4)))
+    even = ray_losses(march, mask, pixels, 0.0, even=True)["int"]
+    torch.testing.assert_close(even, torch.tensor((0.3 + 0.5) / 2))
+    least = ray_losses(march, mask, pixels, 0.0, even=True, least=True)["int"]
+    torch.testing.assert_close(least, torch.tensor(0.1 / 2))  # the first walk has been inside
+    wide = ray_losses(march, mask, pixels, 0.1, even=True)["int"]
+    torch.testing.assert_close(wide, torch.tensor((0.4 + 0.6) / 2))

@@ -9,7 +9,7 @@ import torch
 
 import svr_nb as svr
 from svr_nb.conventions import InputError, seeded
-from svr_nb.umr.expectation import crop_view, hypothesis_costs, part_texels
+from svr_nb.umr.expectation import crop_view, hypothesis_costs, part_texels, winners
 from svr_nb.umr.texture_cycle import flow_on_faces, on_faces
 from tests.suite.systems import few_birds, small_umr
 
@@ -69,3 +69,11 @@ def test_batch_norm_in_the_decoder():
     assert kinds.count("BatchNorm2d") == 2 and "GroupNorm" not in kinds
     with pytest.raises(InputError, match="flow_norm"):
         replace(made.config, flow_norm="layer")
+
+
+def test_hard_maps_give_every_pixel_to_one_part():
+    soft = torch.rand(2, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+    hard = winners(soft)
+    assert bool(((hard > 0).sum(1) == 1).all())
+    torch.testing.assert_close(hard.sum(1), soft.sum(1))
+    assert torch.equal(hard.argmax(1), soft.argmax(1)) and torch.equal(winners(hard), hard)
