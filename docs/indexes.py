@@ -13,6 +13,8 @@ import equations
 from notebook_pages import Place, plain
 from site_map import PAPERS, ROOT
 
+from svr_nb.experiments import claims
+
 DOCS = ROOT / "docs"
 BOX = re.compile(r"What the paper says", re.I)
 NAMED = re.compile(r"[Ee]rrat(?:um|a)\W*((?:[LUATS]\d+(?:, | and )?)+)")
@@ -225,6 +227,7 @@ def evidence_page() -> str:
         "it was measured, what to compare with, and what did not come out. "
         "The command runs it again.",
         "",
+        *claimed(),
     ]
     for name, (key, command) in EVIDENCE.items():
         place = ROOT / "data_samples" / "evidence" / f"{name}.json"
@@ -236,6 +239,13 @@ def evidence_page() -> str:
         lines += [f"## {plain(title)}", "", f"{there} · `make {command}`", ""]
         lines += evidence_table(json.loads(place.read_text(encoding="utf-8")))
     return "\n".join(lines)
+
+
+def claimed() -> list[str]:
+    """Claims and verdicts, one part of the page with a table for each system."""
+    text = claims.page(link=lambda path: to_section(path, "", label=Path(path).stem[4:]))
+    title, *lines = text.splitlines()
+    return ["#" + title, *("#" + x if x.startswith("## ") else x for x in lines), ""]
 
 
 def evidence_table(rows: list[dict]) -> list[str]:

@@ -621,8 +621,9 @@ def fit(
     Raises NotFinite, CheckpointError, InputError, FileError; KeyboardInterrupt after saving, and
     OutOfTime at the end of `keep_fits`.
     """
-    listed = _curriculum(system, stages)
-    ready = prepared(data)
+    if not torch.is_grad_enabled():
+        raise refuse("fit", "gradients", "torch.no_grad() around it", "call it outside")
+    listed, ready = _curriculum(system, stages), prepared(data)
     check_number(seed, "seed", integer=True)
     every = int(check_number(save_every, "save_every", 1, integer=True))
     probes = int(check_number(probe_every, "probe_every", 0, integer=True))

@@ -563,3 +563,9 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
     with pytest.raises(CheckpointError, match="in use by process"):
         run(Toy(steps=2), Line(), out=tmp_path, on_step=first)
     assert run(Toy(steps=2), Line(), out=tmp_path).stopped == "finished"
+
+
+def test_training_without_gradients_is_refused():
+    """Inside no_grad nothing would be learned, and nothing said."""
+    with torch.no_grad(), pytest.raises(InputError, match="gradients"):
+        fit(Toy(2), Line(), device="cpu", progress=False)
