@@ -28,9 +28,10 @@ from ..training.run_files import write_bytes
 from ..umr.config import UMRConfig
 
 # %% auto #0
-__all__ = ['UMR_GOES_ON', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS', 'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'BOOK', 'HEAD', 'Claim',
-           'stored_claims', 'Source', 'flat', 'switched', 'Finding', 'settle', 'command_of', 'together', 'work',
-           'measure_again', 'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
+__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS', 'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'BOOK',
+           'HEAD', 'Claim', 'stored_claims', 'Source', 'flat', 'switched', 'Finding', 'settle', 'command_of',
+           'together', 'work', 'measure_again', 'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again',
+           'main']
 
 # %% ../../nbs/experiments/985_claims.ipynb #3a9437bb
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Source:
     words: Mapping[str, str] = field(default_factory=dict)
     key: str = "arm"
 
-
+# %% ../../nbs/experiments/985_claims.ipynb #b0af1c66
 def _tars(where: Mapping[str, Any]) -> TARSConfig:
     """The configuration of one form of TARS."""
     return Arm("", tars.FORMS[where["form"]]).of(TARSConfig.small())
@@ -100,7 +101,9 @@ UMR_GOES_ON = {
     "umr": "instead of the texture stage, UMR's second round goes on",
     "umr, same weights": "the same, with the shape weights of the texture stage",
 }
-SOURCES = {
+
+# %% ../../nbs/experiments/985_claims.ipynb #c2015a3f
+ON_PICTURES = {
     "ssl3d": Source(
         ssl3d,
         "experiments/972_ssl3d.ipynb",
@@ -126,6 +129,11 @@ SOURCES = {
         "--umr svr_nb/checkpoints/umr-bird",
         UMR_GOES_ON,
     ),
+}
+
+# %% ../../nbs/experiments/985_claims.ipynb #4ca44197
+SOURCES = {
+    **ON_PICTURES,
     "plane_shapes": Source(
         plane_shapes,
         "experiments/976_plane_shapes.ipynb",

@@ -243,7 +243,7 @@ ARMS = (
     Arm("all, certain half", {**STRONG, "labels": VOTES, "attention": True}),
 )
 
-
+# %% ../../nbs/experiments/984_lem_labels.ipynb #cb97d2ba
 def _told(data: Collection, **fields: Tensor) -> Collection:
     """A collection with more fields."""
     return Collection({**data.fields, **fields}, data.category, data.source)

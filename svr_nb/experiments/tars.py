@@ -373,7 +373,8 @@ def silhouette_table(rows: Sequence[Row]) -> Table:
     }
     columns |= {name: _mean_of(name) for name in SCORES}
     columns |= {f"each {name}": each_value(name) for name in SCORES[:2]}
-    return table(rows, columns, _answer, title="Unseen shapes, from one picture each")
+    what = next((row["category"] for row in rows if "category" in row), "chair")
+    return table(rows, columns, _answer, title=f"Unseen {what}s, from one picture each")
 
 # %% ../../nbs/experiments/978_tars.ipynb #dc9f5235
 def card_of(row: Row, rows: Sequence[Row]) -> str:
@@ -434,6 +435,7 @@ def _runs(
     unseen: int,
     data_seed: int,
     test_seed: int,
+    *,
     folder: str | None,
     category: str,
     natural: bool,
@@ -445,7 +447,7 @@ def _runs(
     test = unseen_shapes(unseen, test_seed, "test", category, **look)
     return ShapeRuns(learn, test, val, data_seed, category=category, natural=natural)
 
-
+# %% ../../nbs/experiments/978_tars.ipynb #e2c28e41
 def experiment(
     config: TARSConfig,
     settings: Row,
@@ -464,7 +466,7 @@ def experiment(
     form = settings["form"]
     counts = (settings[key] for key in ("pictures", "unseen", "data seed", "test seed"))
     kind, natural = settings.get("category", "chair"), settings.get("natural", False)
-    runs = partial(_runs, *counts, data, kind, natural)
+    runs = partial(_runs, *counts, folder=data, category=kind, natural=natural)
     return Experiment(
         name="tars",
         arms=k_arms((0, 4)),
@@ -509,7 +511,7 @@ def _chosen(
         wanted = replace(wanted, measure=None)
     return [narrowed(wanted, given)]
 
-
+# %% ../../nbs/experiments/978_tars.ipynb #abf9f74a
 COUNT: dict[str, object] = {"type": int}
 OPTIONS: dict[str, dict[str, object]] = {
     "--features": COUNT | {"nargs": "*", "default": [0, 4], "help": "k; none: stage 1 alone"},

@@ -23,14 +23,13 @@ from .domain_adversaries import ADVERSARIES
 from .shape_manifold import FORMS
 from ..training.stages import Stage, Weight, constant, cosine
 
+TRUNKS = ("resnet50", "small")
+
 # %% auto #0
 __all__ = ['TRUNKS', 'TINY', 'SMALL', 'KINDS', 'SHARES', 'REACH', 'LEMConfig', 'lem_stages', 'drawings', 'photographs',
            'loose_shapes', 'two_domains', 'lem_samples']
 
 # %% ../../nbs/lem/920_config.ipynb #cb2dab47
-TRUNKS = ("resnet50", "small")
-
-
 @dataclass(frozen=True)
 class LEMConfig(ConfigBase):
     """Everything that can be set.
@@ -89,7 +88,6 @@ class LEMConfig(ConfigBase):
     score: str = "mlp"
     pair_inner: int = 128
     pair_hidden: int = 256
-
     beta: float = 0.01
     ramp: bool = True
     csm: float = 0.001

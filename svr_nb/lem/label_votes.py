@@ -165,7 +165,7 @@ def spoiled(
     wrong = rand(*shape, generator=chance) >= right
     return torch.where(wrong, (labels[:, None] + away) % groups, labels[:, None])
 
-
+# %% ../../nbs/lem/906_label_votes.ipynb #1aa717df
 def vote_purity(
     votes: Int[Tensor, "n m"],
     groups: Int[Tensor, "r"],

@@ -195,7 +195,7 @@ def mapping_loss(
         positives = pseudo_labels(distance, c.quantile, c.labels)
     return contrastive_loss(networks.pairs(e_n, e_v), positives, c.tau)
 
-
+# %% ../../nbs/lem/922_losses.ipynb #183a2fdc
 def voted(batch: Batch | None) -> Bool[Tensor, "n b"]:
     """Positives from labels that came with the data.
 

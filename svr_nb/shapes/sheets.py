@@ -143,7 +143,7 @@ def color_block(piece: Piece) -> Block:
 
     piece: with one colour for all corners, or none.
     """
-    color = torch.as_tensor(corner_colors(piece)[0, 0], dtype=torch.float32)
+    color = torch.tensor(corner_colors(piece)[0, 0].tolist())
     return Block(color[:, None, None].expand(3, 4, 4), np.full((*piece.faces.shape, 2), 2.0))
 
 

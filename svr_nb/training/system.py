@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -464,14 +465,18 @@ _SAID: set[str] = set()
 
 
 def say_terms(name: str, terms: str) -> None:
-    """Warns of weights with terms of their own, once in a process.
+    """Says that weights have terms of their own, once in a process: in a notebook as a line of
+    text, else as a warning.
 
     name: of the network.
     terms: a sentence; nothing is said if it is empty.
     """
     if terms and name not in _SAID:
         _SAID.add(name)
-        warnings.warn(f"{name}: {terms}", stacklevel=2)
+        if "ipykernel" in sys.modules:  # a red box there would read as an error
+            print(f"{name}: {terms}")
+        else:
+            warnings.warn(f"{name}: {terms}", stacklevel=2)
 
 # %% ../../nbs/training/457_system.ipynb #c0f20010
 def _shipped_folder() -> Path:

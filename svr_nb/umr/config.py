@@ -267,8 +267,7 @@ class UMRConfig(ConfigBase):
     jitter: float = 0.05
     flips: bool = True
     gamma: float = 0.01
-    paper = classmethod(paper_values)
-    release = classmethod(release_values)
+    paper, release = classmethod(paper_values), classmethod(release_values)
     tiny, small = classmethod(small_values), classmethod(overnight_values)
 
     def __post_init__(self) -> None:

@@ -454,7 +454,7 @@ def _training_view(model: SurfaceModel, batch: Mapping[str, Any]) -> View:
     size, fill = config.image_size, config.fill
     return crop_view(batch["image"], batch["mask"], maps, size, fill, **chance)
 
-
+# %% ../../nbs/umr/611_expectation.ipynb #90f674dd
 def batch_losses(
     model: SurfaceModel,
     batch: TrainingBatch,

@@ -118,7 +118,7 @@ def test_the_book_is_complete_small_and_without_solutions():
     pages = [p.relative_to(ROOT) for p in (ROOT / "nbs").rglob("*.ipynb")]
     wanted = {p.as_posix() for p in pages if not any(part[0] in "._" for part in p.parts)}
     assert {place for place in files if place.endswith(".ipynb")} == wanted
-    assert len(pack(files)) <= 5_000_000
+    assert len(pack(files)) <= 5_500_000  # a quarter of a megabyte of it is a moving picture
     books = [json.loads(data) for place, data in files.items() if place.endswith(".ipynb")]
     code = [c for book in books for c in book["cells"] if c["cell_type"] == "code"]
     assert not any("### BEGIN SOLUTION" in "".join(cell["source"]) for cell in code)

@@ -86,15 +86,15 @@ def test_paper_preset_has_the_papers_values():
 
 
 def test_one_class_and_the_settings_of_shipped_networks():
-    """LEM is one class; its settings are exactly the fields that saved networks have, and one that
-    came later, which says what they did: they were trained from scratch.
+    """LEM is one class; its settings are exactly the fields that saved networks have, and two that
+    came later, which say what they did: trained from scratch, without a third stage.
     """
     assert [kind.__name__ for kind in LEM.__mro__[:2]] == ["LEM", "SystemBase"]
     shipped = svr.load("lem", "object")
     saved = json.loads(
         (Path(svr.__file__).parent / "checkpoints/lem-object/config.json").read_text()
     )
-    later = {"pretrained": False}
+    later = {"pretrained": False, "map_steps": 0}
     assert shipped.config.to_dict() == saved["config"] | later
     assert {*saved["config"], *later} == {field.name for field in fields(LEMConfig)}
 
