@@ -86,7 +86,7 @@ class Source:
     words: Mapping[str, str] = field(default_factory=dict)
     key: str = "arm"
 
-# %% ../../nbs/experiments/985_claims.ipynb #b0af1c66
+
 def _tars(where: Mapping[str, Any]) -> TARSConfig:
     """The configuration of one form of TARS."""
     return Arm("", tars.FORMS[where["form"]]).of(TARSConfig.small())
@@ -96,13 +96,11 @@ def _plain(arms: Iterable[str]) -> tuple[Arm, ...]:
     """Arms that no field tells apart."""
     return tuple(Arm(name) for name in arms)
 
-
+# %% ../../nbs/experiments/985_claims.ipynb #c2015a3f
 UMR_GOES_ON = {
     "umr": "instead of the texture stage, UMR's second round goes on",
     "umr, same weights": "the same, with the shape weights of the texture stage",
 }
-
-# %% ../../nbs/experiments/985_claims.ipynb #c2015a3f
 ON_PICTURES = {
     "ssl3d": Source(
         ssl3d,
