@@ -134,7 +134,7 @@ def picture_block(piece: Piece, scale: float = 1.0) -> Block:
     rows, top = _pixels(low[1], high[1], sides[1], piece.clamp)
     part = picture[:, torch.as_tensor(rows)][:, :, torch.as_tensor(columns)]
     if piece.colors is not None and len(piece.colors):
-        part = part * torch.as_tensor(piece.colors[0, 0], dtype=part.dtype)[:, None, None]
+        part = part * torch.tensor(piece.colors[0, 0].tolist())[:, None, None]
     return Block(part, uvs * np.array(sides) - [left, top])
 
 # %% ../../nbs/shapes/125_sheets.ipynb #a57b184a
