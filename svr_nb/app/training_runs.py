@@ -227,8 +227,8 @@ def rehearse(model: Any, data: Any, steps: int = 2, **options: Any) -> Table:
     options: of `fit`.
     Returns a line per stage: pictures per step ("6 of 16" where the collection has only 6; then
     seconds and memory are those of 6), parameters that learn in it, seconds per step with the hooks
-    before the first, the most memory so far, the length of the whole stage at that pace. Raises what
-    `fit` raises.
+    before the first, the most memory so far, the length of the whole stage at that pace. Raises
+    what `fit` raises.
     """
     from svr_nb.training.loop import fit
 
