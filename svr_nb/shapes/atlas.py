@@ -80,12 +80,13 @@ def texture_atlas(
     )
     count, side = texels.shape[:2]
     slots, weights = _patch(side, scale, pad)
-    listed = texels.flatten(1, 2)
+    listed = texels.flatten(1, 2).transpose(0, 1).flatten(1)  # one long row per slot: fast to copy
     mixed = [
-        listed.index_select(1, slot) * weight[:, None]
+        listed.index_select(0, slot) * weight[:, None]
         for slot, weight in zip(slots.to(texels.device).T, weights.to(texels).T)
     ]  # three terms one by one: a sum over a dimension of three is far slower
-    pixels = (mixed[0] + mixed[1] + mixed[2]).clamp(0, 1)
+    pixels = (mixed[0] + mixed[1] + mixed[2]).clamp(0, 1).view(-1, count, 3).transpose(0, 1)
+    pixels = pixels.contiguous()
     wide, columns = math.isqrt(len(slots)), math.ceil(math.sqrt(count))
     rows = -(-count // columns)
     spare = pixels.mean((0, 1)).expand(

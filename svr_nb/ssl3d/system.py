@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..conventions import check_choice, check_number, refuse, seeded
 from ..data.framing import as_pictures
 from ..networks.encoders import fresh_weights
-from ..result.reconstruction import Reconstruction, told_fit
+from ..result.reconstruction import Later, Reconstruction, told_fit
 from ..shapes.points import PointCloud
 from .config import SSL3DConfig, curriculum
 from .cycle_consistency import draw_cloud, geometric_cycle, run_cycle
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
 
 # %% auto #0
-__all__ = ['COLORS', 'NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options', 'asked', 'align',
-           'evaluate', 'SSL3D']
+__all__ = ['COLORS', 'Picture', 'Cloud', 'NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options',
+           'asked', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
 def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
@@ -138,29 +138,37 @@ COLORS = {
 }
 
 # %% ../../nbs/ssl3d/524_system.ipynb #90ab3c17
-def _shown(
-    system: SSL3D,
-    picture: tuple[Tensor, Tensor],
-    cloud: tuple[Tensor, Tensor, Tensor],
-    source: str,
-) -> Reconstruction:
+Picture = tuple[Tensor, Tensor]  # image and mask
+Cloud = tuple[Tensor, Tensor, Tensor]  # points, colours and a pose, a batch of one
+
+
+def _painted(shape: PointCloud, camera: Any, image: Tensor, mask: Tensor) -> PointCloud:
+    """A cloud in the colours of its photograph."""
+    return photo_colors(shape, camera, image, mask)[0]
+
+
+def _looked(points: Tensor, pose: Tensor, mask: Tensor) -> Tensor:
+    """The point that every pixel of a silhouette shows; -1 elsewhere."""
+    shown = winning_points(points, pose, mask.shape[-1])[0]
+    return torch.where(mask[0] > 0.5, shown, -1)
+
+
+def _shown(system: SSL3D, picture: Picture, cloud: Cloud, source: str) -> Reconstruction:
     """A reconstruction in the library's frame: picture and mask; points, colours and pose; whose
-    colours it has.
+    colours it has. Colours of the photograph are looked up when the points are read.
     """
     (image, mask), (points, colors, pose) = picture, cloud
     frame, learned = system.frame.to(points), camera_of(pose)
     camera = replace(learned, rotation=learned.rotation @ frame.T)
     placed, given = to_house(points[0]) @ frame.T, colors[0].clamp(0, 1)
     shape = PointCloud(placed, given, name=system.category)
-    if source == "photograph":
-        shape = photo_colors(shape, camera, image[0], mask[0])[0]
-    shown = winning_points(points, pose, image.shape[-1])[0]
+    from_photograph = Later(_painted, shape, camera, image[0], mask[0])
     found = Reconstruction(
-        points=shape,
+        points=from_photograph if source == "photograph" else shape,
         camera=camera,
         image=image[0],
         mask=mask[0],
-        correspondence=torch.where(mask[0, 0] > 0.5, shown, -1),
+        correspondence=Later(_looked, points, pose, mask[0]),
         system="SSL3D",
         category=system.category,
     )
@@ -335,7 +343,7 @@ class SSL3D(SystemBase):
         images, masks, single = as_pictures(image, mask, size, extent)
         how = asked(steps, options)
         images, masks = reframe(images * masks, masks, extent)
-        images, masks = images.to(self.device), masks.to(self.device)
+        images, masks = images.to(self.device), masks.to(self.device, copy=True)
         said = self.predict(images, masks)  # of all pictures in one pass
         each = zip(images.split(1), masks.split(1), zip(*(part.split(1) for part in said)))
         results = [_one(self, *one, **how) for one in each]
