@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..cameras.projections import Pinhole
 from ..conventions import check_choice, check_number, refuse, seeded
 from ..data.framing import as_pictures
 from ..networks.encoders import fresh_weights
@@ -153,13 +154,20 @@ def _looked(points: Tensor, pose: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask[0] > 0.5, shown, -1)
 
 
-def _shown(system: SSL3D, picture: Picture, cloud: Cloud, source: str) -> Reconstruction:
-    """A reconstruction in the library's frame: picture and mask; points, colours and pose; whose
-    colours it has. Colours of the photograph are looked up when the points are read.
+def _cameras(system: SSL3D, pose: Tensor) -> Pinhole:
+    """Cameras in the library's frame, of poses (b, 2)."""
+    learned = camera_of(pose)
+    return replace(learned, rotation=learned.rotation @ system.frame.to(pose).T)
+
+
+def _shown(
+    system: SSL3D, picture: Picture, cloud: Cloud, camera: Pinhole, source: str
+) -> Reconstruction:
+    """A reconstruction in the library's frame: picture and mask; points, colours and pose; its
+    camera; whose colours it has. Colours of the photograph are looked up when the points are read.
     """
     (image, mask), (points, colors, pose) = picture, cloud
-    frame, learned = system.frame.to(points), camera_of(pose)
-    camera = replace(learned, rotation=learned.rotation @ frame.T)
+    frame = system.frame.to(points)
     placed, given = to_house(points[0]) @ frame.T, colors[0].clamp(0, 1)
     shape = PointCloud(placed, given, name=system.category)
     from_photograph = Later(_painted, shape, camera, image[0], mask[0])
@@ -180,20 +188,22 @@ def _one(
     system: SSL3D,
     image: Tensor,
     mask: Tensor,
-    said: tuple[Tensor, Tensor, Tensor],
+    said: Cloud,
+    camera: Pinhole,
     *,
     steps: int,
     colors: str,
     options: Mapping[str, Any],
 ) -> Reconstruction:
     """One reconstruction, as the networks said it or fitted to its photograph."""
-    plain = _shown(system, (image, mask), said, colors)
+    plain = _shown(system, (image, mask), said, camera, colors)
     if not steps:
         plain.notes = ("as predicted", *plain.notes)
         return plain
     fitted = optimize_inference(system, image, mask, said[2], steps=steps, **options)
     found = (fitted.points, fitted.colors, fitted.pose)
-    after = _shown(system, (image, mask), found, colors)
+    turned = _cameras(system, fitted.pose)
+    after = _shown(system, (image, mask), found, turned, colors)
     first, last = (sum(fitted.history[i].values()) for i in (0, -1))
     return told_fit(after, plain, steps, (first, last))
 
@@ -345,7 +355,10 @@ class SSL3D(SystemBase):
         images, masks = reframe(images * masks, masks, extent)
         images, masks = images.to(self.device), masks.to(self.device, copy=True)
         said = self.predict(images, masks)  # of all pictures in one pass
-        each = zip(images.split(1), masks.split(1), zip(*(part.split(1) for part in said)))
+        cameras = _cameras(self, said[2])
+        views = (cameras[number] for number in range(len(images)))
+        clouds = zip(*(part.split(1) for part in said))
+        each = zip(images.split(1), masks.split(1), clouds, views)
         results = [_one(self, *one, **how) for one in each]
         return results[0] if single else results
 

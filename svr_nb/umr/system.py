@@ -16,7 +16,7 @@ from ..cameras.projections import WeakPerspective
 from ..cameras.rotations import matrix_to_quaternion
 from ..conventions import check_choice, check_number, check_tensor, refuse
 from ..data.collection import Collection
-from ..data.framing import Windows, as_pictures, leave_camera
+from ..data.framing import Windows, as_pictures, leave_camera, object_windows
 from ..networks.adversaries import adversarial_loss
 from ..networks.encoders import fresh_weights
 from ..networks.features import PerceptualLoss, read_weights
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'FINE', 'COARSE', 'TEXTURES', 'Picture', 'Read', 'WHERE', 'noisy_samples',
-           'fresh_surface', 'UMR', 'keep_surface', 'learning_groups', 'perceptual_of', 'take_pretrained',
-           'move_template', 'relabel', 'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house',
-           'house_camera', 'MeshTensors', 'network_answer', 'Asked', 'fit_asked', 'Wardrobe', 'dressed', 'colored',
-           'packed', 'reconstruct_one', 'reconstruct_many', 'fitted_one', 'reconstruct_all', 'align_frame']
+__all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'FINE', 'COARSE', 'TEXTURES', 'Picture', 'Read', 'noisy_samples', 'fresh_surface',
+           'UMR', 'keep_surface', 'learning_groups', 'perceptual_of', 'take_pretrained', 'move_template', 'relabel',
+           'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera', 'MeshTensors',
+           'network_answer', 'Asked', 'fit_asked', 'Wardrobe', 'dressed', 'Bent', 'bent', 'colored', 'packed',
+           'reconstruct_one', 'crops_alone', 'reconstruct_many', 'fitted_one', 'reconstruct_all', 'align_frame']
 
 # %% ../../nbs/umr/624_system.ipynb #8df3ab3e
 HOW_TO_MAPS = (
@@ -520,22 +520,48 @@ Picture = tuple[Tensor, Tensor]  # image and mask, a batch of one
 Read = tuple[Prediction, View, Tensor]  # about a crop, the crop, the flow carried out of it
 
 
+class Bent(NamedTuple):
+    """Surfaces (b, v, 3) and cameras of pictures: in the learned frame, and in the library's on the
+    CPU.
+    """
+
+    verts: Tensor
+    camera: WeakPerspective
+    placed: Tensor
+    house: WeakPerspective
+
+    def only(self, number: int) -> Bent:
+        """One of them."""
+        part = slice(number, number + 1)
+        return Bent(self.verts[part], self.camera[number], self.placed[part], self.house[number])
+
+
+def bent(model: UMR, verts: Tensor, camera: WeakPerspective) -> Bent:
+    """Surfaces and cameras in both frames.
+
+    model: the system.  verts, camera: in the learned frame.
+    Raises InputError for vertices that are not finite.
+    """
+    placed = check_tensor(to_house(model, verts), "verts", "b v 3").cpu()
+    return Bent(verts, camera, placed, house_camera(model, camera).to("cpu"))
+
+
 def colored(
-    model: UMR, picture: Picture, read: Read, shape: tuple[Tensor, WeakPerspective], asked: Asked
+    model: UMR, picture: Picture, read: Read, shape: Bent, asked: Asked
 ) -> Reconstruction:
     """A surface in the colours of its photograph, at the photograph's own resolution.
 
     model: the system.
     picture: what the system saw.
     read: what the networks say about it.
-    shape: vertices in the learned frame (1, v, 3), and the picture's camera.
+    shape: the surface and the picture's camera.
     asked: a finer picture if there is one, how fine the texture is, and where it is read.
     """
     made = Later(dressed, packed(model, picture, read, shape, asked))
     image, mask = picture
     found = Reconstruction(
         mesh=made.part(0),
-        camera=house_camera(model, shape[1]).to("cpu"),
+        camera=shape.house,
         image=(image * mask)[0].cpu(),
         mask=mask[0].cpu(),
         correspondence=made.part(1),
@@ -547,22 +573,21 @@ def colored(
 
 
 def packed(
-    model: UMR, picture: Picture, read: Read, shape: tuple[Tensor, WeakPerspective], asked: Asked
+    model: UMR, picture: Picture, read: Read, shape: Bent, asked: Asked
 ) -> Wardrobe:
     """What the texture will be made from when somebody reads it; networks are asked now.
 
     model, picture, read, shape, asked: as in `colored`.
-    Raises InputError for vertices that are not finite.
     """
-    (image, mask), (_, view, flow), (verts, camera) = picture, read, shape
+    (image, mask), (_, view, flow) = picture, read
     fine = torch.cat([image, mask], 1)[0] if asked.source is None else asked.source.to(image)
     pixels = min(FINE, max(COARSE[asked.texture], fine.shape[-1]))
     return Wardrobe(
         sphere=model.sphere,
         faces=model.faces,
-        verts=verts,
-        camera=camera,
-        placed=check_tensor(to_house(model, verts[0]), "verts", "v 3").cpu(),
+        verts=shape.verts,
+        camera=shape.camera,
+        placed=shape.placed[0],
         template=to_house(model, model.template).cpu(),
         labels=model.face_labels.cpu().clone(),  # the M-step writes into it
         flow=flow,
@@ -590,8 +615,32 @@ def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, asked: Asked) -> Re
     image, mask = image.to(model.device), mask.to(model.device)
     said, view, camera = read_pictures(model, image, mask)
     read = (said, view, _looks(said, view.windows))
-    plain = colored(model, (image, mask), read, (said.verts, camera), asked)
+    plain = colored(model, (image, mask), read, bent(model, said.verts, camera), asked)
     return fitted_one(model, (image, mask), read, plain, asked)
+
+
+def crops_alone(
+    image: Float[Tensor, "b 3 h h"], mask: Float[Tensor, "b 1 h h"], size: int, fill: float
+) -> View:
+    """The crops that `crop_view` would cut if it saw one picture at a time.
+
+    image, mask, size, fill: as there.
+    """
+    shrink = object_windows(mask, fill).half * image.shape[-1] / size
+    if bool((shrink < 2).all()):  # nothing is averaged first
+        return crop_view(image, mask, None, size, fill=fill)
+    pairs = zip(image.split(1), mask.split(1))
+    views = [crop_view(*pair, None, size, fill=fill) for pair in pairs]
+    joined = [torch.cat([getattr(v, name) for v in views]) for name in ("image", "mask", "flip")]
+    center, half = (torch.cat([getattr(v.windows, n) for v in views]) for n in ("center", "half"))
+    return View(joined[0], joined[1], None, Windows(center, half), joined[2])
+
+
+def _only(view: View, number: int) -> View:
+    """One of several crops."""
+    part, windows = slice(number, number + 1), view.windows
+    own = Windows(windows.center[part], windows.half[part])
+    return View(view.image[part], view.mask[part], None, own, view.flip[part])
 
 
 @torch.no_grad()
@@ -604,24 +653,17 @@ def reconstruct_many(
     images, masks: a batch.
     asked: how textures are read.
     """
-    size, fill, found = model.config.image_size, model.config.fill, []
+    found = []
     for image, mask in zip(images.to(model.device).split(32), masks.to(model.device).split(32)):
-        pairs = list(zip(image.split(1), mask.split(1)))
-        views = [crop_view(*pair, None, size, fill=fill) for pair in pairs]
-        windows = Windows(*(torch.cat([getattr(v.windows, n) for v in views]) for n in WHERE))
-        view = replace(views[0], image=torch.cat([v.image for v in views]), windows=windows)
+        view = crops_alone(image, mask, model.config.image_size, model.config.fill)
         said = model.predict_view(view, int(model.active))
-        cameras, flows = leave_camera(said.hypotheses.pick(), windows), _looks(said, windows)
-        for number, pair in enumerate(pairs):
-            read = (said, views[number], flows[number : number + 1])
-            shape = (said.verts[number : number + 1], cameras[number])
-            plain = colored(model, pair, read, shape, asked)
-            plain.notes = ("as predicted", *plain.notes)
-            found.append(plain)
+        camera = leave_camera(said.hypotheses.pick(), view.windows)
+        shapes, flows = bent(model, said.verts, camera), _looks(said, view.windows).split(1)
+        for number, picture in enumerate(zip(image.split(1), mask.split(1))):
+            read = (said, _only(view, number), flows[number])
+            found.append(colored(model, picture, read, shapes.only(number), asked))
+            found[-1].notes = ("as predicted", *found[-1].notes)
     return found
-
-
-WHERE = ("center", "half")  # fields of Windows
 
 
 def fitted_one(
@@ -638,7 +680,7 @@ def fitted_one(
     large = crop_view(*picture, None, FIT_SIZE, fill=model.config.fill)
     done = fit_mesh(model, read[0], large, asked.steps, asked.weights)
     camera = leave_camera(done.camera, large.windows)
-    after = colored(model, picture, read, (done.verts, camera), asked)
+    after = colored(model, picture, read, bent(model, done.verts, camera), asked)
     return told_fit(after, plain, asked.steps, done.loss)
 
 # %% ../../nbs/umr/624_system.ipynb #203cf5b7
