@@ -92,7 +92,12 @@ def unique_edges(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "e 2"]:
 
     faces: vertex indices.
     """
-    return torch.unique(half_edges(faces).sort(dim=1).values, dim=0)
+    ends = half_edges(faces).sort(dim=1).values.long()
+    if not len(ends):
+        return ends.to(faces.dtype)
+    count = int(ends.max()) + 1  # one number for an edge: whole rows are slow to compare
+    numbers = torch.unique(ends[:, 0] * count + ends[:, 1])
+    return torch.stack([numbers // count, numbers % count], 1).to(faces.dtype)
 
 
 def edge_lengths(
