@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,8 @@ from .mesh import Mesh
 __all__ = ['texture_atlas', 'with_texels', 'texels_of']
 
 # %% ../../nbs/shapes/114_atlas.ipynb #e2cd2201
+@lru_cache(maxsize=8)  # the same for every result
+@torch.inference_mode(False)
 def _patch(side: int, scale: int, pad: int) -> tuple[Tensor, Tensor]:
     """For every pixel of a patch (row by row), the three texels that make it and their weights,
     both (p, 3).
@@ -81,12 +84,10 @@ def texture_atlas(
     count, side = texels.shape[:2]
     slots, weights = _patch(side, scale, pad)
     listed = texels.flatten(1, 2).transpose(0, 1).flatten(1)  # one long row per slot: fast to copy
-    mixed = [
-        listed.index_select(0, slot) * weight[:, None]
-        for slot, weight in zip(slots.to(texels.device).T, weights.to(texels).T)
-    ]  # three terms one by one: a sum over a dimension of three is far slower
-    pixels = (mixed[0] + mixed[1] + mixed[2]).clamp(0, 1).view(-1, count, 3).transpose(0, 1)
-    pixels = pixels.contiguous()
+    pixels = texels.new_zeros(len(slots), listed.shape[1])
+    for slot, weight in zip(slots.to(texels.device).T, weights.to(texels).T):
+        pixels += listed.index_select(0, slot) * weight[:, None]  # a sum over three is far slower
+    pixels = pixels.clamp(0, 1).view(-1, count, 3).transpose(0, 1).contiguous()
     wide, columns = math.isqrt(len(slots)), math.ceil(math.sqrt(count))
     rows = -(-count // columns)
     spare = pixels.mean((0, 1)).expand(
