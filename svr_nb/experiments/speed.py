@@ -400,7 +400,6 @@ def reading_works(name: str, count: int = 64) -> list[Work]:
         Work(f"{many} at once, {name}", together, "one by one", each, 5),
     ]
 
-
 # %% ../../nbs/experiments/982_speed.ipynb #98000024
 def start_works(quick: bool = False) -> list[Work]:
     """Importing the library, and a picture that follows a slider.

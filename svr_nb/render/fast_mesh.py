@@ -175,6 +175,7 @@ def _walk_back(
     features: Features,
     soft: Softness,
     given: Incoming,
+    *,
     moves: bool = True,
     paints: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -255,7 +256,8 @@ class _Blend(torch.autograd.Function):
         given = Incoming(ctx.images, slopes, means, np.zeros((len(uvz), len(faces), 3)))
         carried = Features(_rows(table, faces, ctx.side), ctx.side)
         moves, paints = ctx.needs_input_grad[:2]
-        pulls, pulled = _walk_back(uvz, faces, carried, ctx.soft, given, moves, paints)
+        asked = {"moves": moves, "paints": paints}
+        pulls, pulled = _walk_back(uvz, faces, carried, ctx.soft, given, **asked)
         pulled_table = None
         if paints and ctx.side == 0:
             pulled_table = _scatter(pulled, faces, table)

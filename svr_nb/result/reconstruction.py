@@ -52,8 +52,8 @@ Place = str | Path | None  # a name for a file, or no file
 # %% auto #0
 __all__ = ['Angle', 'Place', 'ENDINGS', 'UNSEEN', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of',
            'picture_of', 'saved_form', 'write_form', 'Later', 'at_last', 'given_forms', 'form_from', 'described',
-           'limits_of', 'Fit', 'own_iou', 'told_fit', 'first_views', 'views_together', 'on_white', 'at_size',
-           'Reconstruction', 'result_bundle']
+           'where_of', 'limits_of', 'Fit', 'own_iou', 'told_fit', 'first_views', 'views_together', 'on_white',
+           'at_size', 'Reconstruction', 'result_bundle']
 
 # %% ../../nbs/result/481_reconstruction.ipynb #a4af403e
 def mesh_to_points(mesh: Mesh, count: int = 2048) -> PointCloud:
@@ -258,6 +258,15 @@ def described(
     said = f"; {notes[0]}" if notes else ""
     return f"Reconstruction({names}{': ' if names else ''}{form}{origin}{numbers}{said})"
 
+
+def where_of(item: Reconstruction) -> Any:
+    """Where each part of the photograph lies on the shape, if the system says so; else None.
+
+    item: the result.
+    """
+    item._where = at_last(item._where)
+    return item._where
+
 # %% ../../nbs/result/481_reconstruction.ipynb #30a41c1d
 UNSEEN = (
     "what the photograph does not show, its far side and its depth, is a guess from other pictures "
@@ -391,6 +400,7 @@ class Reconstruction:
     Raises InputError.
     """
 
+    correspondence = property(where_of)  # each part of the photograph on the shape, or None
     limits = property(limits_of)  # what the photograph cannot tell about the shape
     before_and_after = views_together  # what went in, and the shape before and after the fit
 
@@ -433,12 +443,6 @@ class Reconstruction:
     def voxels(self) -> VoxelGrid:
         """Occupied cells of a 32 x 32 x 32 grid, unless the prediction says otherwise."""
         return form_from(self._forms, "voxels")
-
-    @property
-    def correspondence(self) -> Any:
-        """Where each part of the photograph lies on the shape, or None."""
-        self._where = at_last(self._where)
-        return self._where
 
     @property
     def shape(self) -> Mesh | PointCloud:

@@ -355,8 +355,7 @@ class SSL3D(SystemBase):
         images, masks = reframe(images * masks, masks, extent)
         images, masks = images.to(self.device), masks.to(self.device, copy=True)
         said = self.predict(images, masks)  # of all pictures in one pass
-        cameras = _cameras(self, said[2])
-        views = (cameras[number] for number in range(len(images)))
+        views = map(_cameras(self, said[2]).__getitem__, range(len(images)))
         clouds = zip(*(part.split(1) for part in said))
         each = zip(images.split(1), masks.split(1), clouds, views)
         results = [_one(self, *one, **how) for one in each]

@@ -48,7 +48,7 @@ __all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'FINE', 'COARSE', 'TEXTURES', 'Pi
            'UMR', 'keep_surface', 'learning_groups', 'perceptual_of', 'take_pretrained', 'move_template', 'relabel',
            'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera', 'MeshTensors',
            'network_answer', 'Asked', 'fit_asked', 'Wardrobe', 'dressed', 'Bent', 'bent', 'colored', 'packed',
-           'reconstruct_one', 'crops_alone', 'reconstruct_many', 'fitted_one', 'reconstruct_all', 'align_frame']
+           'crops_alone', 'reconstruct_one', 'reconstruct_many', 'fitted_one', 'reconstruct_all', 'align_frame']
 
 # %% ../../nbs/umr/624_system.ipynb #8df3ab3e
 HOW_TO_MAPS = (
@@ -464,7 +464,7 @@ def fit_asked(steps: int, options: dict[str, Any], texels: int = 0) -> Asked:
     check_choice(texture, "texture", list(TEXTURES))
     return Asked(count, FitWeights(**numbers), source, samples, texture)
 
-
+# %% ../../nbs/umr/624_system.ipynb #9699bc23
 class Wardrobe(NamedTuple):
     """All that the texture of one surface is made from; nobody may change it.
 
@@ -545,10 +545,8 @@ def bent(model: UMR, verts: Tensor, camera: WeakPerspective) -> Bent:
     placed = check_tensor(to_house(model, verts), "verts", "b v 3").cpu()
     return Bent(verts, camera, placed, house_camera(model, camera).to("cpu"))
 
-
-def colored(
-    model: UMR, picture: Picture, read: Read, shape: Bent, asked: Asked
-) -> Reconstruction:
+# %% ../../nbs/umr/624_system.ipynb #1a7f29eb
+def colored(model: UMR, picture: Picture, read: Read, shape: Bent, asked: Asked) -> Reconstruction:
     """A surface in the colours of its photograph, at the photograph's own resolution.
 
     model: the system.
@@ -572,9 +570,7 @@ def colored(
     return found
 
 
-def packed(
-    model: UMR, picture: Picture, read: Read, shape: Bent, asked: Asked
-) -> Wardrobe:
+def packed(model: UMR, picture: Picture, read: Read, shape: Bent, asked: Asked) -> Wardrobe:
     """What the texture will be made from when somebody reads it; networks are asked now.
 
     model, picture, read, shape, asked: as in `colored`.
@@ -598,27 +594,7 @@ def packed(
         about={"part_names": model.config.part_names, "category": model.category},
     )
 
-# %% ../../nbs/umr/624_system.ipynb #c8613239
-def _looks(said: Prediction, windows: Windows) -> Tensor:
-    """The flow of crops, carried out of them."""
-    return windows.leave(said.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
-
-
-@torch.no_grad()
-def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, asked: Asked) -> Reconstruction:
-    """One reconstruction that is fitted to its photograph.
-
-    model: the system.
-    image, mask: a batch of one.
-    asked: how it is fitted; how its texture is read.
-    """
-    image, mask = image.to(model.device), mask.to(model.device)
-    said, view, camera = read_pictures(model, image, mask)
-    read = (said, view, _looks(said, view.windows))
-    plain = colored(model, (image, mask), read, bent(model, said.verts, camera), asked)
-    return fitted_one(model, (image, mask), read, plain, asked)
-
-
+# %% ../../nbs/umr/624_system.ipynb #e163fe03
 def crops_alone(
     image: Float[Tensor, "b 3 h h"], mask: Float[Tensor, "b 1 h h"], size: int, fill: float
 ) -> View:
@@ -641,6 +617,26 @@ def _only(view: View, number: int) -> View:
     part, windows = slice(number, number + 1), view.windows
     own = Windows(windows.center[part], windows.half[part])
     return View(view.image[part], view.mask[part], None, own, view.flip[part])
+
+# %% ../../nbs/umr/624_system.ipynb #c8613239
+def _looks(said: Prediction, windows: Windows) -> Tensor:
+    """The flow of crops, carried out of them."""
+    return windows.leave(said.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
+
+
+@torch.no_grad()
+def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, asked: Asked) -> Reconstruction:
+    """One reconstruction that is fitted to its photograph.
+
+    model: the system.
+    image, mask: a batch of one.
+    asked: how it is fitted; how its texture is read.
+    """
+    image, mask = image.to(model.device), mask.to(model.device)
+    said, view, camera = read_pictures(model, image, mask)
+    read = (said, view, _looks(said, view.windows))
+    plain = colored(model, (image, mask), read, bent(model, said.verts, camera), asked)
+    return fitted_one(model, (image, mask), read, plain, asked)
 
 
 @torch.no_grad()
