@@ -48,8 +48,8 @@ from ..scores.tables import Table
 from ..training.loop import fit
 
 # %% auto #0
-__all__ = ['SEEDS', 'TRIALS', 'DRAW', 'STARTS', 'GROUPS', 'NEAR', 'VIEWS', 'MAP', 'STRONG', 'LEVELS_OF', 'LABELLERS', 'ARMS',
-           'EXPERIMENT', 'Runs', 'network', 'Labels', 'groups_of', 'beliefs', 'map_arm', 'label_quality',
+__all__ = ['SEEDS', 'TRIALS', 'DRAW', 'STARTS', 'GROUPS', 'NEAR', 'VIEWS', 'MAP', 'STRONG', 'LEVELS_OF', 'LABELLERS', 'TOLD',
+           'ARMS', 'EXPERIMENT', 'Runs', 'network', 'Labels', 'groups_of', 'beliefs', 'map_arm', 'label_quality',
            'judges_together', 'score', 'gain_table', 'draw_gains']
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #4b7a6e95
@@ -236,11 +236,12 @@ LABELLERS: dict[str, Callable[[Runs], Labels]] = {
     "encoders together": _mean,
     "certain half": _half,
 }
+TOLD = (*LABELLERS, "all, certain half")  # arms whose labels come from outside the codes
 ARMS = (
     Arm("no mapping", MAP),
     Arm("codes", {**STRONG, "labels": "mutual", "quantile": 0.2}),
     *(Arm(name, {**STRONG, "labels": VOTES}) for name in LABELLERS),
-    Arm("all, certain half", {**STRONG, "labels": VOTES, "attention": True}),
+    Arm(TOLD[-1], {**STRONG, "labels": VOTES, "attention": True}),
 )
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #cb97d2ba
