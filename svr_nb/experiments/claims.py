@@ -28,10 +28,10 @@ from ..training.run_files import write_bytes
 from ..umr.config import UMRConfig
 
 # %% auto #0
-__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS', 'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'BOOK',
-           'HEAD', 'Claim', 'stored_claims', 'Source', 'flat', 'switched', 'Finding', 'settle', 'command_of',
-           'together', 'work', 'measure_again', 'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again',
-           'main']
+__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS', 'OPTION_OF', 'QUICK', 'QUICK_ARMS',
+           'QUICK_CARS', 'BOOK', 'HEAD', 'Claim', 'stored_claims', 'Source', 'told_switch', 'flat', 'switched',
+           'Finding', 'settle', 'command_of', 'together', 'work', 'measure_again', 'findings', 'line_of', 'claim_table',
+           'far_from_zero', 'page', 'again', 'main']
 
 # %% ../../nbs/experiments/985_claims.ipynb #3a9437bb
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class Claim:
     score: name of it.  sign: 1 if the paper says that it rises, -1 if it falls.
     where: what else a row must have, by name.
     change: what our arm has that the paper's has not; empty for nothing that matters.
+    switch: the one idea, where it is more than one field.
+    least: a smaller difference says nothing, however alike the seeds are.
+    cause: what we believe is the reason, for a claim that does not come out.
+    cost: what its rows would take, for one that was not run.
     """
 
     system: str
@@ -58,6 +62,10 @@ class Claim:
     sign: int = 1
     where: Mapping[str, Any] = field(default_factory=dict)
     change: str = ""
+    switch: str = ""
+    least: float = 0.0
+    cause: str = ""
+    cost: str = ""
 
 
 def stored_claims() -> list[Claim]:
@@ -89,7 +97,8 @@ class Source:
 
 def _tars(where: Mapping[str, Any]) -> TARSConfig:
     """The configuration of one form of TARS."""
-    return Arm("", tars.FORMS[where["form"]]).of(TARSConfig.small())
+    preset: TARSConfig = getattr(TARSConfig, where.get("preset", "small"))()
+    return Arm("", tars.FORMS[where["form"]]).of(preset)
 
 
 def _plain(arms: Iterable[str]) -> tuple[Arm, ...]:
@@ -98,8 +107,8 @@ def _plain(arms: Iterable[str]) -> tuple[Arm, ...]:
 
 # %% ../../nbs/experiments/985_claims.ipynb #c2015a3f
 UMR_GOES_ON = {
-    "umr": "instead of the texture stage, UMR's second round goes on",
-    "umr, same weights": "the same, with the shape weights of the texture stage",
+    "umr": "UMR's second round goes on → AGT's texture stage, as long",
+    "umr, same weights": "UMR's second round, its shape losses weighed like AGT's → that stage",
 }
 ON_PICTURES = {
     "ssl3d": Source(
@@ -107,7 +116,7 @@ ON_PICTURES = {
         "experiments/972_ssl3d.ipynb",
         ssl3d.ARMS,
         lambda where: ssl3d.recipe(ssl3d.COLLECTIONS[where["collection"]][0]),
-        words={"no neighbours": "the stage of neighbours without their loss"},
+        words={"no neighbours": "the loss of neighbours, in their stage: off → on"},
     ),
     "umr": Source(umr, "experiments/973_umr.ipynb", umr.ARMS, lambda where: UMRConfig.tiny()),
     "agt_proxy": Source(
@@ -153,9 +162,27 @@ SOURCES = {
         "experiments/984_lem_labels.ipynb",
         lem_labels.ARMS,
         lambda where: LEMConfig.tiny(),
-        words={name: f"labels: {name}" for name in lem_labels.LABELLERS},
+        words={arm: f"labels: {arm.removeprefix('all, ')}" for arm in lem_labels.TOLD},
     ),
 }
+
+# %% ../../nbs/experiments/985_claims.ipynb #37b7ed32
+def _in_words(one: str, other: str) -> list[str]:
+    """What a source says of two arms; two answers to one question are one change."""
+    kind, _, value = other.partition(": ")
+    if value and one.startswith(f"{kind}: "):
+        return [f"{one} → {value}"] if one != other else []
+    return [words for words in (one, other) if words]
+
+
+def told_switch(claim: Claim) -> str:
+    """What was switched between a claim's two arms, for print: the idea, if it is more than one
+    field, and then every field.
+
+    claim: whose arms exist.
+    """
+    fields_of = "; ".join(switched(claim))
+    return f"{claim.switch} ({fields_of})" if claim.switch else fields_of
 
 # %% ../../nbs/experiments/985_claims.ipynb #2a006be6
 def flat(config: Any, prefix: str = "") -> dict[str, object]:
@@ -191,7 +218,7 @@ def switched(claim: Claim) -> list[str]:
         check_choice(name, f"arm of {claim.rows}", list(arms))
     full = source.full(claim.where)
     one, other = (flat(arms[name].of(full)) for name in (claim.without, claim.having))
-    said = [source.words[name] for name in (claim.without, claim.having) if name in source.words]
+    said = _in_words(*(source.words.get(name, "") for name in (claim.without, claim.having)))
     changed = [n for n in other if one[n] != other[n]]
     return [*(f"{n} {_short(one[n])} → {_short(other[n])}" for n in changed), *said]
 
@@ -230,7 +257,7 @@ class Finding:
         if not self.each:
             return VERDICTS[4]
         middle = mean(self.each)
-        if len(self.each) < LEAST or abs(middle) <= ERRORS * self.error:
+        if len(self.each) < LEAST or abs(middle) <= max(ERRORS * self.error, self.claim.least):
             return VERDICTS[2]
         if middle < 0:
             return VERDICTS[3]
@@ -290,11 +317,16 @@ def settle(claim: Claim, rows: Sequence[Row]) -> Finding:
 OPTION_OF = {
     "collection": "--collections",
     "form": "--form",
+    "preset": "--preset",
+    "pictures": "--pictures",
+    "unseen": "--unseen",
+    "steps": "--steps",
     "data seed": "--data-seed",
     "start": "--start",
 }
 QUICK = {"plane_shapes": (0,), "tars_sdf": (11,), "ssl3d": (11,)}  # minutes each
-QUICK_ARMS = ("k = 0", "k = 2", "k = 4", "none", "cycle")
+QUICK_ARMS = ("k = 0", "k = 0, no L_def", "k = 2", "k = 4", "none", "cycle")
+QUICK_CARS = "two-tone cars"  # a thousand steps; other collections take more
 
 
 def command_of(claims: Sequence[Claim], seeds: Sequence[int] | None = None) -> list[str]:
@@ -304,8 +336,9 @@ def command_of(claims: Sequence[Claim], seeds: Sequence[int] | None = None) -> l
     """
     source, where = SOURCES[claims[0].rows], claims[0].where
     words = [f"svr_nb.experiments.{source.module.__name__.split('.')[-1]}"]
-    for key, value in where.items():
-        words += [OPTION_OF[key], str(value)] if key in OPTION_OF else []
+    for key in (key for key in where if key in OPTION_OF):
+        value = where[key] if isinstance(where[key], list) else [where[key]]
+        words += [OPTION_OF[key], *map(str, value)]
     arms = list(dict.fromkeys(a for c in claims for a in (c.without, c.having)))
     if source.key == "arm" and claims[0].rows != "tars_silhouettes":
         words += ["--arms", *(f"no{arm}" if arm.startswith("-") else arm for arm in arms)]
@@ -334,7 +367,8 @@ def work(claims: Sequence[Claim], quick: bool = False) -> list[tuple[str, list[s
     """
     if quick:
         cheap = lambda c: {c.without, c.having} <= set(QUICK_ARMS) and c.rows in QUICK
-        claims = [claim for claim in claims if cheap(claim)]
+        short = lambda c: c.where.get("collection", QUICK_CARS) == QUICK_CARS
+        claims = [claim for claim in claims if cheap(claim) and short(claim)]
     seeds = QUICK if quick else {}
     groups = together(claims)
     return [(mine[0].rows, command_of(mine, seeds.get(mine[0].rows))) for mine in groups]
@@ -411,7 +445,7 @@ def line_of(one: Finding) -> Row:
         "without": f"{_figure(one.without)} *{claim.without}*",
         "with": f"{_figure(one.having)} *{claim.having}*",
         "towards the paper (seeds)": gap,
-        "switched": "; ".join(switched(claim)),
+        "switched": told_switch(claim),
         "verdict": one.verdict + (f": {claim.change}" if one.verdict == VERDICTS[1] else ""),
     }
 
@@ -459,17 +493,40 @@ means over the seeds that have both arms; the difference is taken seed by seed, 
 positive is what the paper says, ± its standard error. A claim **holds** if the difference is more
 than two standard errors towards the paper on at least three seeds, **holds with a change** if our
 arm needs something that the paper's has not, is **contradicted** if it is as clear the other way,
-and else **does not show**. All of it in a small world of procedural shapes, on networks that train
-in minutes."""
+and else **does not show**; then the believed cause stands below the table. *Switched* names every
+field in which the two arms differ; where these are one idea, the idea comes first. *Minutes* are
+those of computing for the rows of both arms, on one of two CPU cores that were shared with other
+work, unless a card is named. All of it in a small world of procedural shapes, on networks that
+train in minutes."""
 
-
+# %% ../../nbs/experiments/985_claims.ipynb #f6bc1337
 def _cells(line: Mapping[str, object]) -> str:
     """One line of a table for the page."""
     return "| " + " | ".join(str(cell).replace("|", "/") for cell in line.values()) + " |"
 
 
+def _said(one: Finding, words: str) -> str:
+    """A line of a list, or nothing where nothing is said."""
+    return f"- *{one.claim.says}*: {words}" if words else ""
+
+
+def _scales(mine: Sequence[Finding]) -> list[str]:
+    """Which scores have which levels."""
+    of: dict[str, list[str]] = defaultdict(list)
+    for one in mine:
+        if one.levels and one.claim.score not in of[one.levels]:
+            of[one.levels].append(one.claim.score)
+    return [f"- {', '.join(scores)}: {levels}" for levels, scores in of.items()]
+
+
+def _listed(title: str, lines: Iterable[str]) -> list[str]:
+    """Some lines under a title, if there are any."""
+    known = [line for line in lines if line]
+    return [f"{title}:", "", *known, ""] if known else []
+
+# %% ../../nbs/experiments/985_claims.ipynb #c74abf8d
 def _below(mine: Sequence[Finding], link: Callable[[str], str]) -> list[str]:
-    """Lessons, commands, times and levels of a system's findings."""
+    """Lessons, commands, times, levels and causes of a system's findings."""
     lines = []
     for claims in together([one.claim for one in mine]):
         used = [one for one in mine if one.claim in claims]
@@ -477,14 +534,15 @@ def _below(mine: Sequence[Finding], link: Callable[[str], str]) -> list[str]:
         lesson, words = SOURCES[claims[0].rows].lesson, command_of(claims, seeds)
         device = ", ".join(dict.fromkeys(one.device for one in used if one.each)) or "not run"
         lines.append(f"- {link(lesson)}: `python -m {shlex.join(words)}` ({device})")
-    told: dict[str, list[str]] = defaultdict(list)
-    for one in mine:
-        if one.levels and one.claim.score not in told[one.levels]:
-            told[one.levels].append(one.claim.score)
-    scales = [f"- {', '.join(scores)}: {levels}" for levels, scores in told.items()]
-    return [*lines, "", *(["Levels:", "", *scales, ""] if scales else [])]
+    missing, out = VERDICTS[4:], VERDICTS[2:4]
+    told = {
+        "Levels": _scales(mine),
+        "Believed causes": [_said(o, o.claim.cause) for o in mine if o.verdict in out],
+        "Not run, at a cost of": [_said(o, o.claim.cost) for o in mine if o.verdict in missing],
+    }
+    return [*lines, "", *(line for title, some in told.items() for line in _listed(title, some))]
 
-
+# %% ../../nbs/experiments/985_claims.ipynb #a4b6e30b
 def page(found: Sequence[Finding] | None = None, link: Callable[[str], str] | None = None) -> str:
     """The evidence page, in Markdown.
 

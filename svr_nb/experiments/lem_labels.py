@@ -48,9 +48,9 @@ from ..scores.tables import Table
 from ..training.loop import fit
 
 # %% auto #0
-__all__ = ['SEEDS', 'TRIALS', 'DRAW', 'STARTS', 'GROUPS', 'NEAR', 'VIEWS', 'MAP', 'STRONG', 'LEVELS_OF', 'LABELLERS', 'ARMS',
-           'EXPERIMENT', 'Runs', 'network', 'Labels', 'groups_of', 'beliefs', 'map_arm', 'label_quality',
-           'judges_together', 'score', 'gain_table', 'draw_gains']
+__all__ = ['SEEDS', 'TRIALS', 'DRAW', 'STARTS', 'GROUPS', 'NEAR', 'VIEWS', 'MAP', 'STRONG', 'LEVELS_OF', 'LABELLERS', 'TOLD',
+           'ARMS', 'CURVES', 'EXPERIMENT', 'Runs', 'network', 'Labels', 'groups_of', 'beliefs', 'map_arm',
+           'label_quality', 'judges_together', 'score', 'gain_table', 'draw_gains', 'curve_points', 'draw_curve']
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #4b7a6e95
 SEEDS, TRIALS = (31, 32, 33, 34, 35), (61, 62, 63)  # settings were chosen on the trials
@@ -236,11 +236,12 @@ LABELLERS: dict[str, Callable[[Runs], Labels]] = {
     "encoders together": _mean,
     "certain half": _half,
 }
+TOLD = (*LABELLERS, "all, certain half")  # arms whose labels come from outside the codes
 ARMS = (
     Arm("no mapping", MAP),
     Arm("codes", {**STRONG, "labels": "mutual", "quantile": 0.2}),
     *(Arm(name, {**STRONG, "labels": VOTES}) for name in LABELLERS),
-    Arm("all, certain half", {**STRONG, "labels": VOTES, "attention": True}),
+    Arm(TOLD[-1], {**STRONG, "labels": VOTES, "attention": True}),
 )
 
 # %% ../../nbs/experiments/984_lem_labels.ipynb #cb97d2ba
@@ -372,6 +373,61 @@ def draw_gains(rows: Sequence[Row], score: str = "IoU") -> Any:
     axis.axvline(0, color="k", lw=0.8)
     axis.set_yticks(range(len(told)), [name for name, _ in reversed(told)], fontsize=8)
     axis.set_title(f"{score}: with mapping minus without", fontsize=10)
+    figure.tight_layout()
+    return figure
+
+# %% ../../nbs/experiments/984_lem_labels.ipynb #0b988bd0
+CURVES = {
+    kind: (*(f"{right} % right, {kind}" for right in (55, 70, 85)), "true labels")
+    for kind in ("fixed", "new each time")
+}
+
+
+def curve_points(rows: Sequence[Row], arms: Sequence[str], score: str = "IoU") -> list[Row]:
+    """Share of right positives and gain of some arms; arms without rows are left out.
+
+    rows: from `run`.  arms: names, not the first of ARMS.  score: name of a score.
+    """
+    quality = [row for row in rows if row["arm"] == "label quality"]
+    points = []
+    for arm in arms:
+        found = paired(rows, ARMS[0].name, arm, score)
+        if found["seeds"]:
+            right = mean([row[f"right, {arm}"] for row in quality if f"right, {arm}" in row])
+            points.append({"arm": arm, "right": right, **found})
+    return points
+
+
+def draw_curve(rows: Sequence[Row], score: str = "IoU") -> Any:
+    """A picture of gain against purity, bars of two standard errors.
+
+    rows: from `run`, with "label quality".  score: name of a score.
+    Returns a figure.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 3.4))
+    for shift, (kind, arms) in zip((-0.004, 0.004), CURVES.items()):
+        points = curve_points(rows, arms, score)
+        at = [point["right"] + shift for point in points]
+        bars = [2 * point["± s.e."] for point in points]
+        axis.errorbar(
+            at, [p["mean"] for p in points], bars, fmt="o-", label=f"wrong at random, {kind}"
+        )
+    others = [arm.name for arm in ARMS if arm.name in LABELLERS and arm.name not in LEVELS_OF]
+    for point in curve_points(rows, others, score):
+        axis.errorbar(point["right"], point["mean"], 2 * point["± s.e."], fmt="kx")
+        axis.annotate(
+            point["arm"],
+            (point["right"], point["mean"]),
+            (4, -10),
+            fontsize=8,
+            textcoords="offset points",
+        )
+    axis.axhline(0, color="k", lw=0.8)
+    axis.set_xlabel("share of positives that are right")
+    axis.set_ylabel(f"{score}: gain")
+    axis.legend(fontsize=8)
     figure.tight_layout()
     return figure
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from svr_nb.tars.hypernetwork import HyperLayer
 
 # %% auto #0
-__all__ = ['ELEVATION', 'LEVELS', 'WALK', 'FORMS', 'LATE', 'SCORES', 'DRAWN', 'COUNT', 'OPTIONS', 'USUAL', 'EXPERIMENT',
+__all__ = ['ELEVATION', 'LEVELS', 'WALK', 'ZERO', 'FORMS', 'LATE', 'SCORES', 'DRAWN', 'COUNT', 'OPTIONS', 'USUAL', 'EXPERIMENT',
            'learning_pictures', 'unseen_shapes', 'training_shape', 'ShapeRuns', 'level_mean_shape',
            'level_most_similar', 'level_truth_again', 'widened', 'k_arms', 'kept_or_trained', 'folder_of', 'Trainer',
            'measure', 'silhouette_table', 'card_of', 'ships', 'experiment']
@@ -217,12 +217,14 @@ def widened(system: TARS, features: int, seed: int = 0) -> TARS:
 
 # %% ../../nbs/experiments/978_tars.ipynb #a07169f5
 WALK: dict[str, object] = {"marching": "lstm", "rgb": (0.1, 0.1), "free": (0.1, 0.1)}
+ZERO: dict[str, object] = {"slack": 0.003, "march_steps": (20, 20), "even": True, "level": 0.0}
 FORMS: dict[str, dict[str, Any]] = {
     "both": {},
     "chord": {"marching": "least", "rgb": (0.0, 0.0), "free": (0.0, 0.0)},
     "walk": WALK,
     "walk, least": {**WALK, "least": True, "free": (0.0, 0.0)},
-    "level 0": {"slack": 0.003, "march_steps": (20, 20), "even": True, "level": 0.0},
+    "level 0": ZERO,
+    "level 0, tiny": {**ZERO, "image_steps": 2000, "deform_steps": 700},
     "paper": {
         **WALK,
         "symmetric": False,
@@ -259,10 +261,12 @@ def kept_or_trained(
         system: TARS = TARS.from_pretrained(str(path))
         system.config = replace(system.config, level=config.level, cells=config.cells)
         return system, json.loads((path / "training.json").read_text())
-    began = time.perf_counter()
+    wall, core = time.perf_counter(), time.process_time()
     system = make()
-    kind = torch.cuda.get_device_name(system.device) if system.device.type == "cuda" else "CPU"
-    about = {"seconds": round(time.perf_counter() - began), "device": kind}
+    on_card = system.device.type == "cuda"
+    kind = torch.cuda.get_device_name(system.device) if on_card else "CPU"
+    took = time.perf_counter() - wall if on_card else time.process_time() - core
+    about = {"seconds": round(took), "device": kind}
     if path:
         system.save_pretrained(path)
         write_bytes(path / "training.json", json.dumps(about).encode())

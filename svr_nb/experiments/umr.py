@@ -43,9 +43,9 @@ from ..umr.starts import train_umr
 from ..umr.system import UMR
 
 # %% auto #0
-__all__ = ['BIRDS', 'COUNTS', 'ARMS', 'NAMES', 'COLUMNS', 'ON_CARD', 'BIRD_RUNS', 'CARS', 'PHOTOS', 'COMMAND', 'EXPERIMENT',
-           'birds', 'without', 'SeedRuns', 'train_arm', 'measure', 'levels', 'summary', 'photo_split', 'photo_config',
-           'face_forward', 'measure_photos', 'card_notes', 'photographs', 'car_pictures', 'cars']
+__all__ = ['BIRDS', 'COUNTS', 'ARMS', 'NAMES', 'OWN_FIRST', 'COLUMNS', 'ON_CARD', 'BIRD_RUNS', 'CARS', 'PHOTOS', 'COMMAND',
+           'EXPERIMENT', 'birds', 'without', 'SeedRuns', 'train_arm', 'measure', 'levels', 'summary', 'photo_split',
+           'photo_config', 'face_forward', 'measure_photos', 'card_notes', 'photographs', 'car_pictures', 'cars']
 
 # %% ../../nbs/experiments/973_umr.ipynb #bc7ba755
 BIRDS: dict[str, Any] = {
@@ -124,6 +124,7 @@ ARMS = (
     Arm("adversary", _adversary),
 )
 NAMES = tuple(arm.name for arm in ARMS)
+OWN_FIRST = ("expected", "adversary")  # their first round differs from that of the others
 
 # %% ../../nbs/experiments/973_umr.ipynb #42bf1bbf
 @dataclass
@@ -149,11 +150,11 @@ def train_arm(
     config: what "full" means; None for the small preset.  category: what is learned.
     """
     own = arm.of(config or UMRConfig.tiny())
-    start = None if arm.name == "expected" else shared.first
+    start = None if arm.name in OWN_FIRST else shared.first
     system, first, shared.report = train_umr(
         own, shared.data["train"], seed, start=start, progress=False
     )
-    if arm.name != "expected":
+    if arm.name not in OWN_FIRST:
         shared.first = first
     if "val" in shared.data:
         system.align(shared.data["val"])

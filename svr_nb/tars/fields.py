@@ -74,6 +74,7 @@ class PlainField:
         """
         copied = copy.copy(self)
         copied.written = _detached(self.written)
+        copied.plain = copy.deepcopy(self.plain).requires_grad_(False)
         return copied
 
     def placed(self, x: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
@@ -132,6 +133,7 @@ class DeformedField(PlainField):
         """The same field, out of reach for a loss."""
         copied = copy.copy(self)
         copied.written, copied.bent = _detached(self.written), _detached(self.bent)
+        copied.plain = copy.deepcopy(self.plain).requires_grad_(False)
         return copied
 
     def delta(self, x: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:

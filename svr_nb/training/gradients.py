@@ -99,11 +99,20 @@ class Optimizers:
             if group not in self.adam:
                 continue
             for p, grad in zip(self.params[group], grads):
-                p.grad = grad
+                p.grad = _laid_out(grad, p)
             for part in self.adam[group].param_groups:
                 part["lr"] = self.stage.rate(group, step)
             self.adam[group].step()
             self.adam[group].zero_grad(set_to_none=True)
+
+
+def _laid_out(grad: Tensor | None, p: nn.Parameter) -> Tensor | None:
+    """A gradient that lies in memory as its weight does; Adam that takes all at once goes through
+    both as they lie, whatever their strides say, and those of convolutions differ.
+    """
+    if grad is None or grad.stride() == p.stride():
+        return grad
+    return torch.empty_like(p).copy_(grad)
 
 
 def _can_fuse(params: list[nn.Parameter]) -> bool:

@@ -22,6 +22,7 @@ from svr_nb.experiments.claims import (
     settle,
     stored_claims,
     switched,
+    told_switch,
     work,
 )
 from svr_nb.experiments.runner import parser_of, write_rows
@@ -73,7 +74,12 @@ def test_only_seeds_with_both_arms_and_the_right_settings_count():
 
 def test_every_stored_claim_names_arms_that_differ():
     for claim in stored_claims():
-        assert switched(claim), claim.says
+        fields = switched(claim)
+        assert fields, claim.says
+        assert len(fields) == 1 or claim.switch, f"{claim.says}: which one idea are {fields}?"
+        assert told_switch(claim).endswith(f"{fields[-1]}{')' if claim.switch else ''}")
+    says = [(claim.system, claim.says) for claim in stored_claims()]
+    assert len(set(says)) == len(says)
     with pytest.raises(InputError, match="arm"):
         switched(replace(ONE, having="everything"))
 
@@ -84,6 +90,27 @@ def test_what_is_switched_is_read_off_the_configurations():
     assert {told.split()[0] for told in both} == {"second.sp", "second.sv", "template_from"} & {
         told.split()[0] for told in both
     } and len(both) >= 2
+
+
+def test_two_answers_to_one_question_are_one_change():
+    labels = Claim("LEM", "labels", "", "", "lem_labels", "frozen copy", "certain half", "IoU")
+    assert switched(labels) == ["labels: frozen copy → certain half"]
+    assert switched(replace(labels, without="certain half", having="all, certain half")) == [
+        "attention False → True"
+    ]
+
+
+def test_a_difference_below_the_least_says_nothing():
+    assert settle(ONE, rows(0.01, 0.01, 0.01)).verdict == "holds"
+    assert settle(replace(ONE, least=0.05), rows(0.01, 0.01, 0.01)).verdict == "does not show"
+    assert settle(replace(ONE, least=0.05), rows(0.1, 0.1, 0.1)).verdict == "holds"
+
+
+def test_causes_and_costs_stand_where_a_claim_did_not_come_out():
+    told = replace(ONE, cause="too few birds", cost="an hour")
+    for gaps, words in (((-0.1, -0.1, -0.1), "too few birds"), ((), "an hour"), ((0.1,) * 3, "")):
+        text = page([settle(told, rows(*gaps))])
+        assert [w for w in ("too few birds", "an hour") if w in text] == [words] * bool(words)
 
 
 def test_every_command_is_understood():

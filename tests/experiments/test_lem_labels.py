@@ -10,6 +10,7 @@ import torch
 from svr_nb.experiments.lem import shared_by_all
 from svr_nb.experiments.lem_labels import (
     ARMS,
+    CURVES,
     EXPERIMENT,
     GROUPS,
     LABELLERS,
@@ -17,6 +18,8 @@ from svr_nb.experiments.lem_labels import (
     VIEWS,
     Runs,
     beliefs,
+    curve_points,
+    draw_curve,
     draw_gains,
     gain_table,
     label_quality,
@@ -118,3 +121,18 @@ def test_finished_networks_have_learned_even_when_judges_are_asked_first(few):
     weights = [network(runs, 2).encoder.head.weight for runs in (fresh, finished)]
     assert not torch.equal(*weights)
     assert torch.equal(weights[0], LEM(SMALL, seed=2).encoder.head.weight)
+
+
+def test_the_curve_has_gain_and_purity_of_every_arm_with_rows():
+    quality = {"arm": "label quality", "start": "fresh"}
+    shares = {"55 % right, fixed": 0.5, "true labels": 1.0}
+    rows = [{**quality, "seed": s, **{f"right, {n}": v for n, v in shares.items()}} for s in (1, 2)]
+    for arm, gain in (("no mapping", 0.0), ("55 % right, fixed", 0.1), ("true labels", 0.3)):
+        rows += [{"arm": arm, "seed": s, "IoU": 0.4 * s + gain, "start": "fresh"} for s in (1, 2)]
+    points = curve_points(rows, CURVES["fixed"])
+    assert [point["arm"] for point in points] == list(shares)
+    assert [point["right"] for point in points] == list(shares.values())
+    assert [point["mean"] for point in points] == pytest.approx([0.1, 0.3])
+    assert curve_points(rows, CURVES["new each time"])[0]["arm"] == "true labels"
+    (axis,) = draw_curve(rows).axes
+    assert list(axis.lines[0].get_xdata()) == pytest.approx([0.5, 1.0], abs=0.01)

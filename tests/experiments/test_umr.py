@@ -15,6 +15,7 @@ from svr_nb.experiments.umr import (
     BIRDS,
     EXPERIMENT,
     NAMES,
+    OWN_FIRST,
     SeedRuns,
     card_notes,
     cars,
@@ -58,6 +59,22 @@ def test_arms():
     assert of["expected"].second.ent == 0.05 and of["expected"].second.pick == 0
     with pytest.raises(InputError, match="arm"):
         run(EXPERIMENT, ["everything"])
+
+
+def test_arms_that_share_a_first_round_have_the_same_one():
+    full = UMRConfig.tiny()
+    told = lambda c: (c.first, c.first_cameras, c.choice, c.adversary)
+    for arm in ARMS:
+        assert (told(arm.of(full)) == told(full)) == (arm.name not in OWN_FIRST), arm.name
+
+
+def test_an_adversary_starts_anew_after_other_arms(birds):
+    shared = SeedRuns(birds)
+    train_arm(arm_named(ARMS, "no L_sv"), 1, shared, SMALL)
+    first = shared.first
+    assert len(train_arm(arm_named(ARMS, "adversary"), 1, shared, SMALL).critics)
+    assert shared.first is first and shared.report["confidence"] == shared.report["confidence"]
+    train_arm(arm_named(ARMS, "hard parts"), 1, shared, SMALL)  # goes on from the shared one
 
 
 def test_arms_share_their_first_round_and_rows_are_kept(birds, tmp_path):

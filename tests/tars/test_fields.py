@@ -62,6 +62,22 @@ def test_feature_dropout(nets, share, count):
     assert count == 4 or not torch.allclose(feature[count:], plain(x[count:]))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_still_field_teaches_no_network(nets, share):
+    """Neither the written networks nor, with feature dropout, the one that knows no picture."""
+    f, plain, g = nets
+    for field in (
+        PlainField(f, plain, codes),
+        DeformedField(f, plain, g, codes[0], codes, plain_share=share),
+    ):
+        points = x.clone().requires_grad_()
+        learns = [p for net in nets for p in net.parameters()]
+        total = field.still()(points).sdf.sum()
+        found = torch.autograd.grad(total, [points, *learns], allow_unused=True)
+        assert found[0].abs().sum() > 0 and all(grad is None for grad in found[1:])
+        torch.testing.assert_close(field.still()(x).sdf, field(x).sdf)
+
+
 def test_frozen_fields_do_not_teach_f(nets):
     f, plain, g = nets
     canonical = codes[0].clone().requires_grad_()

@@ -55,6 +55,31 @@ def test_all_at_once_is_adam_but_for_rounding():
         torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
 
 
+def test_a_gradient_may_lie_in_memory_as_it_likes():
+    """Convolutions give gradients whose channels come last in memory; their numbers must stay with
+    their weights."""
+
+    class Convolution(OneNet):
+        def __init__(self):
+            super().__init__()
+            with fresh_weights(0):
+                self.net = nn.Conv2d(3, 8, 3)
+
+    ours, plain = Convolution(), Convolution()
+    optimizers = Optimizers(ours, STAGE)
+    adam = torch.optim.Adam(plain.parameters(), lr=1e-2, weight_decay=1e-3, foreach=False)
+    for step in range(3):
+        weight, bias = gradients(ours, step)["all"]
+        turned = weight.contiguous(memory_format=torch.channels_last)
+        assert turned.stride() != ours.net.weight.stride()
+        optimizers.step({"all": [turned, bias]}, step)
+        for p, g in zip(plain.parameters(), (weight, bias)):
+            p.grad = g
+        adam.step()
+    for p, q in zip(ours.parameters(), plain.parameters()):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+
+
 def test_half_precision_still_learns():
     model = OneNet().to(torch.bfloat16)
     before = [p.clone() for p in model.parameters()]
