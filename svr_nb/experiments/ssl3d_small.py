@@ -19,7 +19,7 @@ from torch.nn.functional import affine_grid, conv2d, grid_sample, interpolate, p
 
 from ..conventions import check_number, file_path, rand
 from ..data.collection import Collection
-from ..data.sample_items import samples
+from ..data.sample_items import both_looks
 from .ssl3d import recipe
 from ..render.soft_points import splat_features
 from ..ssl3d.config import SSL3DConfig
@@ -31,8 +31,8 @@ from ..training.stages import Stage, cosine
 from ..training.system import TrainingBatch, load
 
 # %% auto #0
-__all__ = ['Pictures', 'Masks', 'small_config', 'both_looks', 'train_small', 'pose_stage', 'shifted', 'recolored', 'repainted',
-           'drawn_clouds', 'lesson_losses', 'PaintLesson', 'lesson_stage', 'poses_go_on', 'main']
+__all__ = ['Pictures', 'Masks', 'small_config', 'train_small', 'pose_stage', 'shifted', 'recolored', 'repainted', 'drawn_clouds',
+           'lesson_losses', 'PaintLesson', 'lesson_stage', 'poses_go_on', 'main']
 
 # %% ../../nbs/experiments/981_ssl3d_small.ipynb #4c9b4990
 def small_config(category: str, steps: int | None = None) -> SSL3DConfig:
@@ -43,21 +43,6 @@ def small_config(category: str, steps: int | None = None) -> SSL3DConfig:
     """
     config = recipe(category, "small")
     return config if steps is None else replace(config, steps=steps)
-
-
-def both_looks(
-    category: str, split: str, count: int, seed: int, size: int = 64, points: int = 2048
-) -> Collection:
-    """As many clean drawings as natural pictures, clean ones first.
-
-    category, split, seed, size, points: as for `samples`.
-    count: of each.
-    """
-    usual: dict[str, Any] = {"seed": seed, "size": size, "points": points, "progress": False}
-    clean = samples(category, split, count, **usual)
-    natural = samples(category, split, count, domain="natural", roll=0.0, **usual)
-    shared = set(clean.fields) & set(natural.fields)
-    return Collection({n: torch.cat([clean.fields[n], natural.fields[n]]) for n in sorted(shared)})
 
 # %% ../../nbs/experiments/981_ssl3d_small.ipynb #84d9c50e
 def train_small(
@@ -81,9 +66,10 @@ def train_small(
     check_number(count, "count", 8, 1_000_000, integer=True)
     config = small_config(category, steps)
     system = SSL3D(config, seed=seed)
-    data = both_looks(category, "train", count, seed, config.image_size)
+    usual: dict[str, Any] = {"seed": seed, "size": config.image_size, "progress": False}
+    data = both_looks(category, "train", count, points=0, **usual)
     fit(system, data, file_path(out), seed=seed, progress=progress)
-    system.align(both_looks(category, "val", 60, seed, config.image_size))
+    system.align(both_looks(category, "val", 60, points=2048, **usual))
     system.category = category
     return system
 
@@ -287,14 +273,14 @@ def poses_go_on(
     Raises InputError.
     """
     check_number(count, "count", 8, 1_000_000, integer=True)
-    category, size = system.category, system.config.image_size
-    data = both_looks(category, "train", count, seed, size, points=0)
+    usual: dict[str, Any] = {"seed": seed, "size": system.config.image_size, "progress": False}
+    data = both_looks(system.category, "train", count, points=0, **usual)
     how: dict[str, Any] = {"seed": seed, "progress": progress}
     if repaint:
         _repaint(system, data, file_path(out), lesson_stage(steps), how)
     else:
         fit(system, data, file_path(out), stages=[pose_stage(system, steps)], **how)
-    system.align(both_looks(category, "val", 60, seed, size))
+    system.align(both_looks(system.category, "val", 60, points=2048, **usual))
     return system
 
 # %% ../../nbs/experiments/981_ssl3d_small.ipynb #c9ed8483
