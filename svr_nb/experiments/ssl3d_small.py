@@ -293,6 +293,7 @@ def _asked(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="instead of the preset's, or 2400 with --poses")
     parser.add_argument("--count", type=int, help="of each look; 800, or 1500 with --poses")
     parser.add_argument("--poses", action="store_true", help="the shipped network's poses go on")
+    parser.add_argument("--start", type=Path, help="with --poses: a network's folder instead")
     parser.add_argument("--repaint", action="store_true", help="with --poses: learn from new paint")
     return parser.parse_args(words)
 
@@ -306,7 +307,8 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen = {name: getattr(given, name) for name in ("seed", "steps", "count")}
     how = {name: value for name, value in chosen.items() if value is not None}
     if given.poses:
-        system = cast(SSL3D, load("ssl3d", given.category))
+        shipped = lambda: cast(SSL3D, load("ssl3d", given.category))
+        system = SSL3D.from_pretrained(given.start) if given.start else shipped()
         poses_go_on(system, given.out, **how, repaint=given.repaint)
     else:
         system = train_small(given.category, given.out, **how)
