@@ -260,7 +260,8 @@ def poses_go_on(
     repaint: bool = False,
     progress: bool = True,
 ) -> SSL3D:
-    """Trains the pose network of a finished system on both looks; its clouds stay as they are.
+    """Trains the pose network of a finished system on both looks; its clouds stay as they are, and
+    so does the rotation from their frame to the true one.
 
     system: trained, of one of the sample categories; it is changed.
     out: folder of the run, which goes on where it was stopped.
@@ -269,18 +270,17 @@ def poses_go_on(
     repaint: whether it learns from new paint (`lesson_losses`) instead of the losses of the cycle
         stage.
     progress: whether to show a bar.
-    Returns the system, aligned anew.
+    Returns the system.
     Raises InputError.
     """
     check_number(count, "count", 8, 1_000_000, integer=True)
-    usual: dict[str, Any] = {"seed": seed, "size": system.config.image_size, "progress": False}
-    data = both_looks(system.category, "train", count, points=0, **usual)
+    size, drawn = system.config.image_size, {"points": 0, "progress": False}
+    data = both_looks(system.category, "train", count, seed=seed, size=size, **drawn)
     how: dict[str, Any] = {"seed": seed, "progress": progress}
     if repaint:
         _repaint(system, data, file_path(out), lesson_stage(steps), how)
     else:
         fit(system, data, file_path(out), stages=[pose_stage(system, steps)], **how)
-    system.align(both_looks(system.category, "val", 60, points=2048, **usual))
     return system
 
 # %% ../../nbs/experiments/981_ssl3d_small.ipynb #c9ed8483
