@@ -161,7 +161,7 @@ def _check_values(
         return
     bottom = -math.inf if low is None else low
     top = math.inf if high is None else high
-    least, most = float(tensor.detach().min()), float(tensor.detach().max())
+    least, most = (float(end) for end in tensor.detach().aminmax())
     if least < bottom or most > top:
         raise refuse(name, f"values in [{bottom:g}, {top:g}]", f"[{least:g}, {most:g}]")
 
@@ -175,18 +175,13 @@ def check_number(
     integer: bool = False,
 ) -> float:
     """Returns `value` if it is a finite number in [low, high]; raises InputError otherwise."""
-    kind = "an integer" if integer else "a number"
-    error = refuse(name, f"{kind} in [{low:g}, {high:g}]", describe(value))
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise error
-    number = float(value)
-    if not math.isfinite(number) or not low <= number <= high:
-        raise error
-    if not integer:
-        return number
-    if number != int(number):
-        raise error
-    return int(value)
+    some = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    number = float(value) if some else math.nan  # type: ignore[arg-type]
+    fits = math.isfinite(number) and low <= number <= high
+    if not fits or (integer and number != int(number)):
+        kind = "an integer" if integer else "a number"
+        raise refuse(name, f"{kind} in [{low:g}, {high:g}]", describe(value))
+    return int(value) if integer else number  # type: ignore[call-overload]
 
 
 def check_choice(value: object, name: str, choices: Sequence[str]) -> str:

@@ -107,7 +107,7 @@ def _samples(a: argparse.Namespace) -> None:
         a.category, split=a.split, count=a.count, size=a.size, seed=a.seed, domain=a.domain
     )
     data.save(out)
-    print(f"wrote {len(data)} items to {out}")
+    print(f"wrote {len(data)} samples into the file {out}; svr_nb.data.Collection.load reads it")
 
 
 def _doctor(a: argparse.Namespace) -> None:
@@ -470,7 +470,7 @@ def _add_collections(commands: Commands, data: Parser) -> None:
     make.add_argument("--size", type=int, default=64)
     make.add_argument("--seed", type=int, default=0)
     make.add_argument("--domain", default="synthetic", choices=["synthetic", "natural"])
-    make.add_argument("--out", required=True)
+    make.add_argument("--out", required=True, help="one file, such as cars.safetensors")
     make.set_defaults(run=_samples)
 
 # %% ../../nbs/app/958_command_line.ipynb #876714f0

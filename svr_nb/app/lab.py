@@ -76,18 +76,26 @@ class Written:
     folder: where it is.
     new, same, kept: places that were written, that were there already, and that were changed by
         the reader and kept; of those, the new version lies beside.
+    yours: places that the reader changed, and of which there is nothing newer.
+    left: whether the book was there, and nothing was looked at.
     """
 
     folder: Path
     new: list[str] = field(default_factory=list)
     same: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    yours: list[str] = field(default_factory=list)
+    left: bool = False
 
     def __str__(self) -> str:
         """In one sentence."""
+        if self.left:
+            return f"{self.folder}: your book, as you left it (--update brings what is newer)"
         text = f"{self.folder}: {len(self.new)} files written, {len(self.same)} unchanged"
         if self.kept:
             text += f"; you changed {', '.join(self.kept)}: kept, the new ones lie beside (.new)"
+        if self.yours:
+            text += f"; {len(self.yours)} that you changed: kept, nothing newer"
         return text
 
 
@@ -126,7 +134,7 @@ def book(folder: object, *, update: bool = False) -> Written:
         raise refuse("folder", "a folder", f"the file {home}", "Name a new folder", FileError)
     listed, done = _listed(home), Written(home)
     if listed and not update:
-        done.same = list(listed)
+        done.same, done.left = list(listed), True
         return done
     for place, data in find_book().items():
         _bring(done, place, data, listed)
@@ -143,6 +151,8 @@ def _bring(done: Written, place: str, data: bytes, listed: dict[str, str]) -> No
     elif current is None or listed.get(place) == _sum(current):
         _write(path, data)
         done.new.append(place)
+    elif listed.get(place) == _sum(data):  # to run a notebook and to save it is a change, too
+        done.yours.append(place)
     else:
         _write(path.with_name(f"{path.stem}.new{path.suffix}"), data)
         done.kept.append(place)

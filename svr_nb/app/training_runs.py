@@ -207,7 +207,15 @@ def _priced(model: Any, stage: Stage, marks: list[tuple[float, float]]) -> dict[
     learning = {id(p): p.numel() for name in stage.weights for p in groups[name]}
     row: dict[str, object] = {"learning (M)": sum(learning.values()) / 1e6}
     row |= {"first step (s)": gaps[0], "last step (s)": gaps[-1], "GB so far": marks[-1][1]}
-    return row | {"steps": stage.steps, "days at that pace": gaps[-1] * stage.steps / 86_400}
+    return row | {"steps": stage.steps, "time at that pace": _spoken(gaps[-1] * stage.steps)}
+
+
+def _spoken(seconds: float) -> str:
+    """A length of time in the largest unit that fits."""
+    for size, unit in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def rehearse(model: Any, data: Any, steps: int = 2, **options: Any) -> Table:
@@ -219,8 +227,8 @@ def rehearse(model: Any, data: Any, steps: int = 2, **options: Any) -> Table:
     options: of `fit`.
     Returns a line per stage: pictures per step ("6 of 16" where the collection has only 6; then
     seconds and memory are those of 6), parameters that learn in it, seconds per step with the hooks
-    before the first, the most memory so far, days of the whole stage at that pace. Raises what
-    `fit` raises.
+    before the first, the most memory so far, the length of the whole stage at that pace. Raises
+    what `fit` raises.
     """
     from svr_nb.training.loop import fit
 

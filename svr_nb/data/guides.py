@@ -107,7 +107,7 @@ def _advice(guide: Guide, root: Path) -> str:
 
 def _checked(guide: Guide, root: Path) -> Path:
     """The folder, or the error that says what is missing."""
-    wanted = f"the folder of {guide.title}"
+    wanted = f"the folder of {guide.title.removeprefix('A folder of ')}"
     if not root.is_dir():
         came = describe(str(root)) if root.exists() else f"nothing of the name {root}"
         raise refuse("root", wanted, came, guide.source(), FileError)

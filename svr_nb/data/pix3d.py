@@ -20,7 +20,6 @@ from jaxtyping import Float
 from ..cameras.projections import Pinhole, orbit
 from svr_nb.conventions import (
     FileError,
-    SvrError,
     check_choice,
     check_number,
     describe,
@@ -216,6 +215,15 @@ def mean_keypoints(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return total / np.maximum(count, 1)[:, None], (count > 0).astype(np.float32)
 
 
+def _three_numbers(line: str) -> list[float] | None:
+    """What a line says; None if that is not three finite numbers."""
+    try:
+        values = [float(word) for word in line.split()]
+    except ValueError:
+        return None
+    return values if len(values) == 3 and np.isfinite(values).all() else None
+
+
 class _Shapes:
     """Models of the collection, each read once."""
 
@@ -239,17 +247,13 @@ class _Shapes:
 
     def _corners(self, path: Path) -> np.ndarray:
         """The keypoints of a model (m, 3)."""
-        try:
-            rows = [[float(w) for w in line.split()] for line in read_list(path)]
-            points = np.array(rows)
-            if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-                raise ValueError(f"numbers of shape {points.shape}")
-        except ValueError as problem:
-            wanted, came = "a text file with three numbers a line", str(problem)[:80]
-            if isinstance(problem, SvrError):
-                raise
-            raise refuse(str(path), wanted, came, "", FileError) from problem
-        return points
+        lines = list(read_list(path))
+        rows = [_three_numbers(line) for line in lines]
+        if None in rows or not rows:
+            which = rows.index(None) if rows else 0
+            came = f"{lines[which][:60]!r} in line {which + 1}" if rows else "no line"
+            raise refuse(str(path), "a text file with three numbers a line", came, "", FileError)
+        return np.array(rows)
 
 # %% ../../nbs/data/326_pix3d.ipynb #a43f42f7
 def _chosen(

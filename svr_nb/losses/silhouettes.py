@@ -182,27 +182,37 @@ def affinity_points(
         raise refuse("mask", f"one mask per cloud, {len(uv)}", f"{len(mask)}")
     towards = _field_at(uv, distance_field(mask) if field is None else field).mean(1)
     pixels = _to_pixels(uv, *mask.shape[-2:])
-    gaps = [_covering(p, m[0], count, generator) for p, m in zip(pixels, mask)]
-    covered = torch.stack(gaps)
+    covered = _covering(pixels, mask, count, generator)
     filled = (mask > 0.5).flatten(1).any(1)
     return averaged(torch.where(filled, towards + covered, torch.zeros_like(towards)), per_sample)
 
 # %% ../../nbs/losses/351_silhouettes.ipynb #b231e00f
+def _drawn(mask: Tensor, count: int | None, generator: torch.Generator | None) -> Tensor:
+    """Places (n, 2) of a mask's pixels, all or `count` drawn; none for an empty mask."""
+    pixels = (mask > 0.5).nonzero().flip(-1)
+    if count is None or len(pixels) == 0:
+        return pixels
+    if generator is None:
+        wanted = "a torch.Generator when count is given"
+        raise refuse("generator", wanted, "None", "Pass batch['generator']")
+    pick = torch.randint(len(pixels), (count,), generator=generator, device=generator.device)
+    return pixels[pick.to(pixels.device)]
+
+
 def _covering(
-    points: Tensor, mask: Tensor, count: int | None, generator: torch.Generator | None
+    points: Tensor, masks: Tensor, count: int | None, generator: torch.Generator | None
 ) -> Tensor:
-    """Mean distance from the mask's pixels (all, or `count` drawn) to their nearest point."""
-    pixels = (mask > 0.5).nonzero().flip(-1).to(points)
-    if len(pixels) == 0:
-        return points.sum() * 0
-    if count is not None:
-        if generator is None:
-            wanted = "a torch.Generator when count is given"
-            raise refuse("generator", wanted, "None", "Pass batch['generator']")
-        pick = torch.randint(len(pixels), (count,), generator=generator, device=generator.device)
-        pixels = pixels[pick.to(pixels.device)]
-    squares, _ = nearest(pixels[None], points[None])
-    return safe_sqrt(squares[0]).mean()
+    """Per image, the mean distance from the mask's pixels (all, or `count` drawn) to their nearest
+    point; all images at once where each has as many pixels.
+    """
+    places = [_drawn(mask[0], count, generator).to(points) for mask in masks]
+    if len({len(some) for some in places}) == 1 and len(places[0]):
+        return safe_sqrt(nearest(torch.stack(places), points)[0]).mean(1)
+    gaps = [
+        safe_sqrt(nearest(some[None], one[None])[0][0]).mean() if len(some) else one.sum() * 0
+        for some, one in zip(places, points)
+    ]
+    return torch.stack(gaps)
 
 # %% ../../nbs/losses/351_silhouettes.ipynb #c575aa25
 def _nearest_inside(

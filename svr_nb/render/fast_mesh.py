@@ -175,14 +175,17 @@ def _walk_back(
     features: Features,
     soft: Softness,
     given: Incoming,
+    *,
     moves: bool = True,
+    paints: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gradients of face corners (b, f, 3, 3), unless nothing `moves`, and of what the faces carry
-    (b, f, s, c).
+    (b, f, s, c), unless nobody `paints`.
     """
     rows, side = features
     corners, alive = _gather(uvz, faces, soft.perspective)
-    pulls, pulled = np.zeros_like(corners), np.zeros_like(rows)
+    pulls = np.zeros_like(corners)
+    pulled = np.zeros_like(rows if paints else rows[:, :, :0])
     loop = kernels()["_blend_faces"]
 
     def job(image: int, low: int, high: int) -> None:
@@ -252,11 +255,13 @@ class _Blend(torch.autograd.Function):
         means = (slopes[..., 1:] * ctx.colors).sum(-1) + _array(grad_empty) * ctx.empty
         given = Incoming(ctx.images, slopes, means, np.zeros((len(uvz), len(faces), 3)))
         carried = Features(_rows(table, faces, ctx.side), ctx.side)
-        moves = ctx.needs_input_grad[0]
-        pulls, pulled = _walk_back(uvz, faces, carried, ctx.soft, given, moves)
-        if ctx.side == 0:
+        moves, paints = ctx.needs_input_grad[:2]
+        asked = {"moves": moves, "paints": paints}
+        pulls, pulled = _walk_back(uvz, faces, carried, ctx.soft, given, **asked)
+        pulled_table = None
+        if paints and ctx.side == 0:
             pulled_table = _scatter(pulled, faces, table)
-        else:
+        elif paints:
             pulled_table = torch.from_numpy(pulled).to(table)
         pulled_corners = _scatter(pulls, faces, uvz) if moves else None
         return pulled_corners, pulled_table, None, None, None, None

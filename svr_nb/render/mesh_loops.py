@@ -330,10 +330,15 @@ def _sum_faces(faces: Faces, soft: Softness, images: Row, sums: Row, span: Span)
 
 # %% ../../nbs/render/204_mesh_loops.ipynb #042b3b1b
 def _pull_table(
-    row: Row, share: float, slopes: Row, taps: Triple, slots: tuple[int, int, int], pulled: Row
+    row: Row,
+    share: float,
+    slopes: Row,
+    taps: Triple,
+    slots: tuple[int, int, int],
+    pulled: Row,
 ) -> Triple:
-    """Adds the gradient of a face's features at one pixel to `pulled`; returns each tap's product
-    with the gradient of the colour.
+    """Adds the gradient of a face's features at one pixel to `pulled`, unless that has no room;
+    returns each tap's product with the gradient of the colour.
     """
     first, second, third = 0.0, 0.0, 0.0
     for n in range(row.shape[1]):
@@ -341,8 +346,9 @@ def _pull_table(
         first += slope * row[slots[0], n]
         second += slope * row[slots[1], n]
         third += slope * row[slots[2], n]
-        for k in range(3):
-            pulled[slots[k], n] += share * taps[k] * slope
+        if len(pulled):
+            for k in range(3):
+                pulled[slots[k], n] += share * taps[k] * slope
     return first, second, third
 
 
@@ -409,7 +415,9 @@ class Incoming(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """Where gradients are added: corners (f, 3, 3), unless nothing `moves`; features (f, s, c)."""
+    """Where gradients are added: corners (f, 3, 3), unless nothing `moves`; features (f, s, c), or
+    (f, 0, c) if nobody wants theirs.
+    """
 
     corners: Row
     table: Row
@@ -455,8 +463,6 @@ def _pull_face(f: int, scene: Scene, given: Incoming, pulls: Outgoing, sides: Ro
             share = cover * math.exp(score) / images[2, r, c]
             upper, slots, taps = _taps(weights, side)
             dots = _pull_table(row, share, slopes[r, c], taps, slots, pulled)
-            if not pulls.moves:
-                continue
             if not moves:
                 continue
             gain = taps[0] * dots[0] + taps[1] * dots[1] + taps[2] * dots[2] - means[r, c]

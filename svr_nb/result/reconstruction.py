@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,9 +51,9 @@ Place = str | Path | None  # a name for a file, or no file
 
 # %% auto #0
 __all__ = ['Angle', 'Place', 'ENDINGS', 'UNSEEN', 'mesh_to_points', 'viewing_camera', 'point_silhouette', 'silhouette_of',
-           'picture_of', 'saved_form', 'write_form', 'given_forms', 'form_from', 'described', 'limits_of', 'Fit',
-           'own_iou', 'told_fit', 'first_views', 'views_together', 'on_white', 'at_size', 'Reconstruction',
-           'result_bundle']
+           'picture_of', 'saved_form', 'write_form', 'Later', 'at_last', 'given_forms', 'form_from', 'described',
+           'where_of', 'limits_of', 'Fit', 'own_iou', 'told_fit', 'first_views', 'views_together', 'on_white',
+           'at_size', 'Reconstruction', 'result_bundle']
 
 # %% ../../nbs/result/481_reconstruction.ipynb #a4af403e
 def mesh_to_points(mesh: Mesh, count: int = 2048) -> PointCloud:
@@ -170,13 +170,53 @@ def write_form(item: Reconstruction, path: Path, form: str = "", keep: Files = (
         save_mesh(item.mesh, path, keep=keep)
     return path
 
+# %% ../../nbs/result/481_reconstruction.ipynb #989462e2
+class Later:
+    """Something that is worked out when it is first asked for, once; what it is worked out from is
+    let go then.
+
+    make: a function, of a module, so that results can be pickled.
+    given: its arguments; nobody may change them.
+    """
+
+    def __init__(self, make: Callable[..., Any], *given: object) -> None:
+        self._task: tuple[Callable[..., Any], tuple[object, ...]] | None = (make, given)
+        self._found: Any = None
+
+    def __call__(self) -> Any:
+        """What was to be worked out, the same object every time."""
+        if self._task is not None:
+            make, given = self._task
+            with torch.no_grad():
+                self._found, self._task = make(*given), None
+        return self._found
+
+    def part(self, number: int) -> Later:
+        """One of several things that are worked out together."""
+        return Later(_part, self, number)
+
+
+def _part(whole: Later, number: int) -> Any:
+    """A part of what is worked out later."""
+    return whole()[number]
+
+
+def at_last(value: Any) -> Any:
+    """A value that may be a Later, worked out.
+
+    value: anything.
+    """
+    return value() if isinstance(value, Later) else value
+
 # %% ../../nbs/result/481_reconstruction.ipynb #f765f85c
 def given_forms(
-    points: PointCloud | Tensor | None, mesh: Mesh | None, voxels: VoxelGrid | None
-) -> dict[str, Form]:
+    points: PointCloud | Tensor | Later | None,
+    mesh: Mesh | Later | None,
+    voxels: VoxelGrid | Later | None,
+) -> dict[str, Form | Later]:
     """The forms that were predicted, by name; at least one."""
     cloud = PointCloud(points) if isinstance(points, Tensor) else points
-    given: dict[str, Form | None] = {"mesh": mesh, "points": cloud, "voxels": voxels}
+    given: dict[str, Form | Later | None] = {"mesh": mesh, "points": cloud, "voxels": voxels}
     forms = {name: form for name, form in given.items() if form is not None}
     if not forms:
         raise refuse("Reconstruction", "points, a mesh or voxels", "none of them")
@@ -186,7 +226,7 @@ def given_forms(
 def form_from(forms: dict[str, Any], name: str) -> Any:
     """One form of a shape, made from the others where it is missing, and kept.
 
-    forms: "mesh", "points" and "voxels", at least one of them.
+    forms: "mesh", "points" and "voxels", at least one of them, each as it is or a Later.
     name: the one that is wanted.
     """
     if name not in forms:
@@ -195,9 +235,10 @@ def form_from(forms: dict[str, Any], name: str) -> Any:
         elif name == "voxels":
             forms[name] = voxelize(form_from(forms, "mesh"), 32)
         elif "voxels" in forms:
-            forms[name] = forms["voxels"].to_mesh()
+            forms[name] = form_from(forms, "voxels").to_mesh()
         else:
-            forms[name] = points_to_mesh(forms["points"], 48)
+            forms[name] = points_to_mesh(form_from(forms, "points"), 48)
+    forms[name] = at_last(forms[name])
     return forms[name]
 
 
@@ -216,6 +257,15 @@ def described(
     numbers = "".join(f", {name} {value:.3g}" for name, value in metrics.items())
     said = f"; {notes[0]}" if notes else ""
     return f"Reconstruction({names}{': ' if names else ''}{form}{origin}{numbers}{said})"
+
+
+def where_of(item: Reconstruction) -> Any:
+    """Where each part of the photograph lies on the shape, if the system says so; else None.
+
+    item: the result.
+    """
+    item._where = at_last(item._where)
+    return item._where
 
 # %% ../../nbs/result/481_reconstruction.ipynb #30a41c1d
 UNSEEN = (
@@ -335,11 +385,12 @@ def at_size(image: Float[Tensor, "3 h w"], size: int) -> Float[Tensor, "3 s s"]:
 class Reconstruction:
     """What a system makes of one photograph.
 
-    points, mesh, voxels: the forms that were predicted, at least one; the others are made when they
-        are asked for.
+    points, mesh, voxels: the forms that were predicted, at least one, as they are or a Later; the
+        others are made when they are asked for.
     camera: of the photograph, holding one view, or None.
     image: (3, h, w) in [0, 1]; mask: (1, h, w) in [0, 1]; what the system saw.
-    correspondence: where each part of the photograph lies on the shape, if the system says so.
+    correspondence: where each part of the photograph lies on the shape, if the system says so; as
+        it is or a Later.
     metrics: names and numbers, if the truth was known.
     system, category: names, for captions.
     photograph: (3, h, w), the picture as it was taken, if it is known (`.photograph` may be set).
@@ -349,14 +400,15 @@ class Reconstruction:
     Raises InputError.
     """
 
+    correspondence = property(where_of)  # each part of the photograph on the shape, or None
     limits = property(limits_of)  # what the photograph cannot tell about the shape
     before_and_after = views_together  # what went in, and the shape before and after the fit
 
     def __init__(
         self,
-        points: PointCloud | Tensor | None = None,
-        mesh: Mesh | None = None,
-        voxels: VoxelGrid | None = None,
+        points: PointCloud | Tensor | Later | None = None,
+        mesh: Mesh | Later | None = None,
+        voxels: VoxelGrid | Later | None = None,
         *,
         camera: Camera | None = None,
         image: Tensor | None = None,
@@ -370,7 +422,7 @@ class Reconstruction:
         """Stores what was predicted."""
         self._forms = given_forms(points, mesh, voxels)
         self.predicted = next(iter(self._forms))
-        self.camera, self.correspondence, self.photograph = camera, correspondence, photograph
+        self.camera, self._where, self.photograph = camera, correspondence, photograph
         self.image = None if image is None else check_tensor(image, "image", "3 h w")
         self.mask = None if mask is None else check_tensor(mask, "mask", "1 h w")
         self.metrics, self.system, self.category = dict(metrics or {}), system, category

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,8 @@ from .mesh import Mesh
 __all__ = ['texture_atlas', 'with_texels', 'texels_of']
 
 # %% ../../nbs/shapes/114_atlas.ipynb #e2cd2201
+@lru_cache(maxsize=8)  # the same for every result
+@torch.inference_mode(False)
 def _patch(side: int, scale: int, pad: int) -> tuple[Tensor, Tensor]:
     """For every pixel of a patch (row by row), the three texels that make it and their weights,
     both (p, 3).
@@ -58,6 +61,16 @@ def _patch(side: int, scale: int, pad: int) -> tuple[Tensor, Tensor]:
     return slots.flatten(0, 1), weights.flatten(0, 1)
 
 # %% ../../nbs/shapes/114_atlas.ipynb #e2c4dcd6
+def _mixed(texels: Tensor, slots: Tensor, weights: Tensor) -> Tensor:
+    """The pixels (f, p, 3) of faces' patches, each from three texels."""
+    rows = texels.flatten(1, 2).transpose(0, 1).flatten(1)  # one long row per slot: fast to copy
+    first, second, third = (
+        rows.index_select(0, slot) * weight[:, None] for slot, weight in zip(slots.T, weights.T)
+    )  # three terms one by one: a sum over a dimension of three is far slower
+    mixed = (first + second + third).clamp(0, 1)
+    return mixed.view(len(slots), len(texels), 3).transpose(0, 1)
+
+
 def texture_atlas(
     face_texels: Float[Tensor, "f t t 3"], scale: int = 1, pad: int = 2
 ) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "f 3 2"]]:
@@ -79,13 +92,9 @@ def texture_atlas(
         int(check_number(pad, "pad", 1, 64, integer=True)),
     )
     count, side = texels.shape[:2]
-    slots, weights = _patch(side, scale, pad)
-    listed = texels.flatten(1, 2)
-    mixed = [
-        listed.index_select(1, slot) * weight[:, None]
-        for slot, weight in zip(slots.to(texels.device).T, weights.to(texels).T)
-    ]  # three terms one by one: a sum over a dimension of three is far slower
-    pixels = (mixed[0] + mixed[1] + mixed[2]).clamp(0, 1)
+    slots, weights = (part.to(texels.device) for part in _patch(side, scale, pad))
+    parts = [_mixed(some, slots, weights.to(texels)) for some in texels.split(128)]
+    pixels = torch.cat(parts)  # a few faces at a time: what is worked on stays in the cache
     wide, columns = math.isqrt(len(slots)), math.ceil(math.sqrt(count))
     rows = -(-count // columns)
     spare = pixels.mean((0, 1)).expand(

@@ -276,7 +276,9 @@ def _surface(
     if not linear.any():
         file.note(f"{name}, which is scaled to nothing")
         return None
-    if len(linear) == 1:
+    if len(linear) == 1 and (linear[0] == np.eye(3)).all():  # the most common one
+        moved = verts + matrices[:, :3, 3]
+    elif len(linear) == 1:
         moved = verts @ linear[0].T + matrices[:, :3, 3]
     else:  # one for every vertex
         moved = np.matmul(linear, verts[:, :, None])[:, :, 0] + matrices[:, :3, 3]

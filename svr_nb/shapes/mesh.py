@@ -44,9 +44,9 @@ def _check_mesh(mesh: Mesh) -> None:
     faces = check_tensor(mesh.faces, "faces", "f 3", integer=True, empty=True)
     _set(mesh, "verts", verts if exact else verts.float())
     _set(mesh, "faces", faces.long().to(verts.device))
-    if faces.numel() and (int(faces.min()) < 0 or int(faces.max()) >= len(verts)):
-        came = f"[{int(faces.min())}, {int(faces.max())}]"
-        raise refuse("faces", f"vertex indices in [0, {len(verts) - 1}]", came)
+    least, most = (int(end) for end in faces.aminmax()) if faces.numel() else (0, -1)
+    if least < 0 or most >= len(verts):
+        raise refuse("faces", f"vertex indices in [0, {len(verts) - 1}]", f"[{least}, {most}]")
     _check_field(mesh, "vert_colors", f"{len(verts)} 3", low=0.0, high=1.0)
     _check_field(mesh, "face_labels", f"{len(faces)}", integer=True)
     _check_field(mesh, "uvs", f"{len(faces)} 3 2")

@@ -149,8 +149,14 @@ def _equal_lists(element: Element, data: bytes, place: int, order: str) -> tuple
         sizes = rows[f"{name} size"].astype(np.int64) if length else None
         if sizes is not None and (sizes != rows[name].shape[1]).any():
             return None
-        found[name] = rows[name] if sizes is None else Lists(sizes, rows[name].reshape(-1))
+        found[name] = rows[name] if sizes is None else Lists(sizes, _in_a_row(rows[name]))
     return found, end
+
+
+def _in_a_row(values: np.ndarray) -> np.ndarray:
+    """Equal lists one behind the other; vertex numbers as they are wanted later, in one pass."""
+    short = values.dtype.kind in "iu" and values.dtype.itemsize <= 4
+    return (values.astype(np.int64) if short else values).reshape(-1)
 
 
 def _number(data: bytes, place: int, kind: str) -> int:
@@ -285,7 +291,7 @@ def ply_faces(ply: PlyFile) -> tuple[np.ndarray, np.ndarray]:
     for name in ("vertex_indices", "vertex_index"):
         faces = ply.tables.get("face", {}).get(name)
         if isinstance(faces, Lists):
-            corners.append(faces.values.astype(np.int64))
+            corners.append(faces.values.astype(np.int64, copy=False))
             sizes.append(faces.sizes)
             break
     strips = ply.tables.get("tristrips", {}).get("vertex_indices")

@@ -5,6 +5,7 @@
 # %% ../../nbs/ssl3d/507_photo_colors.ipynb #77a2ef9b
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,10 +33,28 @@ def shown_points(uvz: Float[Tensor, "n 3"], size: int, radius: float) -> Int[Ten
     size: pixels along each side.
     radius: of a ball, image-plane units.
     """
-    pixels = pixel_centers(size, size).reshape(-1, 2).to(uvz)
-    beside = torch.cdist(pixels, uvz[:, :2]) > radius
-    depth, index = uvz[:, 2].expand(len(pixels), -1).masked_fill(beside, torch.inf).min(1)
-    return torch.where(depth.isfinite(), index, -1).view(size, size)
+    pixel, point = _covered(uvz, size, radius)
+    depth = uvz[point, 2]
+    nearest = uvz.new_full((size * size,), torch.inf).scatter_reduce(0, pixel, depth, "amin")
+    first = (depth == nearest[pixel]) & depth.isfinite()
+    none = torch.full_like(nearest, len(uvz), dtype=torch.long)
+    index = none.scatter_reduce(0, pixel[first], point[first], "amin")
+    return torch.where(index < len(uvz), index, -1).view(size, size)
+
+
+def _covered(uvz: Tensor, size: int, radius: float) -> tuple[Tensor, Tensor]:
+    """All pairs of a pixel and a ball that covers its middle: their numbers."""
+    reach = math.ceil(radius * size / 2)
+    middle = ((uvz[:, :2] + 1) * (size / 2) - 0.5).round().clamp(-reach - 1, size + reach).long()
+    square = middle[:, None] + torch.arange(-reach, reach + 1, device=uvz.device)[:, None]
+    column, row = square[..., 0][:, None], square[..., 1][:, :, None]
+    line = pixel_centers(size, size)[0, :, 0].to(uvz)  # of columns, and of rows
+    across = line[column.clamp(0, size - 1)] - uvz[:, None, None, 0]
+    down = line[row.clamp(0, size - 1)] - uvz[:, None, None, 1]
+    covers = (across.square() + down.square()).sqrt() <= radius
+    covers &= (column >= 0) & (column < size) & (row >= 0) & (row < size)
+    point, i, j = covers.nonzero().unbind(1)
+    return square[point, i, 1] * size + square[point, j, 0], point
 
 # %% ../../nbs/ssl3d/507_photo_colors.ipynb #bf298c09
 def photo_colors(
@@ -64,8 +83,8 @@ def photo_colors(
     colors = torch.where(seen[:, None], means.to(given), given.detach())
     if bool(seen.any()):
         lent, away = _borrowed(points, means, seen)
-        far = seen | (away > check_number(reach, "reach", 0.0))
-        colors = torch.where(far[:, None], colors, lent.to(given))
+        near = away <= check_number(reach, "reach", 0.0)
+        colors[(~seen).nonzero()[near, 0]] = lent[near].to(given)
     return PointCloud(points, colors.clamp(0, 1), name=cloud.name), seen
 
 
@@ -81,9 +100,9 @@ def _means(image: Tensor, inside: Tensor, shown: Tensor, count: int) -> tuple[Te
 
 
 def _borrowed(points: Tensor, means: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """For every point the colour of the nearest one that is seen, itself or in the mirror, and how
-    far away that is.
+    """For every point that is not seen the colour of the nearest one that is, itself or in the
+    mirror, and how far away that is.
     """
     both = torch.cat([points[seen], points[seen] * points.new_tensor([-1.0, 1.0, 1.0])])
-    away, index = torch.cdist(points, both).min(1)
+    away, index = torch.cdist(points[~seen], both).min(1)
     return means[seen].repeat(2, 1)[index], away

@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..cameras.projections import Pinhole
 from ..conventions import check_choice, check_number, refuse, seeded
 from ..data.framing import as_pictures
 from ..networks.encoders import fresh_weights
-from ..result.reconstruction import Reconstruction, told_fit
+from ..result.reconstruction import Later, Reconstruction, told_fit
 from ..shapes.points import PointCloud
 from .config import SSL3DConfig, curriculum
 from .cycle_consistency import draw_cloud, geometric_cycle, run_cycle
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
 
 # %% auto #0
-__all__ = ['COLORS', 'NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options', 'asked', 'align',
-           'evaluate', 'SSL3D']
+__all__ = ['COLORS', 'Picture', 'Cloud', 'NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options',
+           'asked', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
 def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
@@ -138,29 +139,44 @@ COLORS = {
 }
 
 # %% ../../nbs/ssl3d/524_system.ipynb #90ab3c17
+Picture = tuple[Tensor, Tensor]  # image and mask
+Cloud = tuple[Tensor, Tensor, Tensor]  # points, colours and a pose, a batch of one
+
+
+def _painted(shape: PointCloud, camera: Any, image: Tensor, mask: Tensor) -> PointCloud:
+    """A cloud in the colours of its photograph."""
+    return photo_colors(shape, camera, image, mask)[0]
+
+
+def _looked(points: Tensor, pose: Tensor, mask: Tensor) -> Tensor:
+    """The point that every pixel of a silhouette shows; -1 elsewhere."""
+    shown = winning_points(points, pose, mask.shape[-1])[0]
+    return torch.where(mask[0] > 0.5, shown, -1)
+
+
+def _cameras(system: SSL3D, pose: Tensor) -> Pinhole:
+    """Cameras in the library's frame, of poses (b, 2)."""
+    learned = camera_of(pose)
+    return replace(learned, rotation=learned.rotation @ system.frame.to(pose).T)
+
+
 def _shown(
-    system: SSL3D,
-    picture: tuple[Tensor, Tensor],
-    cloud: tuple[Tensor, Tensor, Tensor],
-    source: str,
+    system: SSL3D, picture: Picture, cloud: Cloud, camera: Pinhole, source: str
 ) -> Reconstruction:
-    """A reconstruction in the library's frame: picture and mask; points, colours and pose; whose
-    colours it has.
+    """A reconstruction in the library's frame: picture and mask; points, colours and pose; its
+    camera; whose colours it has. Colours of the photograph are looked up when the points are read.
     """
     (image, mask), (points, colors, pose) = picture, cloud
-    frame, learned = system.frame.to(points), camera_of(pose)
-    camera = replace(learned, rotation=learned.rotation @ frame.T)
+    frame = system.frame.to(points)
     placed, given = to_house(points[0]) @ frame.T, colors[0].clamp(0, 1)
     shape = PointCloud(placed, given, name=system.category)
-    if source == "photograph":
-        shape = photo_colors(shape, camera, image[0], mask[0])[0]
-    shown = winning_points(points, pose, image.shape[-1])[0]
+    from_photograph = Later(_painted, shape, camera, image[0], mask[0])
     found = Reconstruction(
-        points=shape,
+        points=from_photograph if source == "photograph" else shape,
         camera=camera,
         image=image[0],
         mask=mask[0],
-        correspondence=torch.where(mask[0, 0] > 0.5, shown, -1),
+        correspondence=Later(_looked, points, pose, mask[0]),
         system="SSL3D",
         category=system.category,
     )
@@ -172,20 +188,22 @@ def _one(
     system: SSL3D,
     image: Tensor,
     mask: Tensor,
-    said: tuple[Tensor, Tensor, Tensor],
+    said: Cloud,
+    camera: Pinhole,
     *,
     steps: int,
     colors: str,
     options: Mapping[str, Any],
 ) -> Reconstruction:
     """One reconstruction, as the networks said it or fitted to its photograph."""
-    plain = _shown(system, (image, mask), said, colors)
+    plain = _shown(system, (image, mask), said, camera, colors)
     if not steps:
         plain.notes = ("as predicted", *plain.notes)
         return plain
     fitted = optimize_inference(system, image, mask, said[2], steps=steps, **options)
     found = (fitted.points, fitted.colors, fitted.pose)
-    after = _shown(system, (image, mask), found, colors)
+    turned = _cameras(system, fitted.pose)
+    after = _shown(system, (image, mask), found, turned, colors)
     first, last = (sum(fitted.history[i].values()) for i in (0, -1))
     return told_fit(after, plain, steps, (first, last))
 
@@ -335,9 +353,11 @@ class SSL3D(SystemBase):
         images, masks, single = as_pictures(image, mask, size, extent)
         how = asked(steps, options)
         images, masks = reframe(images * masks, masks, extent)
-        images, masks = images.to(self.device), masks.to(self.device)
+        images, masks = images.to(self.device), masks.to(self.device, copy=True)
         said = self.predict(images, masks)  # of all pictures in one pass
-        each = zip(images.split(1), masks.split(1), zip(*(part.split(1) for part in said)))
+        views = map(_cameras(self, said[2]).__getitem__, range(len(images)))
+        clouds = zip(*(part.split(1) for part in said))
+        each = zip(images.split(1), masks.split(1), clouds, views)
         results = [_one(self, *one, **how) for one in each]
         return results[0] if single else results
 

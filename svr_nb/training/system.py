@@ -409,6 +409,9 @@ def _find_files(name: str | Path, options: Mapping[str, object]) -> tuple[Path, 
         wanted, do = "a folder, or owner/name on the Hub", "Write owner/name, or download it first"
         raise _unusable("name", wanted, describe(name), do) from error
     if not folder.is_dir():
+        if folder.parent.name and folder.parent.is_dir():  # `runs/bird` beside `runs/car`
+            wanted = "a folder with config.json, or owner/name on the Hub"
+            raise _unusable("name", wanted, f"nothing of the name {folder}", "Check the spelling")
         return _on_the_hub(str(name), options)
     if not (folder / WEIGHTS).exists():
         pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLES)
@@ -508,6 +511,19 @@ def shipped_categories(system: str) -> list[str]:
     return [name.partition("-")[2] for name in shipped() if name.startswith(f"{key}-")]
 
 
+def _who_knows(system: str, category: str) -> str:
+    """Advice where a system has no network for a category."""
+    key = str(system).lower()
+    if key not in SYSTEMS:
+        return nearest(f"{key}-{category}", shipped())
+    own, word = shipped_categories(key), str(category).casefold()
+    others = [other for other in SYSTEMS if word in shipped_categories(other)]
+    if others:
+        known = f"{word} is known to {', '.join(others)}: name one of these as the system"
+        return f"{key} ships for {', '.join(own)}; {known}" if own else known.capitalize()
+    return nearest(word, own) or "Train one with svr_nb.fit, or load a folder of your own"
+
+
 def load(system: str, category: str) -> System:
     """A trained system that came with the library; needs no network.
 
@@ -522,7 +538,6 @@ def load(system: str, category: str) -> System:
     except InputError as error:
         name = f"{str(system).lower()}-{str(category).lower()}"
         wanted = f"one of {', '.join(shipped()) or 'none shipped'}"
-        do = nearest(name, shipped()) or "Train one with svr_nb.fit, or load a folder of your own"
-        raise _unusable("system, category", wanted, name, do) from error
+        raise _unusable("system, category", wanted, name, _who_knows(system, category)) from error
     folder = _shipped_folder() / f"{kind.__name__.lower()}-{word}"
     return cast(System, kind.from_pretrained(folder))

@@ -188,8 +188,8 @@ def _part_map_costs(model: SurfaceModel, drawn: Tensor, view: View, count: int) 
 
 def _one_hot_parts(model: SurfaceModel, labels: Int[Tensor, "..."], like: Tensor) -> Tensor:
     """Labels as numbers per part (..., p), without the background."""
-    hot = torch.nn.functional.one_hot(labels, model.config.parts + 1)
-    return hot[..., 1:].to(like)
+    parts = torch.arange(1, model.config.parts + 1, device=labels.device)
+    return (labels[..., None] == parts).to(like)
 
 
 def part_texels(model: SurfaceModel, like: Tensor) -> Tensor:

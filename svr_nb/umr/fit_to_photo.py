@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +20,14 @@ from ..conventions import check_number, pixel_centers, refuse, seeded
 from ..losses.silhouettes import soft_iou
 from ..render.soft_mesh import soft_rasterize
 from ..shapes.triangles import edge_lengths, face_crosses, face_pairs, unique_edges, unit
+from ..shapes.uv import SymmetricSphere
 from .expectation import Prediction, SurfaceModel, View
 from .keypoint_transfer import visible_faces_of
 from .texture_cycle import flow_on_faces, lattice_weights, texture_from_flow
 
 # %% auto #0
 __all__ = ['SHARP', 'BLUR', 'smoother', 'FitWeights', 'mask_places', 'bend_loss', 'reach_loss', 'moved_camera', 'Fitted',
-           'fit_mesh', 'seen_places', 'without_background', 'atlas_side']
+           'fit_mesh', 'Bendable', 'seen_places', 'without_background', 'atlas_side']
 
 # %% ../../nbs/umr/613_fit_to_photo.ipynb #d8e3e7b7
 def smoother(faces: Int[Tensor, "f 3"], count: int, stiffness: float) -> Float[Tensor, "v v"]:
@@ -251,8 +252,18 @@ def _descend(
     return Fitted(verts.detach(), camera, history, (float(first), history[-1]["loss"]))
 
 # %% ../../nbs/umr/613_fit_to_photo.ipynb #df49bd79
+class Bendable(Protocol):
+    """A sphere, and its faces where the vertices are."""
+
+    @property
+    def sphere(self) -> SymmetricSphere: ...
+
+    @property
+    def faces(self) -> Tensor: ...
+
+
 def seen_places(
-    model: SurfaceModel,
+    model: Bendable,
     verts: Float[Tensor, "1 v 3"],
     camera: WeakPerspective,
     face_flow: Float[Tensor, "1 f t t 2"],
@@ -273,9 +284,10 @@ def seen_places(
     twin = torch.arange(len(seen), device=seen.device)
     twin[own : own + side] += side
     twin[own + side :] -= side
-    mirrored = places[twin].transpose(1, 2)  # corners 0 and 1 change places
-    borrowed = torch.where(seen[twin][:, None, None, None], mirrored, face_flow[0])
-    return torch.where(seen[:, None, None, None], places, borrowed)[None].clamp(-1, 1)
+    found, mirrored = face_flow[0].clone(), ~seen & seen[twin]
+    found[seen] = places[seen]
+    found[mirrored] = places[twin[mirrored]].transpose(1, 2)  # corners 0 and 1 change places
+    return found[None].clamp_(-1, 1)
 
 
 def without_background(

@@ -335,7 +335,7 @@ def part_agreement(
         )
     p, q = maps.shape[1], true.shape[1]
     pairs = (maps.argmax(1) * q + true.argmax(1))[valid]
-    table = torch.bincount(pairs, minlength=p * q).reshape(p, q).float()
+    table = torch.bincount(pairs, minlength=p * q).reshape(p, q).float().cpu()
     rows, columns = (torch.as_tensor(x) for x in linear_sum_assignment(-table.numpy()))
     partner = torch.full((q,), -1).index_put((columns,), rows)
     agreed = table[rows, columns]

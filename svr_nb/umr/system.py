@@ -16,12 +16,13 @@ from ..cameras.projections import WeakPerspective
 from ..cameras.rotations import matrix_to_quaternion
 from ..conventions import check_choice, check_number, check_tensor, refuse
 from ..data.collection import Collection
-from ..data.framing import as_pictures, leave_camera
+from ..data.framing import Windows, as_pictures, leave_camera, object_windows
 from ..networks.adversaries import adversarial_loss
 from ..networks.encoders import fresh_weights
 from ..networks.features import PerceptualLoss, read_weights
 from ..networks.pretrained import fill_trunk, find_pretrained, resnet_name
-from ..result.reconstruction import Reconstruction, told_fit
+from ..result.reconstruction import Later, Reconstruction, told_fit
+from ..shapes.mesh import Mesh
 from ..shapes.triangles import signed_volume, uniform_laplacian
 from ..shapes.uv import SymmetricSphere, symmetric_sphere
 from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable, weighed
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 __all__ = ['HOW_TO_MAPS', 'NEEDS', 'FIT_SIZE', 'FINE', 'COARSE', 'TEXTURES', 'Picture', 'Read', 'noisy_samples', 'fresh_surface',
            'UMR', 'keep_surface', 'learning_groups', 'perceptual_of', 'take_pretrained', 'move_template', 'relabel',
            'between_rounds', 'inside_round', 'read_pictures', 'house_unit', 'to_house', 'house_camera', 'MeshTensors',
-           'network_answer', 'Asked', 'fit_asked', 'dressed', 'colored', 'reconstruct_one', 'fitted_one',
-           'reconstruct_all', 'align_frame']
+           'network_answer', 'Asked', 'fit_asked', 'Wardrobe', 'dressed', 'Bent', 'bent', 'colored', 'packed',
+           'crops_alone', 'reconstruct_one', 'reconstruct_many', 'fitted_one', 'reconstruct_all', 'align_frame']
 
 # %% ../../nbs/umr/624_system.ipynb #8df3ab3e
 HOW_TO_MAPS = (
@@ -458,92 +459,207 @@ def fit_asked(steps: int, options: dict[str, Any], texels: int = 0) -> Asked:
     numbers = {name: check_number(value, name, 0.0) for name, value in options.items()}
     count = int(check_number(steps, "steps", 0, integer=True))
     if source is not None:
-        source = check_tensor(source, "source", "4 h h", low=0.0, high=1.0)
+        source = check_tensor(source, "source", "4 h h", low=0.0, high=1.0).clone()
     samples = int(check_number(texels, "texels", 0, 256, integer=True))
     check_choice(texture, "texture", list(TEXTURES))
     return Asked(count, FitWeights(**numbers), source, samples, texture)
 
+# %% ../../nbs/umr/624_system.ipynb #9699bc23
+class Wardrobe(NamedTuple):
+    """All that the texture of one surface is made from; nobody may change it.
 
-def dressed(
-    model: UMR,
-    picture: tuple[Tensor, Tensor],
-    shape: tuple[Tensor, WeakPerspective],
-    face_flow: Tensor,
-    colors: Tensor,
-) -> Reconstruction:
-    """A reconstruction of a surface with the texture that its faces find in a picture.
-
-    model: the system.
-    picture: image and mask, a batch of one; what the system saw.
-    shape: vertices in the learned frame (1, v, 3), and the picture's camera.
-    face_flow: where each sample of each face looks (1, f, t, t, 2).
-    colors: the picture that it looks at (3, h, w), of any size.
+    sphere, faces: that are bent.  verts, camera: in the learned frame (1, v, 3), and the picture's.
+    placed, template: vertices of the surface and of the template in the library's (v, 3).
+    labels: parts of the faces.
+    flow: where the network looks in the picture (1, 2, h, w).
+    colors, outline: what is looked at (3, h, h), and its silhouette (1, h, h).
+    side: samples along one side of a face.  texture: one of `TEXTURES`.
+    about: names, for captions.
     """
-    verts, camera = shape
+
+    sphere: SymmetricSphere
+    faces: Tensor
+    verts: Tensor
+    camera: WeakPerspective
+    placed: Tensor
+    template: Tensor
+    labels: Tensor
+    flow: Tensor
+    colors: Tensor
+    outline: Tensor
+    side: int
+    texture: str
+    about: dict[str, Any]
+
+
+def dressed(worn: Wardrobe) -> tuple[Mesh, object]:
+    """A surface with the texture that its faces find in a picture, and its SurfaceMap.
+
+    worn: what both are made from.
+    """
+    looked = flow_on_faces(worn.flow, worn.sphere, worn.side)
+    if worn.texture == "flow":
+        full = worn.colors * worn.outline
+    else:
+        looked = seen_places(worn, worn.verts, worn.camera, looked)
+        full = without_background(worn.colors.cpu(), worn.outline.cpu())
     found = surface_reconstruction(
-        colors.cpu(),
-        to_house(model, verts[0]).cpu(),
-        model.sphere.mesh,
-        house_camera(model, camera).to("cpu"),
-        face_flow[0].cpu(),
-        to_house(model, model.template).cpu(),
-        face_labels=model.face_labels.cpu(),
-        part_names=model.config.part_names,
-        mask=picture[1][0].cpu(),
-        category=model.category,
-        system=type(model).__name__,
+        full.cpu(),
+        worn.placed,
+        worn.sphere.mesh,
+        worn.camera.to("cpu"),
+        looked[0].cpu(),
+        worn.template,
+        face_labels=worn.labels,
+        **worn.about,
     )
-    return found
+    return found.mesh, found.correspondence
 
 # %% ../../nbs/umr/624_system.ipynb #27197f2e
 Picture = tuple[Tensor, Tensor]  # image and mask, a batch of one
 Read = tuple[Prediction, View, Tensor]  # about a crop, the crop, the flow carried out of it
 
 
-def colored(
-    model: UMR, picture: Picture, read: Read, shape: tuple[Tensor, WeakPerspective], asked: Asked
-) -> Reconstruction:
+class Bent(NamedTuple):
+    """Surfaces (b, v, 3) and cameras of pictures: in the learned frame, and in the library's on the
+    CPU.
+    """
+
+    verts: Tensor
+    camera: WeakPerspective
+    placed: Tensor
+    house: WeakPerspective
+
+    def only(self, number: int) -> Bent:
+        """One of them."""
+        part = slice(number, number + 1)
+        return Bent(self.verts[part], self.camera[number], self.placed[part], self.house[number])
+
+
+def bent(model: UMR, verts: Tensor, camera: WeakPerspective) -> Bent:
+    """Surfaces and cameras in both frames.
+
+    model: the system.  verts, camera: in the learned frame.
+    Raises InputError for vertices that are not finite.
+    """
+    placed = check_tensor(to_house(model, verts), "verts", "b v 3").cpu()
+    return Bent(verts, camera, placed, house_camera(model, camera).to("cpu"))
+
+# %% ../../nbs/umr/624_system.ipynb #1a7f29eb
+def colored(model: UMR, picture: Picture, read: Read, shape: Bent, asked: Asked) -> Reconstruction:
     """A surface in the colours of its photograph, at the photograph's own resolution.
 
     model: the system.
     picture: what the system saw.
     read: what the networks say about it.
-    shape: vertices in the learned frame (1, v, 3), and the picture's camera.
+    shape: the surface and the picture's camera.
     asked: a finer picture if there is one, how fine the texture is, and where it is read.
     """
-    (image, mask), (_, view, flow) = picture, read
-    fine = torch.cat([image, mask], 1)[0] if asked.source is None else asked.source.to(image)
-    colors = model.texture_source(fine[None, :3], view)[0]
-    pixels = min(FINE, max(COARSE[asked.texture], fine.shape[-1]))
-    side = asked.texels or atlas_side(len(model.faces), pixels)
-    looked = flow_on_faces(flow, model.sphere, side)
-    if asked.texture == "flow":
-        found = dressed(model, picture, shape, looked, colors * fine[3:])
-    else:
-        looked = seen_places(model, *shape, looked)
-        full = without_background(colors.cpu(), fine[3:].cpu())
-        found = dressed(model, picture, shape, looked, full)
-    found.image = (image * mask)[0].cpu()
+    made = Later(dressed, packed(model, picture, read, shape, asked))
+    image, mask = picture
+    found = Reconstruction(
+        mesh=made.part(0),
+        camera=shape.house,
+        image=(image * mask)[0].cpu(),
+        mask=mask[0].cpu(),
+        correspondence=made.part(1),
+        category=model.category,
+        system=type(model).__name__,
+    )
     found.notes = (TEXTURES[asked.texture],)
     return found
 
 
+def packed(model: UMR, picture: Picture, read: Read, shape: Bent, asked: Asked) -> Wardrobe:
+    """What the texture will be made from when somebody reads it; networks are asked now.
+
+    model, picture, read, shape, asked: as in `colored`.
+    """
+    (image, mask), (_, view, flow) = picture, read
+    fine = torch.cat([image, mask], 1)[0] if asked.source is None else asked.source.to(image)
+    pixels = min(FINE, max(COARSE[asked.texture], fine.shape[-1]))
+    return Wardrobe(
+        sphere=model.sphere,
+        faces=model.faces,
+        verts=shape.verts,
+        camera=shape.camera,
+        placed=shape.placed[0],
+        template=to_house(model, model.template).cpu(),
+        labels=model.face_labels.cpu().clone(),  # the M-step writes into it
+        flow=flow,
+        colors=model.texture_source(fine[None, :3], view)[0],
+        outline=fine[3:],
+        side=asked.texels or atlas_side(len(model.faces), pixels),
+        texture=asked.texture,
+        about={"part_names": model.config.part_names, "category": model.category},
+    )
+
+# %% ../../nbs/umr/624_system.ipynb #e163fe03
+def crops_alone(
+    image: Float[Tensor, "b 3 h h"], mask: Float[Tensor, "b 1 h h"], size: int, fill: float
+) -> View:
+    """The crops that `crop_view` would cut if it saw one picture at a time.
+
+    image, mask, size, fill: as there.
+    """
+    shrink = object_windows(mask, fill).half * image.shape[-1] / size
+    if bool((shrink < 2).all()):  # nothing is averaged first
+        return crop_view(image, mask, None, size, fill=fill)
+    pairs = zip(image.split(1), mask.split(1))
+    views = [crop_view(*pair, None, size, fill=fill) for pair in pairs]
+    joined = [torch.cat([getattr(v, name) for v in views]) for name in ("image", "mask", "flip")]
+    center, half = (torch.cat([getattr(v.windows, n) for v in views]) for n in ("center", "half"))
+    return View(joined[0], joined[1], None, Windows(center, half), joined[2])
+
+
+def _only(view: View, number: int) -> View:
+    """One of several crops."""
+    part, windows = slice(number, number + 1), view.windows
+    own = Windows(windows.center[part], windows.half[part])
+    return View(view.image[part], view.mask[part], None, own, view.flip[part])
+
+# %% ../../nbs/umr/624_system.ipynb #c8613239
+def _looks(said: Prediction, windows: Windows) -> Tensor:
+    """The flow of crops, carried out of them."""
+    return windows.leave(said.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
+
+
 @torch.no_grad()
 def reconstruct_one(model: UMR, image: Tensor, mask: Tensor, asked: Asked) -> Reconstruction:
-    """One reconstruction, fitted to its photograph if that is asked for.
+    """One reconstruction that is fitted to its photograph.
 
     model: the system.
     image, mask: a batch of one.
-    asked: whether it is fitted, and how; how its texture is read.
+    asked: how it is fitted; how its texture is read.
     """
     image, mask = image.to(model.device), mask.to(model.device)
     said, view, camera = read_pictures(model, image, mask)
-    flow = view.windows.leave(said.flow.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).clamp(-1, 1)
-    plain = colored(model, (image, mask), (said, view, flow), (said.verts, camera), asked)
-    if asked.steps:
-        return fitted_one(model, (image, mask), (said, view, flow), plain, asked)
-    plain.notes = ("as predicted", *plain.notes)
-    return plain
+    read = (said, view, _looks(said, view.windows))
+    plain = colored(model, (image, mask), read, bent(model, said.verts, camera), asked)
+    return fitted_one(model, (image, mask), read, plain, asked)
+
+
+@torch.no_grad()
+def reconstruct_many(
+    model: UMR, images: Tensor, masks: Tensor, asked: Asked
+) -> list[Reconstruction]:
+    """Reconstructions as the networks predict them.
+
+    model: the system.
+    images, masks: a batch.
+    asked: how textures are read.
+    """
+    found = []
+    for image, mask in zip(images.to(model.device).split(32), masks.to(model.device).split(32)):
+        view = crops_alone(image, mask, model.config.image_size, model.config.fill)
+        said = model.predict_view(view, int(model.active))
+        camera = leave_camera(said.hypotheses.pick(), view.windows)
+        shapes, flows = bent(model, said.verts, camera), _looks(said, view.windows).split(1)
+        for number, picture in enumerate(zip(image.split(1), mask.split(1))):
+            read = (said, _only(view, number), flows[number])
+            found.append(colored(model, picture, read, shapes.only(number), asked))
+            found[-1].notes = ("as predicted", *found[-1].notes)
+    return found
 
 
 def fitted_one(
@@ -560,7 +676,7 @@ def fitted_one(
     large = crop_view(*picture, None, FIT_SIZE, fill=model.config.fill)
     done = fit_mesh(model, read[0], large, asked.steps, asked.weights)
     camera = leave_camera(done.camera, large.windows)
-    after = colored(model, picture, read, (done.verts, camera), asked)
+    after = colored(model, picture, read, bent(model, done.verts, camera), asked)
     return told_fit(after, plain, asked.steps, done.loss)
 
 # %% ../../nbs/umr/624_system.ipynb #203cf5b7
@@ -581,10 +697,11 @@ def reconstruct_all(
         if asked.source is None:
             asked = asked._replace(source=torch.cat(as_pictures(image, mask, FINE)[:2], 1)[0])
     pictures, silhouettes, single = as_pictures(image, mask, size)
-    results = [
-        reconstruct_one(model, picture[None], silhouette[None], asked)
-        for picture, silhouette in zip(pictures, silhouettes)
-    ]
+    if asked.steps:
+        pairs = zip(pictures.split(1), silhouettes.split(1))
+        results = [reconstruct_one(model, *pair, asked) for pair in pairs]
+    else:
+        results = reconstruct_many(model, pictures, silhouettes.clone(), asked)
     return results[0] if single else results
 
 # %% ../../nbs/umr/624_system.ipynb #4fb91abe

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,27 @@ def inside_lattice(side: int) -> Bool[Tensor, "t t"]:
     count = torch.arange(int(check_number(side, "side", 2, 64, integer=True)))
     return count[:, None] + count < side
 
+# %% ../../nbs/umr/607_texture_cycle.ipynb #9eae8f59
+def _sample_places(mesh: Mesh, side: int) -> Float[Tensor, "n 2"]:
+    """Where the samples of a sphere's faces lie in the chart, one face after the other."""
+    weights = lattice_weights(side).to(mesh.verts)
+    points = torch.einsum("ijk,fkc->fijc", weights, mesh.verts[mesh.faces])
+    return sphere_uv(points.flatten(0, 2))
+
+
+@lru_cache(maxsize=8)  # the same in every step, and full of arc tangents
+@torch.inference_mode(False)  # whoever comes later may want gradients
+def _half_places(sphere: SymmetricSphere, side: int, device: torch.device) -> Float[Tensor, "n 2"]:
+    """The same for the half of a sphere that is read; nobody may change it."""
+    half = replace(sphere.mesh, faces=sphere.mesh.faces[: sphere.half_faces])
+    return _sample_places(half, side).to(device)
+
+
+def _read(chart: Tensor, places: Tensor, side: int) -> Float[Tensor, "b f t t c"]:
+    """A chart's values at the samples of faces."""
+    found = sample_texture(chart, places.to(chart)).permute(0, 2, 1)
+    return found.reshape(len(chart), -1, side, side, chart.shape[1])
+
 # %% ../../nbs/umr/607_texture_cycle.ipynb #baacc21f
 def on_faces(
     chart: Float[Tensor, "b c hu wu"], mesh: Mesh, side: int = 6
@@ -56,10 +78,7 @@ def on_faces(
     side: samples along one edge.
     """
     chart = check_tensor(chart, "chart", "b c h w")
-    weights = lattice_weights(side).to(mesh.verts)
-    points = torch.einsum("ijk,fkc->fijc", weights, mesh.verts[mesh.faces])
-    read = sample_texture(chart, sphere_uv(points.flatten(0, 2)).to(chart)).permute(0, 2, 1)
-    return read.reshape(len(chart), len(mesh.faces), side, side, chart.shape[1])
+    return _read(chart, _sample_places(mesh, side), side)
 
 
 def flow_on_faces(
@@ -75,9 +94,8 @@ def flow_on_faces(
     flow = check_tensor(flow, "flow", "b 2 h w")
     if not isinstance(sphere, SymmetricSphere):
         return on_faces(flow, sphere, side)
-    half = replace(sphere.mesh, faces=sphere.mesh.faces[: sphere.half_faces])
-    texels = sphere.full_texels(on_faces(flow, half, side).flatten(2, 3))
-    return texels.unflatten(2, (side, side))
+    texels = _read(flow, _half_places(sphere, side, flow.device), side)
+    return sphere.full_texels(texels.flatten(2, 3)).unflatten(2, (side, side))
 
 
 def texture_from_flow(

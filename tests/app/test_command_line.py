@@ -172,7 +172,7 @@ def one_line(capsys) -> str:
         (["--out", "file/sub/a.ply"], "a place to write to"),
         (["--out", "/proc/a.glb"], "to write to"),
         (["--out", "https://example.org/a.glb"], "address"),
-        (["--category", "hrose"], "Perhaps 'ssl3d-horse'"),
+        (["--category", "hrose"], "Perhaps 'horse'"),
         (["--system", "ulm"], "one of ssl3d, umr, agt, tars, lem"),
         (["--steps", "-5"], "steps"),
         (["--steps", "many"], "--steps"),

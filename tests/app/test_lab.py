@@ -60,13 +60,22 @@ def test_an_update_keeps_what_the_reader_changed(shelf, tmp_path):
     index = tmp_path / "nbs" / "index.ipynb"
     index.write_text("mine")
     (tmp_path / "nbs" / "own.ipynb").write_text("also mine")
+    beside = index.with_name("index.new.ipynb")
+    done = lab.book(tmp_path, update=True)
+    assert done.yours == ["nbs/index.ipynb"] and not beside.exists()  # nothing is newer
     shelf(NEW)
-    for _ in range(2):
-        done = lab.book(tmp_path, update=True)
-        assert done.kept == ["nbs/index.ipynb"] and "you changed nbs/index.ipynb" in str(done)
-        assert index.read_text() == "mine"
-        assert index.with_name("index.new.ipynb").read_bytes() == b"{new}"
+    done = lab.book(tmp_path, update=True)
+    assert done.kept == ["nbs/index.ipynb"] and "you changed nbs/index.ipynb" in str(done)
+    again = lab.book(tmp_path, update=True)
+    assert again.yours == done.kept and not again.kept and "nothing newer" in str(again)
+    assert index.read_text() == "mine" and beside.read_bytes() == b"{new}"
     assert (tmp_path / "nbs" / "own.ipynb").read_text() == "also mine"
+
+
+def test_a_book_that_is_opened_again_is_not_called_unchanged(shelf, tmp_path):
+    lab.book(tmp_path)
+    (tmp_path / "nbs" / "index.ipynb").write_text("mine")
+    assert "unchanged" not in str(lab.book(tmp_path)) and lab.book(tmp_path).left
 
 
 @pytest.mark.parametrize("update", [False, True])

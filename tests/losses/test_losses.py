@@ -373,3 +373,24 @@ def test_a_vertex_without_faces_counts_in_no_mean():
 def test_masks_and_thresholds_without_meaning_are_refused(call, name):
     with pytest.raises(InputError, match=f"^{name}:"):
         call()
+
+
+@pytest.mark.parametrize("count", [None, 20])
+def test_affinity_of_a_batch_is_that_of_its_images(count):
+    """With equally many drawn pixels they are searched together, with different numbers or an empty
+    mask one by one; values and gradients are those of images alone.
+    """
+    uv = rand(4, 30, 2, generator=seeded(90), low=-1.2, high=1.2).requires_grad_()
+    mask = (rand(4, 1, 12, 12, generator=seeded(91)) > 0.6).float()
+    for empty in (False, True):
+        mask[2] *= not empty
+        chance = seeded(92)
+        both = L.affinity_points(uv, mask, count=count, generator=chance, per_sample=True)
+        chance = seeded(92)
+        alone = [
+            L.affinity_points(*pair, count=count, generator=chance)
+            for pair in zip(uv.split(1), mask.split(1))
+        ]
+        assert torch.equal(both, torch.stack(alone)) and (both[2] == 0) == empty
+        slopes = (torch.autograd.grad(x.sum(), uv)[0] for x in (both, torch.stack(alone)))
+        assert torch.equal(*slopes)

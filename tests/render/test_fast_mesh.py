@@ -436,3 +436,19 @@ def test_a_still_shape_paints_its_features_the_same(side):
         pulls.append(paint.grad)
         paint.grad = None
     assert torch.equal(*pulls) and pulls[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("side", [0, 3])
+def test_what_nobody_paints_pulls_the_shape_the_same(side):
+    """Where only the shape learns, the features' gradient is left out and the shape's stays."""
+    ball = icosphere(1, radius=0.7)
+    uvz = (ball.verts + torch.tensor([0, 0, 5.0])).repeat(2, 1, 1).requires_grad_()
+    shape = (2, len(ball.verts), 3) if side == 0 else (2, len(ball.faces), side, side, 3)
+    paint = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    pulls = []
+    for learns in (True, False):
+        name, leaf = ("face_features", "vert_features")[side == 0], paint.clone()
+        leaf.requires_grad_(learns)
+        drawn = soft_rasterize(uvz, ball.faces, 24, backend="compiled", **{name: leaf})
+        pulls += torch.autograd.grad(drawn.rgb.square().sum() + drawn.alpha.sum(), uvz)
+    assert torch.equal(*pulls) and pulls[0].abs().sum() > 0

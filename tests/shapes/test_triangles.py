@@ -100,3 +100,21 @@ def test_mirror_partners() -> None:
         partner = mirror_vertices(verts, axis, digits=6)
         assert (partner[partner] == np.arange(len(verts))).all()
     assert mirror_vertices(verts + 0.1).max() == -1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_numbered_edges_are_the_rows_that_differ(seed: int) -> None:
+    """Against the comparison of whole rows, on soups with holes, doubles and faces with one vertex
+    twice; and for no faces at all.
+    """
+    faces = torch.randint(0, 4 + 6 * seed, (30, 3), generator=seeded(80, seed))
+    rows = half_edges(faces).sort(1).values
+    edges, owner, count = torch.unique(rows, dim=0, return_inverse=True, return_counts=True)
+    assert torch.equal(unique_edges(faces), edges)
+    shared, pairs = face_pairs(faces)
+    assert torch.equal(shared, edges[count == 2])
+    found = [sorted((owner == e).nonzero()[:, 0] // 3) for e in (count == 2).nonzero()[:, 0]]
+    assert pairs.tolist() == [[int(one) for one in two] for two in found]
+    assert (
+        unique_edges(faces[:0]).shape == (0, 2) and unique_edges(faces.int()).dtype == torch.int32
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 
@@ -61,3 +63,39 @@ def test_a_reconstruction_looks_more_like_its_photograph(seed):
     assert "photograph's" in own.notes[1] and "network's guess" in guess.notes[1]
     with pytest.raises(InputError, match="colors"):
         system.reconstruct(*given, colors="paint")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_balls_that_ask_few_pixels_equal_pixels_that_ask_all_balls(seed):
+    """Every point with every pixel in double precision, the readable form; some points lie outside
+    the picture, some are as near as others.
+    """
+    chance = seeded(70, seed)
+    count, size = (40, 400)[seed % 2], (7, 24, 48)[seed % 3]
+    radius = (0.03, 0.11, 0.6)[seed % 3]
+    uvz = torch.rand(count, 3, generator=chance).double() * 2.6 - 1.3
+    uvz[:, 2] = (uvz[:, 2] * 8).round() / 8  # ties
+    line = (2 * torch.arange(size) + 1) / size - 1
+    pixels = torch.stack(torch.meshgrid(line, line, indexing="ij")[::-1], -1).reshape(-1, 1, 2)
+    beside = (pixels - uvz[:, :2]).norm(dim=-1) > radius
+    depth = uvz[:, 2].expand(size * size, -1).masked_fill(beside, torch.inf)
+    nearest = depth.min(1, keepdim=True).values
+    first = ((depth == nearest) & depth.isfinite()).double().argmax(1)
+    wanted = torch.where(nearest[:, 0].isfinite(), first, -1).view(size, size)
+    assert torch.equal(shown_points(uvz, size, radius), wanted)
+    assert (wanted >= 0).any()
+
+
+def test_results_find_their_colors_when_they_are_read():
+    """At once, late, after a journey through a file, and after its photograph was painted over."""
+    system = svr.load("ssl3d", "horse")
+    data = svr.data.samples("horse", "test", 2, seed=41, size=64, progress=False)
+    image, mask = data["image"][0].clone(), data["mask"][0].clone()
+    at_once = system.reconstruct(image, mask)
+    colors, places = at_once.points.colors, at_once.correspondence
+    late = system.reconstruct(image, mask)
+    copied = pickle.loads(pickle.dumps(late))
+    image.zero_(), mask.zero_()
+    for result in (late, copied):
+        assert torch.equal(result.points.colors, colors) and result.points is result.points
+        assert torch.equal(result.correspondence, places)

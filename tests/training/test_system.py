@@ -300,6 +300,29 @@ def test_load_lists_what_there_is():
     assert all("-" in name for name in C.shipped())
 
 
+@pytest.mark.parametrize(
+    "system, category, words",
+    [
+        ("ssl3d", "bird", "bird is known to umr, agt"),
+        ("lem", "Chair", "lem ships for object; chair is known to ssl3d, tars"),
+        ("tars", "chiar", "Perhaps 'chair'"),
+        ("umrr", "bird", "Perhaps 'umr-bird'"),
+        ("agt", "flamingo", "Train one"),
+    ],
+)
+def test_load_says_who_knows_the_category(system, category, words):
+    with pytest.raises(CheckpointError, match=words):
+        C.load(system, category)
+
+
+def test_a_run_that_is_missing_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(C, "_on_the_hub", lambda *_: pytest.fail("asked the Hub"))
+    with pytest.raises(CheckpointError, match="nothing of the name"):
+        Small.from_pretrained("runs/car")
+
+
 # --- which systems there are ---
 
 

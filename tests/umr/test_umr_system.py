@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -189,3 +190,44 @@ def test_batches_and_single_pictures_agree():
     torch.testing.assert_close(many[1].mesh.verts, one.mesh.verts, atol=1e-5, rtol=0)
     torch.testing.assert_close(many[1].camera.scale, one.camera.scale, atol=1e-5, rtol=0)
     assert not torch.allclose(many[0].mesh.verts, one.mesh.verts, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["umr", "agt"])
+def test_textures_are_read_late_and_stay_what_they_were(name):
+    """A result keeps all it needs: neither new weights nor a painted photograph change it, and a
+    pickled one gives the same picture.
+    """
+    system = svr.load(name, "bird")
+    data = svr.data.samples("bird", "test", 2, seed=43, size=64, progress=False)
+    image, mask = data["image"][0].clone(), data["mask"][0].clone()
+    at_once = system.reconstruct(image, mask)
+    mesh, worn = at_once.mesh, at_once.correspondence
+    late = system.reconstruct(image, mask)
+    copied = pickle.loads(pickle.dumps(late))
+    image.zero_(), mask.zero_()
+    with torch.no_grad():
+        for value in [*system.parameters(), system.template, system.face_labels]:
+            value.zero_()
+    for result in (late, copied):
+        assert torch.equal(result.mesh.texture, mesh.texture)
+        assert torch.equal(result.mesh.verts, mesh.verts)
+        assert torch.equal(result.mesh.face_labels, mesh.face_labels)
+        assert torch.equal(result.correspondence.texels, worn.texels)
+        assert result.mesh is result.mesh
+
+
+@pytest.mark.parametrize("side", [64, 300])
+def test_a_stack_says_what_each_photograph_says_alone(side):
+    """At 64 pixels nothing is averaged before it is cut; at 300 some pictures are, others not."""
+    system = svr.load("umr", "bird")
+    data = svr.data.samples("bird", "test", 3, seed=44, size=side, progress=False)
+    image, mask = data["image"].clone(), data["mask"].clone()
+    for picture in (image, mask):  # the first object is three times as small
+        corner = picture[:1, :, ::3, ::3].clone()
+        picture[0] = 0
+        picture[:1, :, : corner.shape[2], : corner.shape[3]] = corner
+    for pair, one in zip(zip(image, mask), system.reconstruct(image, mask)):
+        alone = system.reconstruct(*pair)
+        assert torch.allclose(one.mesh.verts, alone.mesh.verts, atol=1e-5)
+        assert torch.allclose(one.mesh.texture, alone.mesh.texture, atol=1e-3)
+        assert one.notes == alone.notes and torch.equal(one.image, alone.image)
