@@ -32,7 +32,7 @@ from .sample_shapes import CATEGORIES, GROUPS, PAINTS, SampleShape, sample_shape
 from ..render.hard_mesh import hard_rasterize
 
 # %% auto #0
-__all__ = ['SPLITS', 'COUNTS', 'Recipe', 'draw_camera', 'Light', 'draw_item', 'noisy_parts', 'samples']
+__all__ = ['SPLITS', 'COUNTS', 'Recipe', 'draw_camera', 'Light', 'draw_item', 'noisy_parts', 'samples', 'both_looks']
 
 # %% ../../nbs/data/308_sample_items.ipynb #7e383af3
 def _range(value: object, name: str, low: float, high: float) -> tuple[float, float]:
@@ -421,3 +421,15 @@ def _collected(
     fields = {name: torch.stack([row[name] for row in rows]) for name in common}
     kept = [shape.mesh for shape in shapes] if meshes else []
     return Collection(fields, "+".join(categories), source, kept, names, labels)
+
+# %% ../../nbs/data/308_sample_items.ipynb #94ff827c
+def both_looks(category: str, split: str = "train", count: int = 400, **options: Any) -> Collection:
+    """As many clean drawings as natural pictures that are held upright, clean ones first.
+
+    category, split, options: as for `samples`; no `domain`, no `roll`.
+    count: of each.
+    """
+    clean = samples(category, split, count, **options)
+    natural = samples(category, split, count, domain="natural", roll=0.0, **options)
+    shared = sorted(set(clean.fields) & set(natural.fields))
+    return Collection({n: torch.cat([clean.fields[n], natural.fields[n]]) for n in shared})

@@ -6,23 +6,33 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import affine_grid, conv2d, grid_sample, interpolate, pad
 
-from ..conventions import check_number, file_path
+from ..conventions import check_number, file_path, rand
 from ..data.collection import Collection
-from ..data.sample_items import samples
+from ..data.sample_items import both_looks
 from .ssl3d import recipe
+from ..render.soft_points import splat_features
 from ..ssl3d.config import SSL3DConfig
+from ..ssl3d.cycle_consistency import pose_cycle
+from ..ssl3d.frame import project, random_poses
 from ..ssl3d.system import SSL3D
 from ..training.loop import fit
+from ..training.stages import Stage, cosine
+from ..training.system import TrainingBatch, load
 
 # %% auto #0
-__all__ = ['small_config', 'both_looks', 'train_small', 'main']
+__all__ = ['Pictures', 'Masks', 'small_config', 'train_small', 'pose_stage', 'shifted', 'recolored', 'repainted', 'drawn_clouds',
+           'lesson_losses', 'PaintLesson', 'lesson_stage', 'poses_go_on', 'main']
 
 # %% ../../nbs/experiments/981_ssl3d_small.ipynb #4c9b4990
 def small_config(category: str, steps: int | None = None) -> SSL3DConfig:
@@ -33,19 +43,6 @@ def small_config(category: str, steps: int | None = None) -> SSL3DConfig:
     """
     config = recipe(category, "small")
     return config if steps is None else replace(config, steps=steps)
-
-
-def both_looks(category: str, split: str, count: int, seed: int, size: int = 64) -> Collection:
-    """As many clean drawings as natural pictures, clean ones first.
-
-    category, split, seed, size: as for `samples`.
-    count: of each.
-    """
-    usual: dict[str, Any] = {"seed": seed, "size": size, "points": 2048, "progress": False}
-    clean = samples(category, split, count, **usual)
-    natural = samples(category, split, count, domain="natural", roll=0.0, **usual)
-    shared = set(clean.fields) & set(natural.fields)
-    return Collection({n: torch.cat([clean.fields[n], natural.fields[n]]) for n in sorted(shared)})
 
 # %% ../../nbs/experiments/981_ssl3d_small.ipynb #84d9c50e
 def train_small(
@@ -69,11 +66,236 @@ def train_small(
     check_number(count, "count", 8, 1_000_000, integer=True)
     config = small_config(category, steps)
     system = SSL3D(config, seed=seed)
-    data = both_looks(category, "train", count, seed, config.image_size)
+    usual: dict[str, Any] = {"seed": seed, "size": config.image_size, "progress": False}
+    data = both_looks(category, "train", count, points=0, **usual)
     fit(system, data, file_path(out), seed=seed, progress=progress)
-    system.align(both_looks(category, "val", 60, seed, config.image_size))
+    system.align(both_looks(category, "val", 60, points=2048, **usual))
     system.category = category
     return system
+
+# %% ../../nbs/experiments/981_ssl3d_small.ipynb #1d83eed8
+def pose_stage(system: SSL3D, steps: int = 2400) -> Stage:
+    """The cycle stage of a system in which the pose network alone learns.
+
+    system: any SSL3D.
+    steps: of the stage.
+    """
+    cycle = system.stages()[0]
+    return replace(cycle, name="poses", steps=steps, weights={"pose": cycle.weights["pose"]})
+
+# %% ../../nbs/experiments/981_ssl3d_small.ipynb #fbca3be7
+Pictures = Float[Tensor, "b 3 s s"]
+Masks = Float[Tensor, "b 1 s s"]
+
+
+def _each(image: Tensor, generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """One random number for each picture (b, 1, 1, 1)."""
+    return rand(len(image), 1, 1, 1, generator=generator, low=low, high=high).to(image)
+
+
+def shifted(image: Pictures, mask: Masks, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Pictures and silhouettes rolled by some degrees (4 on average), resized by a factor between
+    .93 and 1.25 of what is seen, and shifted by up to 6 % of half the side.
+
+    image: black outside the mask.  mask: silhouettes.
+    generator: where chance comes from.
+    Returns both, changed in the same way.
+    """
+    count = len(image)
+    angle = math.radians(4) * torch.randn(count, generator=generator)
+    zoom = 1 / rand(count, generator=generator, low=0.8, high=1.07)
+    move = rand(count, 2, 1, generator=generator, low=-0.06, high=0.06)
+    c, s = zoom * angle.cos(), zoom * angle.sin()
+    turn = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)
+    size = [count, 4, *image.shape[2:]]
+    grid = affine_grid(torch.cat([turn, move], -1), size, align_corners=False).to(image)
+    both = grid_sample(torch.cat([image, mask], 1), grid, align_corners=False)
+    inside = (both[:, 3:] > 0.5).to(image)
+    return both[:, :3] / both[:, 3:].clamp_min(0.3) * inside, inside
+
+# %% ../../nbs/experiments/981_ssl3d_small.ipynb #4ae3dcfe
+def recolored(image: Pictures, generator: torch.Generator) -> Tensor:
+    """Pictures in another paint; what had one colour has one colour again.
+
+    image: in [0, 1].
+    generator: where chance comes from.
+    """
+    count, most = len(image), image.amax(1, keepdim=True)
+    gray = torch.where(_each(image, generator) < 0.5, most, image.mean(1, keepdim=True))
+    tint = rand(count, 3, 1, 1, generator=generator, low=0.15).to(image)
+    one = tint * gray.clamp_min(1e-4) ** _each(image, generator, 0.3, 1.5)
+    shares = (3 * torch.randn(count, 3, 3, generator=generator)).softmax(-1).to(image)
+    mixed = torch.einsum("bij,bjhw->bihw", shares, image)
+    ways = 5 * torch.randn(count, 3, 3, generator=generator).to(image)
+    phase = rand(count, 3, 1, 1, generator=generator, high=2 * math.pi).to(image)
+    waves = 0.5 + 0.45 * (torch.einsum("bij,bjhw->bihw", ways, image) + phase).sin()
+    kind = torch.randint(4, (count, 1, 1, 1), generator=generator).to(image.device)
+    other = torch.where(kind == 0, one, torch.where(kind == 1, mixed, waves * (0.3 + 0.7 * most)))
+    amount = 2 * _each(image, generator, 0.0, 1.0)  # half of them all the way
+    return torch.where(kind == 3, image, image.lerp(other, amount.clamp(max=1)))
+
+# %% ../../nbs/experiments/981_ssl3d_small.ipynb #898350e5
+def _textured(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures times uneven light, up to 60 % up and down."""
+    total, side = torch.zeros(len(image), 1, *image.shape[2:]), list(image.shape[2:])
+    for level, cells in enumerate((3, 6, 13)):
+        grid = rand(len(image), 1, cells, cells, generator=generator)
+        total += 0.6**level * interpolate(grid, size=side, mode="bicubic", align_corners=False)
+    low, high = total.amin((2, 3), keepdim=True), total.amax((2, 3), keepdim=True)
+    noise = ((total - low) / (high - low)).to(image)
+    return image * (1 + _each(image, generator, 0.0, 1.2) * (noise - 0.5))
+
+
+def _covered(image: Tensor, generator: torch.Generator) -> Tensor:
+    """A third of the pictures with a rectangle of one colour in front."""
+    size = image.shape[-1]
+    place = torch.linspace(-1, 1, size).to(image)
+    u, v = (_each(image, generator, -0.7, 0.7) for _ in range(2))
+    wide, high = (_each(image, generator, 0.05, 0.35) for _ in range(2))
+    inside = ((place - u).abs() < wide) & ((place[:, None] - v).abs() < high)
+    patch = (inside & (_each(image, generator) < 0.35)).to(image)
+    return image.lerp(rand(len(image), 3, 1, 1, generator=generator).to(image), patch)
+
+
+def repainted(image: Pictures, mask: Masks, generator: torch.Generator) -> Tensor:
+    """Pictures of the same things in other paint, as a poor camera takes them.
+
+    image: in [0, 1].  mask: silhouettes; the result is black outside.
+    generator: where chance comes from.
+    """
+    made = _covered(_textured(recolored(image, generator), generator), generator)
+    made = (made - 0.5) * _each(image, generator, 0.7, 1.2) + _each(image, generator, 0.42, 0.58)
+    ramp = image.new_tensor([0.25, 0.5, 0.25])
+    blur = (ramp[:, None] * ramp).expand(3, 1, 3, 3)
+    soft = conv2d(pad(made, (1,) * 4, mode="replicate"), blur, groups=3)
+    made = made.lerp(soft, _each(image, generator))
+    noise = torch.randn(made.shape, generator=generator).to(made)
+    return (made + 0.02 * noise).clamp(0, 1) * mask
+
+# %% ../../nbs/experiments/981_ssl3d_small.ipynb #704734ed
+@torch.no_grad()
+def drawn_clouds(
+    system: SSL3D, image: Pictures, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Pictures (b, 3, s, s) of predicted clouds from drawn poses, seven of ten repainted, and the
+    poses (b, 2) in radians.
+
+    system: predicts the clouds.
+    image: what it predicts them from, black outside the silhouettes.
+    generator: where chance comes from.
+    """
+    points, colors, _ = system.recon(image)
+    poses = random_poses(len(points), generator, system.config.elevation).to(points)
+    seen = splat_features(project(points, poses), colors, image.shape[-1])
+    inside = (seen.amax(1, keepdim=True) > 0.08).to(seen)
+    painted = repainted(*shifted(seen, inside, generator), generator)
+    return torch.where(_each(seen, generator) < 0.7, painted, seen), poses
+
+
+def lesson_losses(system: SSL3D, batch: TrainingBatch) -> dict[str, Tensor]:
+    """The three losses of the lesson.
+
+    system: of which the pose network learns.
+    batch: "image", "mask", "generator"; "taught", poses (b, 2) in radians, and "sure", 1 where they
+        are to be believed.
+    """
+    image, generator = batch["image"] * batch["mask"], batch["generator"]
+    told = cast(Mapping[str, Tensor], batch)
+    sure = told["sure"] > 0.5
+    clean, goal = image[sure], told["taught"][sure]
+    new = repainted(*shifted(clean, batch["mask"][sure], generator), generator)
+    drawn, poses = drawn_clouds(system, image[::2], generator)
+    said = system.pose(torch.cat([new, clean, drawn]))[0]
+    taught, kept, own = said.split([len(new), len(clean), len(drawn)])
+    return {
+        "taught": pose_cycle(taught, goal, per_sample=True).sum() / max(1, len(goal)),
+        "kept": pose_cycle(kept, goal, per_sample=True).sum() / max(1, len(goal)),
+        "drawn": pose_cycle(own, poses),
+    }
+
+# %% ../../nbs/experiments/981_ssl3d_small.ipynb #12cb74a0
+class PaintLesson(SSL3D):
+    """An SSL3D in the lesson: what it minimises are `lesson_losses`."""
+
+    def losses(self, batch: TrainingBatch, stage: Stage | None = None) -> dict[str, Tensor]:
+        """Distances between poses."""
+        return lesson_losses(self, batch)
+
+
+def lesson_stage(steps: int) -> Stage:
+    """The lesson in new paint: the pose network alone learns.
+
+    steps: of the stage.
+    """
+    weights = {"pose": dict.fromkeys(("taught", "kept", "drawn"), 1.0)}
+    return Stage("new paint", steps, weights, lr=5e-4, batch=64, schedule=cosine)
+
+# %% ../../nbs/experiments/981_ssl3d_small.ipynb #8618ec57
+def _taught(system: SSL3D, data: Collection) -> Collection:
+    """Pictures of both looks with the poses that a network gives them, sure of the clean ones."""
+    sure = torch.zeros(len(data))
+    sure[: len(data) // 2] = 1
+    answers = system.predict(data.fields["image"], data.fields["mask"])[2].cpu()
+    return Collection(data.fields | {"taught": answers, "sure": sure})
+
+
+def _repaint(
+    system: SSL3D, data: Collection, out: Path, stage: Stage, how: Mapping[str, Any]
+) -> None:
+    """The lesson; the system knows afterwards what its pupil has learned."""
+    pupil = PaintLesson(replace(system.config, hypotheses=1, fold=False))
+    pupil.load_state_dict(system.state_dict())
+    fit(pupil, _taught(system, data), out, stages=[stage], **how)
+    system.load_state_dict(pupil.state_dict())
+    system.config = pupil.config
+
+
+def poses_go_on(
+    system: SSL3D,
+    out: str | Path,
+    seed: int = 17,
+    steps: int = 2400,
+    count: int = 1500,
+    *,
+    repaint: bool = False,
+    progress: bool = True,
+) -> SSL3D:
+    """Trains the pose network of a finished system on both looks; its clouds stay as they are, and
+    so does the rotation from their frame to the true one.
+
+    system: trained, of one of the sample categories; it is changed.
+    out: folder of the run, which goes on where it was stopped.
+    seed: of data and training.
+    steps, count: of the stage; pictures of each look.
+    repaint: whether it learns from new paint (`lesson_losses`) instead of the losses of the cycle
+        stage.
+    progress: whether to show a bar.
+    Returns the system.
+    Raises InputError.
+    """
+    check_number(count, "count", 8, 1_000_000, integer=True)
+    size, drawn = system.config.image_size, {"points": 0, "progress": False}
+    data = both_looks(system.category, "train", count, seed=seed, size=size, **drawn)
+    how: dict[str, Any] = {"seed": seed, "progress": progress}
+    if repaint:
+        _repaint(system, data, file_path(out), lesson_stage(steps), how)
+    else:
+        fit(system, data, file_path(out), stages=[pose_stage(system, steps)], **how)
+    return system
+
+# %% ../../nbs/experiments/981_ssl3d_small.ipynb #c9ed8483
+def _asked(words: Sequence[str] | None) -> argparse.Namespace:
+    """The command's words."""
+    parser = argparse.ArgumentParser(prog="python -m svr_nb.experiments.ssl3d_small")
+    parser.add_argument("category", help="one of the sample categories")
+    parser.add_argument("--out", type=Path, default=Path("ssl3d_small"), help="folder of the run")
+    parser.add_argument("--seed", type=int, help="11, or 17 with --poses")
+    parser.add_argument("--steps", type=int, help="instead of the preset's, or 2400 with --poses")
+    parser.add_argument("--count", type=int, help="of each look; 800, or 1500 with --poses")
+    parser.add_argument("--poses", action="store_true", help="the shipped network's poses go on")
+    parser.add_argument("--start", type=Path, help="with --poses: a network's folder instead")
+    parser.add_argument("--repaint", action="store_true", help="with --poses: learn from new paint")
+    return parser.parse_args(words)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -81,14 +303,15 @@ def main(words: Sequence[str] | None = None) -> int:
 
     words: the command's; None takes the process's own.
     """
-    parser = argparse.ArgumentParser(prog="python -m svr_nb.experiments.ssl3d_small")
-    parser.add_argument("category", help="one of the sample categories")
-    parser.add_argument("--out", type=Path, default=Path("ssl3d_small"), help="folder of the run")
-    parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--steps", type=int, help="instead of the preset's")
-    parser.add_argument("--count", type=int, default=800, help="pictures of each look")
-    given = parser.parse_args(words)
-    system = train_small(given.category, given.out, given.seed, given.steps, given.count)
+    given = _asked(words)
+    chosen = {name: getattr(given, name) for name in ("seed", "steps", "count")}
+    how = {name: value for name, value in chosen.items() if value is not None}
+    if given.poses:
+        shipped = lambda: cast(SSL3D, load("ssl3d", given.category))
+        system = SSL3D.from_pretrained(given.start) if given.start else shipped()
+        poses_go_on(system, given.out, **how, repaint=given.repaint)
+    else:
+        system = train_small(given.category, given.out, **how)
     system.save_pretrained(given.out / "model")
     print(f"wrote {given.out / 'model'}")
     return 0

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..conventions import check_choice, file_path, seeded
 from ..data.collection import Collection
-from ..data.sample_items import SPLITS, Recipe, samples
+from ..data.sample_items import SPLITS, Recipe, both_looks, samples
 from ..data.sample_shapes import SampleShape, sample_shape
 from svr_nb.experiments.runner import (
     Arm,
@@ -77,18 +77,12 @@ def learning_pictures(
     if path and path.exists():
         return Collection.load(path)
     usual: dict[str, Any] = {"size": 64, "points": 0, "elevation": ELEVATION, "progress": False}
-    draw = partial(samples, category, "train", count // (1 + natural), seed=seed, **usual)
-    found = _joined(draw(), draw(domain="natural", roll=0.0)) if natural else draw()
+    draw = both_looks if natural else samples
+    found = draw(category, "train", count // (1 + natural), seed=seed, **usual)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         found.save(path)
     return found
-
-
-def _joined(first: Collection, second: Collection) -> Collection:
-    """The items of both, with what both know of them."""
-    shared = sorted(set(first.fields) & set(second.fields))
-    return Collection({n: torch.cat([first.fields[n], second.fields[n]]) for n in shared})
 
 
 def unseen_shapes(

@@ -43,9 +43,10 @@ from ..umr.starts import train_umr
 from ..umr.system import UMR
 
 # %% auto #0
-__all__ = ['BIRDS', 'COUNTS', 'ARMS', 'NAMES', 'OWN_FIRST', 'COLUMNS', 'ON_CARD', 'BIRD_RUNS', 'CARS', 'PHOTOS', 'COMMAND',
-           'EXPERIMENT', 'birds', 'without', 'SeedRuns', 'train_arm', 'measure', 'levels', 'summary', 'photo_split',
-           'photo_config', 'face_forward', 'measure_photos', 'card_notes', 'photographs', 'car_pictures', 'cars']
+__all__ = ['BIRDS', 'COUNTS', 'ARMS', 'NAMES', 'OWN_FIRST', 'COLUMNS', 'ON_CARD', 'TERMS', 'BIRD_RUNS', 'CARS', 'PHOTOS',
+           'COMMAND', 'EXPERIMENT', 'birds', 'without', 'SeedRuns', 'train_arm', 'measure', 'levels', 'summary',
+           'photo_split', 'photo_config', 'face_forward', 'measure_photos', 'card_notes', 'terms_of',
+           'train_photographs', 'photographs', 'car_pictures', 'cars']
 
 # %% ../../nbs/experiments/973_umr.ipynb #bc7ba755
 BIRDS: dict[str, Any] = {
@@ -304,6 +305,35 @@ def _shipping(category: str, arm: str, made: str, options: str) -> Shipping:
 
     return Shipping(f"umr-{category}", arm, UMR.from_pretrained, notes)
 
+# %% ../../nbs/experiments/973_umr.ipynb #313d0425
+TERMS = {
+    "weizmann": "For research only: these weights were trained on photographs of the Weizmann "
+    "horse collection (Borenstein and Ullman, 2002), which its authors published for research, "
+    "without a licence; the library's licence does not cover them."
+}
+
+
+def terms_of(folder: str | Path) -> str:
+    """The terms of weights that learned from a folder of photographs; empty if none are known.
+
+    folder: the photographs; a collection is known by the beginning of the folder's name.
+    """
+    name = file_path(folder, "folder").name.lower()
+    return next((terms for start, terms in TERMS.items() if name.startswith(start)), "")
+
+
+def train_photographs(
+    arm: Arm, seed: int, shared: SeedRuns, config: UMRConfig, category: str, *, terms: str = ""
+) -> UMR:
+    """Trains on photographs, and notes the terms under which they may be used.
+
+    arm, seed, shared, config, category: as for `train_arm`.
+    terms: a sentence, or empty.
+    """
+    system = train_arm(arm, seed, shared, config, category)
+    system.terms = terms
+    return system
+
 # %% ../../nbs/experiments/973_umr.ipynb #451a73a1
 BIRD_RUNS = Experiment(
     name="umr",
@@ -338,7 +368,12 @@ def photographs(
         BIRD_RUNS,
         arms=(Arm("photographs"),),
         data=lambda seed: SeedRuns(photo_split(folder, parts, category=category)),
-        train=partial(train_arm, config=photo_config(parts), category=category),
+        train=partial(
+            train_photographs,
+            config=photo_config(parts),
+            category=category,
+            terms=terms_of(folder),
+        ),
         measure=measure_photos,
         levels=Levels(),
         kept=lambda arm, seed: f"{category}-{seed}",

@@ -9,7 +9,7 @@ import pytest
 
 from svr_nb.conventions import InputError
 from svr_nb.data.sample_items import samples
-from svr_nb.experiments.runner import arm_named, run, ship
+from svr_nb.experiments.runner import Arm, arm_named, run, ship
 from svr_nb.experiments.umr import (
     ARMS,
     BIRDS,
@@ -21,9 +21,12 @@ from svr_nb.experiments.umr import (
     cars,
     photographs,
     summary,
+    terms_of,
     train_arm,
+    train_photographs,
     without,
 )
+from svr_nb.training.system import load
 from svr_nb.umr.config import UMRConfig
 from svr_nb.umr.system import UMR
 
@@ -106,6 +109,18 @@ def test_other_data_are_other_arms():
     horses = photographs("weizmann", 5, "horse")
     assert horses.kept("photographs", 0) == "horse-0" and not horses.levels.measures
     assert "--photos weizmann --seeds 0" in horses.ships.card({"seed": 0}, [])
+
+
+@pytest.mark.parametrize("folder, known", [("weizmann_horse", True), ("my_horses", False)])
+def test_a_network_carries_the_terms_of_its_photographs(tmp_path, birds, folder, known):
+    arm, shared = Arm("photographs"), SeedRuns({"train": birds["train"]})
+    system = train_photographs(arm, 1, shared, SMALL, "horse", terms=terms_of(tmp_path / folder))
+    system.save_pretrained(tmp_path / "model")
+    again = UMR.from_pretrained(tmp_path / "model")
+    assert again.terms == system.terms == (load("umr", "horse").terms if known else "")
+    assert (tmp_path / "model" / "NOTICE.txt").exists() == known
+    planned = photographs(tmp_path / folder, 5, "horse").train
+    assert planned.keywords["terms"] == system.terms
 
 
 def test_the_summary_has_a_line_per_arm_and_the_levels():
