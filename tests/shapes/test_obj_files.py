@@ -345,3 +345,15 @@ def test_what_is_not_plain_is_read_line_by_line(text: str):
 def test_a_plain_file_with_too_many_faces():
     with pytest.raises(ValueError, match="more than 1 faces"):
         obj_files.decode_obj(AT_ONCE[1], Neighbors(None, [], "a.obj"), 1)
+
+
+def test_readers_do_not_touch_the_filters_of_warnings(tmp_path, monkeypatch):
+    """Filters belong to all threads: a reader that changes them leaves them changed for others."""
+    path = tmp_path / "a.obj"
+    path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+
+    touched: list[tuple] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("warnings.simplefilter", lambda *words, **_: touched.append(words))
+        assert load_mesh(path).faces.shape == (1, 3)
+    assert not touched
