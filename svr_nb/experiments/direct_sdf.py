@@ -45,8 +45,8 @@ SIZE = 1.6
 # %% auto #0
 __all__ = ['SIZE', 'SPREAD', 'LEAST', 'Pair', 'TOPOLOGY', 'CLAMP', 'ARMS', 'APART', 'TWO', 'OPTIONS', 'EXPERIMENT', 'Chairs',
            'chairs', 'probes', 'topology_scores', 'DirectConfig', 'DirectTARS', 'draw_points', 'distance_error',
-           'train_direct', 'fit_codes', 'grid_points', 'grid_values', 'shape_scores', 'label_scores', 'direct_scores',
-           'direct_table', 'Fitted', 'LearnAndTest', 'experiment']
+           'correction_size', 'train_direct', 'fit_codes', 'grid_points', 'grid_values', 'shape_scores', 'label_scores',
+           'direct_scores', 'direct_table', 'Fitted', 'LearnAndTest', 'experiment']
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #82e2752f
 class Chairs(NamedTuple):
@@ -233,6 +233,8 @@ class DirectConfig:
         features.
     steps, lr: of Adam, whose rate falls twice.  smooth: weight of L_def.  pull: weight of the
         codes' mean square.
+    correction: whether the one feature of a point is added to its distance and not told to f.
+    small: weight of the corrections' mean size.
     fit_steps, fit_lr, fit_points: of fitting the codes of unseen chairs, points of each and step.
     """
 
@@ -244,6 +246,8 @@ class DirectConfig:
     lr: float = 3e-3
     smooth: float = 0.01
     pull: float = 1e-4
+    correction: bool = False
+    small: float = 0.03
     fit_steps: int = 400
     fit_lr: float = 1e-2
     fit_points: int = 128
@@ -260,7 +264,8 @@ class DirectTARS(nn.Module):
         super().__init__()
         k, width = config.features, config.width
         self.config = config
-        entries = encoded_size(3, 3) + encoded_size(k, 1)
+        self.told = 0 if config.correction else k  # features that f is told
+        entries = encoded_size(3, 3) + encoded_size(self.told, 1)
         with fresh_weights(seed):
             self.deform = DeformNet(
                 config.code, k, width, 3, (64,), levels=3, start=0.05, feature_start=config.spread
@@ -286,11 +291,12 @@ class DirectTARS(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Signed distances (b, n) at points, and their canonical positions (b, n, 3).
 
-        codes: of the shapes.  x: points.  lift: factor on the features.
+        codes: of the shapes.  x: points.  lift: factor on the features or the correction.
         """
         said = self.deform(self.deform.write(codes), x)
-        place = x + said.delta
-        return self.sdf(place, lift * said.feature), place
+        place, feature = x + said.delta, lift * said.feature
+        known, added = feature.split([self.told, feature.shape[-1] - self.told], -1)
+        return self.sdf(place, known) + added.sum(-1), place
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #1d812116
 CLAMP = 0.15
@@ -320,7 +326,7 @@ def _start_round(net: DirectTARS, steps: int, generator: torch.Generator) -> Non
     optimiser = torch.optim.Adam(net.canonical.parameters(), 2e-3)
     for _ in range(steps):
         x = rand(8, 384, 3, generator=generator, low=-0.8, high=0.8)
-        said = net.sdf(x, x.new_zeros(8, 384, net.config.features))
+        said = net.sdf(x, x.new_zeros(8, 384, net.told))
         error = (said - (x.norm(dim=-1) - 0.4)).square().mean()
         optimiser.zero_grad()
         error.backward()
@@ -332,6 +338,15 @@ def _rate(steps: int, i: int) -> float:
     if i < 0.6 * steps:
         return 1.0
     return 0.3 if i < 0.85 * steps else 0.1
+
+
+def correction_size(net: DirectTARS, written: Written, x: Tensor) -> Tensor:
+    """Mean size of what is added to distances; 0 for a network that adds nothing.
+
+    net: whose `written` is asked.  written: of the codes.  x: points (b, n, 3).
+    """
+    added = net.deform(written, x).feature[..., net.told :]
+    return added.abs().mean() if added.numel() else added.sum()
 
 
 def train_direct(data: Chairs, config: DirectConfig, seed: int = 0) -> DirectTARS:
@@ -351,6 +366,8 @@ def train_direct(data: Chairs, config: DirectConfig, seed: int = 0) -> DirectTAR
         bent = directional_loss(partial(net.delta, written), x[:, ::4], generator)
         loss = distance_error(net, codes, x, true) + config.smooth * bent
         loss = loss + config.pull * codes.square().mean()
+        if config.correction:
+            loss = loss + config.small * correction_size(net, written, x)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -456,6 +473,7 @@ ARMS = (
     Arm("k = 0", {"features": 0}),
     Arm("k = 4", {"features": 4}),
     Arm("k = 0, no L_def", {"features": 0, "smooth": 0.0}),
+    Arm("correction", {"features": 1, "correction": True, "spread": 1.0}),
 )
 APART = ("arm", "seed", "seconds", "data seed", "shapes", "steps")
 
