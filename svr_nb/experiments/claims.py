@@ -84,6 +84,7 @@ class Source:
     arms: of the experiment.  full: the configuration that arms change, from a claim's `where`.
     options: of the command, always.  words: what an arm's name stands for, if no field says it.
     key: under which rows note their arm.
+    asks: option of the command that names arms; empty if it has none and runs all.
     """
 
     module: Any
@@ -93,6 +94,7 @@ class Source:
     options: str = ""
     words: Mapping[str, str] = field(default_factory=dict)
     key: str = "arm"
+    asks: str = "--arms"
 
 
 def _tars(where: Mapping[str, Any]) -> TARSConfig:
@@ -127,6 +129,7 @@ ON_PICTURES = {
         "--photos folder",
         {name: f"map: {name}" for name in warp_recovery.MAPS},
         "map",
+        "--maps",
     ),
     "agt": Source(
         agt,
@@ -154,7 +157,22 @@ SOURCES = {
         lambda where: direct_sdf.DirectConfig(),
     ),
     "tars_silhouettes": Source(
-        tars, "experiments/978_tars.ipynb", tars.k_arms((0, 4)), _tars, "--models tars_models"
+        tars,
+        "experiments/978_tars.ipynb",
+        tars.k_arms((0, 4)),
+        _tars,
+        "--models tars_models",
+        asks="",
+    ),
+    "tars_pictures": Source(
+        tars,
+        "experiments/978_tars.ipynb",
+        _plain(("500", "4000")),
+        _tars,
+        "--features 4 --models tars_models",
+        {count: f"pictures: {count}" for count in ("500", "4000")},
+        "pictures",
+        "--pictures",
     ),
     "lem": Source(lem, "experiments/979_lem.ipynb", lem.ARMS, lambda where: LEMConfig.tiny()),
     "lem_labels": Source(
@@ -294,7 +312,7 @@ def settle(claim: Claim, rows: Sequence[Row]) -> Finding:
     """
     key, mine = SOURCES[claim.rows].key, _mine(claim, rows)
     pairs = [
-        {row["seed"]: row for row in mine if row[key] == arm and claim.score in row}
+        {row["seed"]: row for row in mine if str(row[key]) == arm and claim.score in row}
         for arm in (claim.without, claim.having)
     ]
     seeds = [seed for seed in pairs[0] if seed in pairs[1]]
@@ -340,10 +358,8 @@ def command_of(claims: Sequence[Claim], seeds: Sequence[int] | None = None) -> l
         value = where[key] if isinstance(where[key], list) else [where[key]]
         words += [OPTION_OF[key], *map(str, value)]
     arms = list(dict.fromkeys(a for c in claims for a in (c.without, c.having)))
-    if source.key == "arm" and claims[0].rows != "tars_silhouettes":
-        words += ["--arms", *(f"no{arm}" if arm.startswith("-") else arm for arm in arms)]
-    elif source.key != "arm":
-        words += ["--maps", *arms]
+    if source.asks:
+        words += [source.asks, *(f"no{arm}" if arm.startswith("-") else arm for arm in arms)]
     words += ["--seeds", *map(str, seeds)] if seeds else []
     return [*words, *shlex.split(source.options)]
 

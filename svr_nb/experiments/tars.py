@@ -481,22 +481,25 @@ def experiment(
     )
 
 # %% ../../nbs/experiments/978_tars.ipynb #0703e8c4
-def _chosen(
-    base: Experiment[ShapeRuns, TARS], given: argparse.Namespace
-) -> list[Experiment[ShapeRuns, TARS]]:
-    """The experiment that the command describes."""
+def _asked_config(given: argparse.Namespace) -> TARSConfig:
+    """The preset with the form, steps and level that the command names."""
     config: TARSConfig = getattr(TARSConfig, given.preset)()
     config = replace(config, **FORMS[given.form])
     if given.steps:
         config = replace(config, image_steps=given.steps[0], deform_steps=given.steps[1])
-    if given.level is not None:
-        config = replace(config, level=given.level)
+    return config if given.level is None else replace(config, level=given.level)
+
+
+def _sized(
+    given: argparse.Namespace, config: TARSConfig, pictures: int
+) -> Experiment[ShapeRuns, TARS]:
+    """The experiment with a number of pictures."""
     settings = {
         "form": given.form,
         "preset": given.preset,
         "data seed": given.data_seed,
         "test seed": given.test_seed,
-        "pictures": given.pictures,
+        "pictures": pictures,
         "unseen": given.unseen,
         "steps": [config.image_steps, config.deform_steps],
         "level": config.level,
@@ -504,10 +507,21 @@ def _chosen(
     if given.category != "chair" or given.natural:
         settings |= {"category": given.category, "natural": given.natural}
     places = {name: getattr(given, name) for name in ("models", "data", "device")}
-    wanted = replace(experiment(config, settings, **places), arms=k_arms(given.features))
+    if places["models"] and len(given.pictures) > 1:
+        places["models"] = file_path(places["models"], "models") / f"{pictures}"
+    return replace(experiment(config, settings, **places), arms=k_arms(given.features))
+
+
+def _chosen(
+    base: Experiment[ShapeRuns, TARS], given: argparse.Namespace
+) -> list[Experiment[ShapeRuns, TARS]]:
+    """The experiments that the command describes, one for each number of pictures."""
+    config = _asked_config(given)
+    wanted = [_sized(given, config, count) for count in given.pictures]
     if given.train_only:
-        wanted = replace(wanted, measure=None)
-    return [narrowed(wanted, given)]
+        wanted = [replace(one, measure=None) for one in wanted]
+    return [narrowed(one, given) for one in wanted]
+
 
 # %% ../../nbs/experiments/978_tars.ipynb #abf9f74a
 COUNT: dict[str, object] = {"type": int}
@@ -522,7 +536,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     },
     "--data-seed": COUNT | {"default": 1, "help": "of training and validation shapes"},
     "--test-seed": COUNT | {"default": 2, "help": "of the test shapes"},
-    "--pictures": COUNT | {"default": 4000},
+    "--pictures": COUNT | {"nargs": "+", "default": [4000], "help": "one number, or several"},
     "--unseen": COUNT | {"default": 80},
     "--steps": COUNT | {"nargs": 2, "metavar": ("IMAGE", "DEFORM"), "help": "not the preset's"},
     "--level": {"type": float, "help": "of the field at the surface, not the preset's"},
