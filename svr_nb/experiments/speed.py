@@ -44,7 +44,8 @@ from ..tars.iso_extraction import dense_values, near_values, trace_lattice
 # %% auto #0
 __all__ = ['SHOWN', 'MOST', 'STACK', 'PARTS', 'Work', 'processor_seconds', 'take_turns', 'verdict', 'measured', 'mesh_works',
            'splat_works', 'cloud_works', 'feature_works', 'surface_works', 'file_works', 'step_work', 'reading_works',
-           'start_works', 'largest_costs', 'works_of', 'bench', 'memory_of', 'growth', 'bench_table', 'main']
+           'core_works', 'start_works', 'largest_costs', 'works_of', 'bench', 'memory_of', 'growth', 'bench_table',
+           'main']
 
 # %% ../../nbs/experiments/982_speed.ipynb #98000054
 from ..training.exchange import example_inputs
@@ -65,6 +66,7 @@ class Work:
     target: how many times as fast as the anchor it should be; None sets no target.
     spare: seconds that are granted to the anchor.
     most: seconds that it may take; None sets no bound.
+    clock: by which it is timed; work on several threads needs the clock on the wall.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Work:
     target: float | None = None
     spare: float = 0.0
     most: float | None = None
+    clock: Callable[[], float] | None = None
 
 
 def processor_seconds() -> float:
@@ -89,23 +92,29 @@ def processor_seconds() -> float:
 
 
 def take_turns(
-    ways: Sequence[Callable[[], object]], budget: float = 2.0, least: int = 3, most: int = 15
+    ways: Sequence[Callable[[], object]],
+    budget: float = 2.0,
+    least: int = 3,
+    most: int = 15,
+    clock: Callable[[], float] | None = None,
 ) -> list[float]:
-    """Median seconds of processor of several ways to do something; they take turns.
+    """Median seconds of several ways to do something; they take turns.
 
     ways: functions without arguments.
     budget: seconds after which no new round begins, once there were enough.
     least, most: rounds; one more comes first and is not counted.
+    clock: gives seconds; None counts those of the processor.
     """
+    now = clock or processor_seconds
     taken: list[list[float]] = [[] for _ in ways]
-    begun = processor_seconds()
+    begun = now()
     for number in range(most + 1):
-        if number > least and processor_seconds() - begun > budget:
+        if number > least and now() - begun > budget:
             break
         for way, seconds in zip(ways, taken):
-            start = processor_seconds()
+            start = now()
             way()
-            seconds.append(processor_seconds() - start)
+            seconds.append(now() - start)
     return [median(seconds[1:] or seconds) for seconds in taken]
 
 # %% ../../nbs/experiments/982_speed.ipynb #98000009
@@ -127,7 +136,9 @@ def measured(work: Work, budget: float = 2.0, least: int = 3) -> Row:
 
     work: what to do.  budget, least: seconds and rounds, as in `take_turns`.
     """
-    seconds, *others = take_turns([w for w in (work.ours, work.theirs) if w], budget, least)
+    seconds, *others = take_turns(
+        [w for w in (work.ours, work.theirs) if w], budget, least, clock=work.clock
+    )
     anchor = others[0] if others else None
     row: Row = {"work": work.name, "ms": 1e3 * seconds, "anchor": work.anchor}
     row |= {"anchor ms": None, "times as fast": None}
@@ -400,6 +411,37 @@ def reading_works(name: str, count: int = 64) -> list[Work]:
         Work(f"{many} at once, {name}", together, "one by one", each, 5),
     ]
 
+# %% ../../nbs/experiments/982_speed.ipynb #98000056
+def _on(threads: int, work: Callable[[], object]) -> Callable[[], object]:
+    """The same work on a number of threads, which are taken back afterwards."""
+
+    def once() -> object:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            return work()
+        finally:
+            torch.set_num_threads(before)
+
+    return once
+
+
+def core_works(systems: Sequence[str] = SYSTEMS, count: int = 64) -> list[Work]:
+    """Training steps and stacks of photographs on two threads against one, by the clock on the
+    wall: other programs make these ratios smaller than they are.
+
+    systems: names.  count: pictures at once, at most.
+    """
+    works = []
+    for name in systems:
+        *_, stack = reading_works(name, count)
+        for work in (step_work(name), stack):
+            two, one = (_on(threads, work.ours) for threads in (2, 1))
+            title = f"{work.name}, two cores"
+            works.append(Work(title, two, "one core", one, 1.5, clock=time.perf_counter))
+    return works
+
+
 # %% ../../nbs/experiments/982_speed.ipynb #98000024
 def start_works(quick: bool = False) -> list[Work]:
     """Importing the library, and a picture that follows a slider.
@@ -443,7 +485,7 @@ def largest_costs(name: str, most: int = 3, device: str = "cpu") -> list[Row]:
     return rows
 
 # %% ../../nbs/experiments/982_speed.ipynb #98000026
-PARTS = ("drawing", "comparing", "shapes", "steps", "reading", "start")
+PARTS = ("drawing", "comparing", "shapes", "steps", "reading", "cores", "start")
 
 
 def works_of(part: str, folder: Path, quick: bool = False) -> list[Work]:
@@ -463,13 +505,13 @@ def works_of(part: str, folder: Path, quick: bool = False) -> list[Work]:
         return [step_work(name) for name in systems]
     if part == "reading":
         return [work for name in systems for work in reading_works(name, 4 if quick else 64)]
-    return start_works(quick)
+    return core_works(systems, 4 if quick else 64) if part == "cores" else start_works(quick)
 
 
 def bench(
     parts: Sequence[str] = PARTS, quick: bool = False, tell: Callable[[str], object] | None = None
 ) -> list[Row]:
-    """Measures the chosen parts, on one thread.
+    """Measures the chosen parts, on one thread; of "cores" a second one is what is measured.
 
     parts: some of `PARTS`.  quick: smaller work and shorter rounds.
     tell: called with a line for every row as soon as it is there.

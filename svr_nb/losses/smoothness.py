@@ -21,14 +21,25 @@ def _sides(faces: Tensor) -> Tensor:
     return torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(1).values
 
 
+def _numbered(faces: Tensor) -> tuple[Tensor, int]:
+    """Each side as one number (3f,), which sorts as the pair does and much faster; and the base in
+    which its two digits are the vertices.
+    """
+    sides, base = _sides(faces).long(), int(faces.max()) + 1
+    return sides[:, 0] * base + sides[:, 1], base
+
+
 def _edges(faces: Tensor) -> Tensor:
     """Every edge of a mesh once, as pairs of vertex indices in rising order (e, 2)."""
-    return torch.unique(_sides(faces), dim=0)
+    numbers, base = _numbered(faces)
+    known = torch.unique(numbers)
+    return torch.stack([known // base, known % base], 1)
 
 
 def _neighbors(faces: Tensor) -> Tensor:
     """Pairs of faces that share an edge (e, 2), without edges of one face or of more than two."""
-    _, edge, times = torch.unique(_sides(faces), dim=0, return_inverse=True, return_counts=True)
+    numbers, _ = _numbered(faces)
+    _, edge, times = torch.unique(numbers, return_inverse=True, return_counts=True)
     owner = torch.arange(len(faces), device=faces.device).repeat(3)
     order = edge.argsort(stable=True)
     order = order[times[edge[order]] == 2]
