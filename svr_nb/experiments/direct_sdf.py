@@ -271,6 +271,9 @@ class DirectTARS(nn.Module):
                 config.code, k, width, 3, (64,), levels=3, start=0.05, feature_start=config.spread
             )
             self.canonical = Mlp([entries, 2 * width, 2 * width, 2 * width, 1], last="none")
+        if config.correction:  # or it may start beyond the clamp, where nothing pulls it back
+            for weights in self.deform.net.head("feature").last.parameters():
+                weights.data.mul_(0.05)
         self.codes = nn.Parameter(
             0.3 * torch.randn(count, config.code, generator=seeded(seed, 141))
         )
