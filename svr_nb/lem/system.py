@@ -30,6 +30,7 @@ from ..result.fit_a_code import best_orbit, fit_code
 from ..result.reconstruction import Reconstruction, told_fit
 from ..scores.metrics import best_threshold
 from ..shapes.voxels import VoxelGrid
+from ..training.loop import keep_memory
 from ..training.needs import Need, in_float32, measurable, prepared
 from ..training.stages import Stage
 from ..training.system import SystemBase
@@ -99,7 +100,8 @@ def _answers(
 ) -> list[Reconstruction]:
     """One reconstruction per picture, fitted to its silhouette if that is asked for."""
     if not check_number(steps, "steps", 0, 100_000, integer=True):
-        cells = model.predict(pictures)[0]  # of all pictures in one pass
+        keep_memory()  # a stack asks for much of it, again and again
+        cells = model.predict(pictures)[0].cpu()  # of all pictures in one pass
         return [_answer(model, *pair) for pair in zip(pictures, cells)]
     pairs = zip(pictures, silhouettes_for(*given, model.config.image_size))
     return [_fitted(model, picture, outline, int(steps)) for picture, outline in pairs]

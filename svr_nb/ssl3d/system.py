@@ -30,6 +30,7 @@ from .networks import PoseNet, ReconNet
 from .photo_colors import photo_colors
 from .photo_frame import extents, reframe
 from .scores import fit_frame, item_scores, level_scores, winning_points
+from ..training.loop import keep_memory
 from ..training.needs import IMAGES, SILHOUETTES, in_float32, measurable, prepared
 from ..training.stages import Stage
 from ..training.system import SystemBase
@@ -354,6 +355,7 @@ class SSL3D(SystemBase):
         how = asked(steps, options)
         images, masks = reframe(images * masks, masks, extent)
         images, masks = images.to(self.device), masks.to(self.device, copy=True)
+        keep_memory()  # a stack asks for much of it, again and again
         said = self.predict(images, masks)  # of all pictures in one pass
         views = map(_cameras(self, said[2]).__getitem__, range(len(images)))
         clouds = zip(*(part.split(1) for part in said))

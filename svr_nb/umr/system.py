@@ -25,6 +25,7 @@ from ..result.reconstruction import Later, Reconstruction, told_fit
 from ..shapes.mesh import Mesh
 from ..shapes.triangles import signed_volume, uniform_laplacian
 from ..shapes.uv import SymmetricSphere, symmetric_sphere
+from ..training.loop import keep_memory
 from ..training.needs import IMAGES, SILHOUETTES, Need, in_float32, measurable, weighed
 from ..training.stages import Stage
 from ..training.system import SystemBase
@@ -649,6 +650,7 @@ def reconstruct_many(
     images, masks: a batch.
     asked: how textures are read.
     """
+    keep_memory()  # a stack asks for much of it, again and again
     found = []
     for image, mask in zip(images.to(model.device).split(32), masks.to(model.device).split(32)):
         view = crops_alone(image, mask, model.config.image_size, model.config.fill)
