@@ -157,14 +157,14 @@ SOURCES = {
         lambda where: direct_sdf.DirectConfig(),
     ),
     "tars_silhouettes": Source(
-        tars, "experiments/978_tars.ipynb", tars.k_arms((0, 4)), _tars, "--models kept", asks=""
+        tars, "experiments/978_tars.ipynb", tars.k_arms((0, 4)), _tars, "--models tars_models", asks=""
     ),
     "tars_pictures": Source(
         tars,
         "experiments/978_tars.ipynb",
         _plain(("500", "4000")),
         _tars,
-        "--features 4 --models kept",
+        "--features 4 --models tars_models",
         {count: f"pictures: {count}" for count in ("500", "4000")},
         "pictures",
         "--pictures",

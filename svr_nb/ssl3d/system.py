@@ -96,6 +96,7 @@ def predict(
     system: trained.
     image, mask: (b, 3, s, s) and (b, 1, s, s) of the configured size.
     """
+    keep_memory()  # a stack asks for much of it, again and again
     clouds, paints, poses = [], [], []
     images, masks = (image * mask).to(system.device), mask.to(system.device)
     for picture in zip(images.split(64), masks.split(64)):
@@ -355,7 +356,6 @@ class SSL3D(SystemBase):
         how = asked(steps, options)
         images, masks = reframe(images * masks, masks, extent)
         images, masks = images.to(self.device), masks.to(self.device, copy=True)
-        keep_memory()  # a stack asks for much of it, again and again
         said = self.predict(images, masks)  # of all pictures in one pass
         views = map(_cameras(self, said[2]).__getitem__, range(len(images)))
         clouds = zip(*(part.split(1) for part in said))
