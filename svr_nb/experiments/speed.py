@@ -441,7 +441,6 @@ def core_works(systems: Sequence[str] = SYSTEMS, count: int = 64) -> list[Work]:
             works.append(Work(title, two, "one core", one, 1.5, clock=time.perf_counter))
     return works
 
-
 # %% ../../nbs/experiments/982_speed.ipynb #98000024
 def start_works(quick: bool = False) -> list[Work]:
     """Importing the library, and a picture that follows a slider.

@@ -522,7 +522,6 @@ def _chosen(
         wanted = [replace(one, measure=None) for one in wanted]
     return [narrowed(one, given) for one in wanted]
 
-
 # %% ../../nbs/experiments/978_tars.ipynb #abf9f74a
 COUNT: dict[str, object] = {"type": int}
 OPTIONS: dict[str, dict[str, object]] = {
