@@ -43,10 +43,10 @@ from ..tars.scores import mean_row, surface_scores
 SIZE = 1.6
 
 # %% auto #0
-__all__ = ['SIZE', 'SPREAD', 'LEAST', 'Pair', 'TOPOLOGY', 'CLAMP', 'ARMS', 'APART', 'TWO', 'OPTIONS', 'EXPERIMENT', 'Chairs',
-           'chairs', 'probes', 'topology_scores', 'DirectConfig', 'DirectTARS', 'draw_points', 'distance_error',
-           'correction_size', 'train_direct', 'fit_codes', 'grid_points', 'grid_values', 'shape_scores', 'label_scores',
-           'direct_scores', 'direct_table', 'Fitted', 'LearnAndTest', 'experiment']
+__all__ = ['SIZE', 'SPREAD', 'LEAST', 'Pair', 'TOPOLOGY', 'GAIN', 'CLAMP', 'ARMS', 'APART', 'TWO', 'OPTIONS', 'EXPERIMENT',
+           'Chairs', 'chairs', 'probes', 'topology_scores', 'DirectConfig', 'DirectTARS', 'draw_points',
+           'distance_error', 'correction_size', 'train_direct', 'fit_codes', 'grid_points', 'grid_values',
+           'shape_scores', 'label_scores', 'direct_scores', 'direct_table', 'Fitted', 'LearnAndTest', 'experiment']
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #82e2752f
 class Chairs(NamedTuple):
@@ -225,6 +225,9 @@ def topology_scores(
     return {name: sum(right) / len(right) for name, right in found.items() if right}
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #0c464018
+GAIN = 0.1  # of a correction; at 1, Adam's first steps may leave the clamp, and nothing comes back
+
+
 @dataclass(frozen=True)
 class DirectConfig:
     """Everything that decides a run.
@@ -271,9 +274,6 @@ class DirectTARS(nn.Module):
                 config.code, k, width, 3, (64,), levels=3, start=0.05, feature_start=config.spread
             )
             self.canonical = Mlp([entries, 2 * width, 2 * width, 2 * width, 1], last="none")
-        if config.correction:  # or it may start beyond the clamp, where nothing pulls it back
-            for weights in self.deform.net.head("feature").last.parameters():
-                weights.data.mul_(0.05)
         self.codes = nn.Parameter(
             0.3 * torch.randn(count, config.code, generator=seeded(seed, 141))
         )
@@ -299,7 +299,7 @@ class DirectTARS(nn.Module):
         said = self.deform(self.deform.write(codes), x)
         place, feature = x + said.delta, lift * said.feature
         known, added = feature.split([self.told, feature.shape[-1] - self.told], -1)
-        return self.sdf(place, known) + added.sum(-1), place
+        return self.sdf(place, known) + GAIN * added.sum(-1), place
 
 # %% ../../nbs/experiments/977_direct_sdf.ipynb #1d812116
 CLAMP = 0.15
@@ -349,7 +349,7 @@ def correction_size(net: DirectTARS, written: Written, x: Tensor) -> Tensor:
     net: whose `written` is asked.  written: of the codes.  x: points (b, n, 3).
     """
     added = net.deform(written, x).feature[..., net.told :]
-    return added.abs().mean() if added.numel() else added.sum()
+    return GAIN * added.abs().mean() if added.numel() else added.sum()
 
 
 def train_direct(data: Chairs, config: DirectConfig, seed: int = 0) -> DirectTARS:
