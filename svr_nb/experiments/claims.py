@@ -163,10 +163,10 @@ SOURCES = {
     "tars_pictures": Source(
         tars,
         SILHOUETTES,
-        _plain(("500", "4000")),
+        _plain(("250", "1500")),
         _tars,
         "--features 4 --models tars_models",
-        {count: f"pictures: {count}" for count in ("500", "4000")},
+        {count: f"pictures: {count}" for count in ("250", "1500")},
         "pictures",
         "--pictures",
     ),

@@ -427,7 +427,7 @@ def draw_curve(rows: Sequence[Row], score: str = "IoU") -> Any:
     axis.axhline(0, color="k", lw=0.8)
     axis.set_xlabel("share of positives that are right")
     axis.set_ylabel(f"{score}: gain")
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="lower right")
     figure.tight_layout()
     return figure
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from .color_ranges import stored_type, unit_colors
 
 # %% auto #0
-__all__ = ['OffFile', 'decode_off', 'encode_off']
+__all__ = ['NUMBERS', 'OffFile', 'decode_off', 'encode_off']
 
 # %% ../../nbs/shapes/123_off_files.ipynb #ea59308b
 _HEAD = re.compile(r"\s*(ST)?(C)?(N)?(4)?(n)?OFF(\s+BINARY)?(?=[\s\d-])", re.I)
@@ -92,11 +91,17 @@ def _colors(rows: list[list[str]], where: str, notes: list[str]) -> np.ndarray |
     return unit_colors(values, stored_type(words), where, notes)
 
 # %% ../../nbs/shapes/123_off_files.ipynb #5fe8f715
+NUMBERS = set("0123456789+-.eE \t\r\n")
+
+
 def _plain(text: str, verts: int, faces: int) -> OffFile | None:
     """A file of positions and triangles alone, read in one go; None if it is anything else."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy's word for "not all numbers"
-        numbers = np.fromstring(text, dtype=np.float64, sep=" ")
+    if not set(text) <= NUMBERS:
+        return None
+    try:
+        numbers = np.array(text.split(), dtype=np.float64)
+    except ValueError:
+        return None
     if numbers.size != 3 * verts + 4 * faces:
         return None
     rows = numbers[3 * verts :].reshape(-1, 4)
