@@ -63,6 +63,8 @@ ARMS = (
     Arm("all neighbours", {"neighbor_share": 0.2, "every_neighbor": True}),
     Arm("symmetric", {"kappa": 1e3}),
     Arm("mirrored judge", {"judge": "mirrored"}),
+    Arm("known poses", SINGLE | {"known_poses": True, "beta": 0.0}),
+    Arm("known poses, cycle", SINGLE | {"known_poses": True}),
     Arm("balanced", {"balance": 0.5}),
 )
 

@@ -65,6 +65,7 @@ class SSL3DConfig(ConfigBase):
         by how much, after how many steps of the first stage.
     balance: price, as a share of a cost, of hypotheses in a direction that more than its part of
         the batch already has; 0 for none.
+    known_poses: whether pictures are drawn from the true poses, which the data must hold (Table 2).
     alpha, beta, eta, kappa: image, geometric, neighbour and symmetry weights of the shape.  gamma,
         rho, pull: image, cycle, pull weights of the pose.
     neighbors, refresh: neighbours per image, epochs between look-ups.  every_neighbor: all of them
@@ -94,6 +95,7 @@ class SSL3DConfig(ConfigBase):
     margin: float = 0.05
     warmup: int = 0
     balance: float = 0.0
+    known_poses: bool = False
     alpha: float = 100.0
     beta: float = 1e4
     eta: float = 100.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from ..conventions import refuse
 from ..losses.silhouettes import image_loss
 from ..losses.clouds import symmetry_loss
 from .config import SSL3DConfig
@@ -134,6 +135,28 @@ def wanted(stage: Stage | None) -> set[str]:
     return {name for weights in stage.weights.values() for name in weights}
 
 
+def _best_pose(
+    model: Model,
+    cloud: tuple[Tensor, Tensor],
+    pose: Tensor,
+    picture: tuple[Tensor, Tensor],
+    batch: TrainingBatch,
+    stage: Stage | None,
+) -> Choice:
+    """The true poses of a batch if they are known; else, after the first steps, the hypotheses that
+    explain it best.
+    """
+    c = model.config
+    if not c.known_poses:
+        early = batch.get("step", c.warmup) < c.warmup and "neighbors" not in wanted(stage)
+        return unmoved(pose) if early else choose(model, cloud, pose, picture, c.judge)
+    if not {"azimuth", "elevation"} <= batch.keys():
+        wanted = "the fields 'azimuth' and 'elevation', in degrees"
+        raise refuse("data", wanted, ", ".join(batch), "Or set known_poses to False")
+    true = torch.stack([batch["azimuth"], batch["elevation"]], -1)
+    return unmoved(torch.deg2rad(true).to(pose))
+
+
 def batch_losses(
     model: Model, batch: TrainingBatch, stage: Stage | None = None
 ) -> dict[str, Tensor]:
@@ -149,9 +172,7 @@ def batch_losses(
     image = batch["image"] * mask
     points, colors, _ = model.recon(image)
     pose, direction = model.pose(image)
-    early = batch.get("step", c.warmup) < c.warmup and "neighbors" not in names
-    picture = (image, mask)
-    choice = unmoved(pose) if early else choose(model, (points, colors), pose, picture, c.judge)
+    choice = _best_pose(model, (points, colors), pose, (image, mask), batch, stage)
     drawn = draw_cloud(points, colors, choice.pose, c.image_size, c.variance)
     fit = _silhouette_fit(model, generator)
     losses = {"image": image_loss(drawn.image, image), "mask": fit(drawn, mask)}

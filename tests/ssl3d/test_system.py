@@ -204,3 +204,17 @@ def test_a_mirrored_judge_cannot_tell_a_cloud_from_its_mirror_image(cars):
     flip = points * torch.tensor((1.0, -1.0, 1.0))
     one, other = (choose(model, (p, colors), pose, picture, "mirrored") for p in (points, flip))
     assert torch.equal(one.which, other.which) and torch.allclose(one.pose, other.pose)
+
+
+def test_known_poses_are_drawn_from_and_asked_for():
+    config = replace(SSL3DConfig.tiny(), known_poses=True, hypotheses=1, pull=0.0)
+    data = samples("car", count=2, size=32, seed=3, progress=False)
+    system = SSL3D(config, seed=0)
+    batch = {name: data.fields[name] for name in ("image", "mask", "azimuth", "elevation")}
+    known = system.losses(batch | {"generator": torch.Generator().manual_seed(0)})
+    batch["azimuth"] = batch["azimuth"] + 90
+    other = system.losses(batch | {"generator": torch.Generator().manual_seed(0)})
+    assert known["mask"] != other["mask"] and known["pose"] == other["pose"]
+    del batch["azimuth"]
+    with pytest.raises(InputError, match="azimuth"):
+        system.losses(batch | {"generator": torch.Generator().manual_seed(0)})
