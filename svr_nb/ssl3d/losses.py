@@ -151,12 +151,12 @@ def _best_pose(
         early = batch.get("step", c.warmup) < c.warmup and "neighbors" not in wanted(stage)
         return unmoved(pose) if early else choose(model, cloud, pose, picture, c.judge)
     if not {"azimuth", "elevation"} <= batch.keys():
-        wanted = "the fields 'azimuth' and 'elevation', in degrees"
-        raise refuse("data", wanted, ", ".join(batch), "Or set known_poses to False")
+        need = "the fields 'azimuth' and 'elevation', in degrees"
+        raise refuse("data", need, ", ".join(batch), "Or set known_poses to False")
     true = torch.stack([batch["azimuth"], batch["elevation"]], -1)
     return unmoved(torch.deg2rad(true).to(pose))
 
-
+# %% ../../nbs/ssl3d/522_losses.ipynb #9f20b1c2
 def batch_losses(
     model: Model, batch: TrainingBatch, stage: Stage | None = None
 ) -> dict[str, Tensor]:
