@@ -64,6 +64,8 @@ class TrainingBatch(TypedDict, total=False):
     image: Tensor
     mask: Tensor
     part_map: Tensor
+    azimuth: Tensor
+    elevation: Tensor
     index: Tensor
     generator: torch.Generator
     step: int
