@@ -28,10 +28,10 @@ from ..training.run_files import write_bytes
 from ..umr.config import UMRConfig
 
 # %% auto #0
-__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SILHOUETTES', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS', 'OPTION_OF', 'QUICK',
-           'QUICK_ARMS', 'QUICK_CARS', 'BOOK', 'HEAD', 'Claim', 'stored_claims', 'Source', 'told_switch', 'flat',
-           'switched', 'Finding', 'settle', 'command_of', 'together', 'work', 'measure_again', 'findings', 'line_of',
-           'claim_table', 'far_from_zero', 'page', 'again', 'main']
+__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SILHOUETTES', 'TARS_ARMS', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS', 'OPTION_OF',
+           'QUICK', 'QUICK_ARMS', 'QUICK_CARS', 'BOOK', 'HEAD', 'Claim', 'stored_claims', 'Source', 'told_switch',
+           'flat', 'switched', 'Finding', 'settle', 'command_of', 'together', 'work', 'measure_again', 'findings',
+           'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
 
 # %% ../../nbs/experiments/985_claims.ipynb #3a9437bb
 @dataclass(frozen=True)
@@ -143,6 +143,7 @@ ON_PICTURES = {
 
 # %% ../../nbs/experiments/985_claims.ipynb #4ca44197
 SILHOUETTES = "experiments/978_tars.ipynb"
+TARS_ARMS = Source(tars, SILHOUETTES, tars.k_arms((0, 4)), _tars, "--models tars_models", asks="")
 SOURCES = {
     **ON_PICTURES,
     "plane_shapes": Source(
@@ -157,9 +158,8 @@ SOURCES = {
         direct_sdf.ARMS,
         lambda where: direct_sdf.DirectConfig(),
     ),
-    "tars_silhouettes": Source(
-        tars, SILHOUETTES, tars.k_arms((0, 4)), _tars, "--models tars_models", asks=""
-    ),
+    "tars_silhouettes": TARS_ARMS,
+    "tars_tiny": TARS_ARMS,
     "tars_pictures": Source(
         tars,
         SILHOUETTES,

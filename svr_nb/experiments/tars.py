@@ -544,7 +544,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "--train-only": {"action": "store_true", "help": "keep the systems, measure nothing"},
 }
 
-# %% ../../nbs/experiments/978_tars.ipynb #97800008
+# %% ../../nbs/experiments/978_tars.ipynb #82686a39
 USUAL = {"form": "both", "pictures": 4000, "unseen": 80, "data seed": 1, "test seed": 2}
 EXPERIMENT = replace(
     experiment(TARSConfig.small(), USUAL),
