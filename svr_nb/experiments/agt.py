@@ -244,7 +244,6 @@ EXPERIMENT = Experiment(
     ships=ships("bird"),
     command=Command(
         about="Trains UMR and the arms of AGT from one start per seed and prints the table.",
-        arms=tuple(arm.name for arm in ARMS[:8]),  # those with stored rows
         out="agt_evidence.json",
         options={
             "--steps": {"type": int, "help": "of every arm; the small preset's if left out"},
