@@ -483,13 +483,14 @@ def far_from_zero(found: Sequence[Finding]) -> Any:
     import matplotlib.pyplot as plt
 
     run = [one for one in found if len(one.each) >= LEAST]
-    figure, axis = plt.subplots(figsize=(9, 0.24 * len(run) + 1))
+    figure, axis = plt.subplots(figsize=(9, 0.22 * len(run) + 1), dpi=80)
     colors = {"holds": "tab:green", "holds with a change": "tab:olive", "contradicted": "tab:red"}
     for place, one in enumerate(reversed(run)):
         away = mean(one.each) / max(one.error, 1e-9)
         axis.barh(place, max(-10, min(10, away)), color=colors.get(one.verdict, "lightgray"))
     axis.set_yticks(range(len(run)), [f"{o.claim.system}: {o.claim.says}" for o in reversed(run)])
     axis.tick_params(axis="y", labelsize=7)
+    axis.set_ylim(-1, len(run))
     for edge in (-ERRORS, ERRORS):
         axis.axvline(edge, color="k", ls="--", lw=0.8)
     axis.set_xlabel("mean difference in standard errors, towards the paper", fontsize=9)
