@@ -10,13 +10,16 @@ from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_shapes import sample_shape
 from svr_nb.experiments.direct_sdf import (
     ARMS,
+    CLAMP,
     EXPERIMENT,
+    GAIN,
     SIZE,
     TOPOLOGY,
     DirectConfig,
     DirectTARS,
     LearnAndTest,
     chairs,
+    correction_size,
     direct_table,
     draw_points,
     experiment,
@@ -126,3 +129,30 @@ def test_wrong_arguments_are_named(few):
         run(EXPERIMENT, ["k = 9"])
     with pytest.raises(InputError, match="count"):
         chairs(0, 1)
+
+
+def test_a_correction_is_added_to_the_distance_and_f_is_not_told(few):
+    net = DirectTARS(3, DirectConfig(features=1, correction=True, spread=1.0), seed=1)
+    x = few.x[:2, :50]
+    said = net.deform(net.deform.write(net.codes[:2]), x)
+    plain, place = net(net.codes[:2], x, 0.0)
+    assert net.told == 0
+    assert torch.equal(plain, net.sdf(place, x[..., :0]))
+    corrected = plain + GAIN * said.feature[..., 0]
+    assert torch.allclose(net(net.codes[:2], x)[0], corrected, atol=1e-6)
+    size = correction_size(net, net.deform.write(net.codes[:2]), x)
+    assert torch.allclose(size, GAIN * said.feature.abs().mean())
+
+
+def test_point_features_are_no_correction(few):
+    net = DirectTARS(3, DirectConfig(), seed=1)
+    assert net.told == 4
+    assert float(correction_size(net, net.deform.write(net.codes[:2]), few.x[:2, :9]).detach()) == 0
+
+
+def test_a_correction_does_not_leave_the_clamp_in_its_first_steps(few):
+    config = DirectConfig(features=1, correction=True, spread=1.0, steps=60, width=16, code=8)
+    net = train_direct(few, config, seed=11)
+    with torch.no_grad():
+        found = net(net.codes, few.x[:, :200])[0]
+    assert float(found.median()) < CLAMP and float((found < 0).float().mean()) > 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import torch
@@ -10,8 +11,8 @@ import torch
 from svr_nb.conventions import InputError
 from svr_nb.experiments import speed
 from svr_nb.experiments.runner import stored_rows
-from svr_nb.experiments.speed import Work, bench, bench_table, main, measured
-from svr_nb.experiments.speed import step_work, take_turns, verdict
+from svr_nb.experiments.speed import Work, _on, bench, bench_table, core_works, main
+from svr_nb.experiments.speed import measured, step_work, take_turns, verdict
 
 
 def test_ways_take_turns_and_the_first_round_is_not_counted():
@@ -62,6 +63,19 @@ def test_growth_and_the_command(tmp_path, capsys):
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert len({row["axis"] for row in rows}) == 4 and all(row["ms"] > 0 for row in rows)
     assert "Growth" in capsys.readouterr().out
+
+
+def test_a_second_core_is_measured_by_the_clock_on_the_wall_and_given_back():
+    before = torch.get_num_threads()
+    works = core_works(("lem",), 2)
+    assert [work.name for work in works] == ["step lem, two cores", "2 at once, lem, two cores"]
+    assert {work.clock for work in works} == {time.perf_counter}
+    used = []
+    twice = _on(2, lambda: used.append(torch.get_num_threads()))
+    twice()
+    assert used == [2] and torch.get_num_threads() == before
+    works[1].ours()
+    assert torch.get_num_threads() == before
 
 
 def test_an_unknown_part_is_refused():

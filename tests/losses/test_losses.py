@@ -12,6 +12,7 @@ from torch.autograd import gradcheck
 
 from svr_nb import losses as L
 from svr_nb.conventions import InputError, rand, seeded
+from svr_nb.losses import smoothness
 from svr_nb.shapes.mesh import icosphere
 
 double = lambda *shape, seed=0: rand(*shape, generator=seeded(seed)).double().requires_grad_()
@@ -21,6 +22,16 @@ def square_mask(size: int = 64, low: int = 20, high: int = 40) -> torch.Tensor:
     mask = torch.zeros(1, 1, size, size)
     mask[..., low:high, low:high] = 1
     return mask
+
+
+def test_edges_and_neighbours_are_those_of_sorted_rows():
+    faces = icosphere(2).faces[torch.randperm(320, generator=seeded(0))]
+    sides = smoothness._sides(faces)
+    assert torch.equal(smoothness._edges(faces), torch.unique(sides, dim=0))
+    _, edge = torch.unique(sides, dim=0, return_inverse=True)
+    first, second = smoothness._neighbors(faces).unbind(1)
+    shared = [set(faces[a].tolist()) & set(faces[b].tolist()) for a, b in zip(first, second)]
+    assert all(len(both) == 2 for both in shared) and len(shared) == int(edge.max()) + 1
 
 
 # --- images and masks ---

@@ -347,10 +347,18 @@ def test_a_plain_file_with_too_many_faces():
         obj_files.decode_obj(AT_ONCE[1], Neighbors(None, [], "a.obj"), 1)
 
 
-def test_readers_do_not_touch_the_filters_of_warnings(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"),
+        ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"),
+        ("b.off", "OFF\n3 1 0\n0 0 0\n1 0 0 # a remark\n0 1 0\n3 0 1 2\n"),
+    ],
+)
+def test_readers_do_not_touch_the_filters_of_warnings(name, text, tmp_path, monkeypatch):
     """Filters belong to all threads: a reader that changes them leaves them changed for others."""
-    path = tmp_path / "a.obj"
-    path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    path = tmp_path / name
+    path.write_text(text)
 
     touched: list[tuple] = []
     with monkeypatch.context() as patch:
