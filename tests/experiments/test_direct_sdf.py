@@ -10,7 +10,6 @@ from svr_nb.conventions import InputError, seeded
 from svr_nb.data.sample_shapes import sample_shape
 from svr_nb.experiments.direct_sdf import (
     ARMS,
-    CLAMP,
     EXPERIMENT,
     GAIN,
     SIZE,
@@ -148,11 +147,3 @@ def test_point_features_are_no_correction(few):
     net = DirectTARS(3, DirectConfig(), seed=1)
     assert net.told == 4
     assert float(correction_size(net, net.deform.write(net.codes[:2]), few.x[:2, :9]).detach()) == 0
-
-
-def test_a_correction_does_not_leave_the_clamp_in_its_first_steps(few):
-    config = DirectConfig(features=1, correction=True, spread=1.0, steps=60, width=16, code=8)
-    net = train_direct(few, config, seed=11)
-    with torch.no_grad():
-        found = net(net.codes, few.x[:, :200])[0]
-    assert float(found.median()) < CLAMP and float((found < 0).float().mean()) > 0.01
