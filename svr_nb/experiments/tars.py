@@ -507,9 +507,12 @@ def _sized(
     if given.category != "chair" or given.natural:
         settings |= {"category": given.category, "natural": given.natural}
     places = {name: getattr(given, name) for name in ("models", "data", "device")}
-    if places["models"] and len(given.pictures) > 1:
-        places["models"] = file_path(places["models"], "models") / f"{pictures}"
-    return replace(experiment(config, settings, **places), arms=k_arms(given.features))
+    own = f"{pictures}/" if len(given.pictures) > 1 else ""  # or they would be taken for each other
+    if places["models"]:
+        places["models"] = file_path(places["models"], "models") / own
+    made = experiment(config, settings, **places)
+    kept = lambda arm, seed: f"{own}{given.form}/{folder_of(arm, seed)}"
+    return replace(made, arms=k_arms(given.features), kept=kept)
 
 
 def _chosen(

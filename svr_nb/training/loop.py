@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
@@ -183,6 +183,7 @@ def interrupt_between_steps() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+@cache  # a process asks once
 def keep_memory(spare: int = 64 << 20) -> bool:
     """Asks the C library to keep what a step has freed for the next step, instead of returning it
     to the system and having every page of it cleared again.

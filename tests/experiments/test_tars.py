@@ -175,6 +175,17 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "models" / "paper" / "k=2-4").is_dir()
 
 
+def test_systems_of_several_numbers_of_pictures_are_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(TARSConfig, "small", classmethod(lambda cls: SMALL))
+    call = "--seeds 4 --device cpu --features --unseen 2 --steps 2 2 --train-only --pictures 4 5"
+    main(EXPERIMENT, [*call.split(), "--models", str(tmp_path)])
+    weights = [
+        TARS.from_pretrained(str(tmp_path / count / "both" / "stage1-4")).state_dict()
+        for count in ("4", "5")
+    ]
+    assert any(not torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_two_looks_know_their_shapes(tmp_path):
     """The first half is clean, the second natural, and every shape can be drawn again."""
     pictures = learning_pictures(4, 9, tmp_path, "car", natural=True)
