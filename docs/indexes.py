@@ -208,9 +208,12 @@ EVIDENCE = {
     "plane_shapes": ("experiments.plane_shapes", "evidence-plane"),
     "tars_sdf": ("experiments.direct_sdf", "evidence-tars-sdf"),
     "tars_silhouettes": ("experiments.tars", "evidence-tars"),
+    "tars_tiny": ("experiments.tars", "evidence-tars-tiny"),
+    "tars_pictures": ("experiments.tars", "evidence-tars-pictures"),
     "lem": ("experiments.lem", "evidence-lem"),
     "lem_labels": ("experiments.lem_labels", "evidence-lem-labels"),
 }
+MORE = {"tars_tiny": ": level 0, a small training", "tars_pictures": ": how many pictures"}
 ELSEWHERE = {"claims", "speed"}  # rows that are no claim of a paper; experiments.speed shows them
 
 
@@ -236,7 +239,7 @@ def evidence_page() -> str:
         path = homes[f"svr_nb.{key}"]
         title = equations.sections(path)[1][0]
         there = to_section(path.relative_to(ROOT / "nbs").as_posix(), title, label=key)
-        lines += [f"## {plain(title)}", "", f"{there} · `make {command}`", ""]
+        lines += [f"## {plain(title)}{MORE.get(name, '')}", "", f"{there} · `make {command}`", ""]
         lines += evidence_table(json.loads(place.read_text(encoding="utf-8")))
     return "\n".join(lines)
 
@@ -251,9 +254,10 @@ def claimed() -> list[str]:
 def evidence_table(rows: list[dict]) -> list[str]:
     """Rows as tables: one line per arm, and one table per set of columns."""
     kind = "map" if any("map" in row for row in rows) else "arm"
+    apart = [k for k in ("form", "start", "pictures") if len({row.get(k) for row in rows}) > 1]
     groups: dict[tuple, list[dict]] = defaultdict(list)
     for row in rows:
-        words = [str(row[k]) for k in ("collection", kind, "arm") if k in row]
+        words = [str(row[k]) for k in ("collection", kind, "arm", *apart) if k in row]
         groups[tuple(dict.fromkeys(words))].append(row)
     shapes: dict[tuple[str, ...], list[tuple[tuple, list[dict]]]] = defaultdict(list)
     for words, mine in groups.items():

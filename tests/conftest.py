@@ -19,7 +19,7 @@ settings.load_profile("repeatable")
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
-REAL_DATA = Path(os.environ.get("SVR_REAL_DATA", ROOT.parent / "shared" / "data"))
+REAL_DATA = Path(os.environ.get("SVR_REAL_DATA") or ROOT.parent / "shared" / "data")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -104,7 +104,7 @@ def test_rows_tables_and_the_command(few, tmp_path, capsys):
         row["excess"] == pytest.approx(row["Chamfer x10"] - row["floor"]) and 0 <= row["folds"] <= 1
         for row in rows
     )
-    assert len(direct_table(rows).rows) == 3
+    assert len(direct_table(rows).rows) == len(ARMS)
     out = tmp_path / "rows.json"
     call = ["--seeds", "1", "--out", str(out), "--shapes", "3", "2", "--steps", "2", "2"]
     main(EXPERIMENT, call)

@@ -294,7 +294,10 @@ def test_batch_equals_single(entry):
         system.reconstruct(batch["image"], batch["mask"])[1],
         system.reconstruct(batch["image"][1], batch["mask"][1]),
     )
-    torch.testing.assert_close(many.points.points, one.points.points, atol=1e-4, rtol=1e-4)
+    a, b = (found.points.points for found in (many, one))
+    if one.predicted == "voxels":  # last bits may move a point of its surface to the next face
+        a, b = (found.voxels.occupancy for found in (many, one))
+    torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["pil", "pil_rgba", "array", "tensor"])
