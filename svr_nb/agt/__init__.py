@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../nbs/agt/700_agt.ipynb #525ce242
 from .adaptive_sampling import VarHead, adaptive_texture, bilinear_sample
 from .config import AGTConfig, TextureWeights
+from .flow_map import Lookers, MapNet
 from .frechet_loss import FeatureBank, FrechetLoss, frechet_loss
 from .scores import texture_scores
 from .system import AGT

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['VARIANCES', 'JUDGES', 'TEXTURE', 'TEXTURE_CHOICES', 'UNUSED_TERMS', 'TextureWeights', 'check_texture',
-           'small_texture', 'AGTConfig', 'texture_weights', 'agt_stages']
+__all__ = ['VARIANCES', 'VAR_SIGHTS', 'JUDGES', 'TEXTURE', 'TEXTURE_CHOICES', 'UNUSED_TERMS', 'TextureWeights', 'check_texture',
+           'small_texture', 'AGTConfig', 'texture_weights', 'with_flow_group', 'agt_stages']
 
 # %% ../../nbs/agt/720_config.ipynb #8be305b2
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from .adaptive_sampling import VAR_FORWARDS, VAR_MODES
@@ -22,6 +23,7 @@ from ..training.config import ConfigBase
 from ..umr.config import UMRConfig, late, loss_weights, rounds
 
 VARIANCES = ("joint", "unrolled", "off")
+VAR_SIGHTS = ("feature", "flow")
 JUDGES = ("random", *FEATURE_BACKENDS)
 TEXTURE = "texture"
 
@@ -54,6 +56,7 @@ class TextureWeights(ConfigBase):
 # %% ../../nbs/agt/720_config.ipynb #259bdb5b
 TEXTURE_CHOICES = {
     "variance": VARIANCES,
+    "var_sees": VAR_SIGHTS,
     "var_mode": VAR_MODES,
     "var_forward": VAR_FORWARDS,
     "fid_form": FID_FORMS,
@@ -72,6 +75,11 @@ def check_texture(config: AGTConfig) -> None:
         raise refuse("config.judge", wish, config.judge, "Choose another network")
     for name in ("align_norm", "rec_norm"):
         check_number(getattr(config, name), f"config.{name}", 1, 2, integer=True)
+    check_number(config.flow_rate, "config.flow_rate", 0)
+    check_number(config.fakes, "config.fakes", 0, integer=True)
+    if config.var_sees == "flow" and config.image_size % 8:
+        wish = "a multiple of 8 where the map sees the flow"
+        raise refuse("config.image_size", wish, str(config.image_size))
 
 # %% ../../nbs/agt/720_config.ipynb #7c743dc0
 def small_texture() -> dict[str, object]:
@@ -102,12 +110,18 @@ class AGTConfig(UMRConfig):
     variance: how the map learns: "joint" from the colour error, "unrolled" through one step of the
         flow, or "off" (erratum A4).
     var_mode, var_forward: "multiply" or "affine" (A3); "modulated" or "straight_through".
+    var_sees: what D_var is drawn from: the trunk's "feature" (paper), or the photograph with what
+        the "flow" does there (`MapNet`).
     var_channels, var_widths, var_start, rho: of D_var.  var_trunk: whether its losses train the
-        trunk that it shares with shape and camera, or itself alone.
+        trunk that it shares with shape and camera, or itself alone; both of the "feature".
     step_rate: of the unrolled step, pixels squared per unit of error.
+    flow_rate: of plain descent for the flow's decoder in the texture stage; 0 for Adam with the
+        others.
     align_norm, rec_norm: 1 or 2, distances unsquared or squared (A7).
     fid_features, fid_form, bank: network, form and number of real pictures of the Frechet loss
         (A6).
+    fakes, fid_texture: made pictures of earlier steps that join those of the batch, and whether
+        their loss moves the texture alone, even with `shape_too`.
     gan, saturating, penalty: of the adversary (A5).
     critic_widths, critic_lr, critic_steps: its layers, rate, and its steps to one of the networks.
     judge: features that measure unseen views, other than those of the loss; "random" is a fixed
@@ -121,17 +135,21 @@ class AGTConfig(UMRConfig):
     variance: str = "joint"
     var_mode: str = "multiply"
     var_forward: str = "modulated"
+    var_sees: str = "feature"
     var_channels: int = 1
     var_widths: tuple[int, ...] = (128, 64, 32, 16, 8)
     var_start: int = 256
     rho: float = 0.5
     var_trunk: bool = True
     step_rate: float = 3.0
+    flow_rate: float = 0.0
     align_norm: int = 1
     rec_norm: int = 1
     fid_features: str = "inception"
     fid_form: str = "full"
     bank: int = 1024
+    fakes: int = 0
+    fid_texture: bool = False
     gan: str = "bce_gp"
     saturating: bool = False
     penalty: float = 10.0
@@ -188,6 +206,21 @@ def texture_weights(config: AGTConfig) -> dict[str, Weight]:
     return {name: weight for name, weight in weights.items() if weight}
 
 
+def with_flow_group(stage: Stage, rate: float | None = None) -> Stage:
+    """A stage whose group "flow" hears what the networks hear.
+
+    stage: with rates by group.
+    rate: of its plain descent; None for Adam at the networks' rate.
+    """
+    weights, rates = dict(stage.weights), stage.lr
+    weights = {"networks": weights.pop("networks"), "flow": stage.weights["networks"]} | weights
+    if isinstance(rates, Mapping):
+        rates = {**rates, "flow": rates["networks"] if rate is None else rate}
+    every = stage.every | {"flow": stage.every.get("networks", 1)}
+    plain = () if rate is None else ("flow",)
+    return replace(stage, weights=weights, lr=rates, every=every, plain=plain)
+
+
 def agt_stages(config: AGTConfig) -> list[Stage]:
     """UMR's two rounds and the texture stage.
 
@@ -209,4 +242,7 @@ def agt_stages(config: AGTConfig) -> list[Stage]:
         every={"networks": config.critic_steps},
         clip=config.clip or None,
     )
+    if config.flow_rate:
+        first = [with_flow_group(one) for one in rounds(config)]
+        return [*first, with_flow_group(stage, config.flow_rate)]
     return [*rounds(config), stage]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['SHAPE_LOSSES', 'align_loss', 'random_view', 'step_loss', 'TextureSystem', 'draw_for', 'frozen_map', 'seen_losses',
-           'unseen_losses', 'real_features', 'bank_of', 'texture_losses', 'texture_stage_losses']
+           'painted_alone', 'joined_by_earlier', 'crowd_loss', 'unseen_losses', 'real_features', 'bank_of',
+           'texture_losses', 'texture_stage_losses']
 
 # %% ../../nbs/agt/722_losses.ipynb #6fa8030f
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from torch import Tensor
 from .adaptive_sampling import VarianceMap, adaptive_texture, bilinear_sample
 from .adaptive_sampling import inner_step, to_pixels, variance_loss
 from .config import AGTConfig
-from .frechet_loss import FeatureBank, FrechetLoss
+from .frechet_loss import FeatureBank, FrechetLoss, frechet_loss
 from .texture_critic import TextureCritic, critic_loss, texture_loss
 from ..cameras.projections import WeakPerspective
 from ..cameras.rotations import quaternion_multiply
@@ -98,6 +99,7 @@ class TextureSystem(MeshSystem, Protocol):
 
     critic: TextureCritic | None
     memory: dict[str, Tensor]
+    training: bool
 
     @property
     def config(self) -> AGTConfig: ...
@@ -107,7 +109,7 @@ class TextureSystem(MeshSystem, Protocol):
 
     def frechet(self) -> FrechetLoss: ...
 
-    def variance_maps(self, view: View) -> VarianceMap | None: ...
+    def variance_maps(self, view: View, said: Prediction | None = None) -> VarianceMap | None: ...
 
 
 def draw_for(
@@ -163,6 +165,52 @@ def seen_losses(
         losses["step"] = step_loss(view.image, gap, maps, config.step_rate, config.var_forward)
     return losses, texels
 
+# %% ../../nbs/agt/722_losses.ipynb #5e0ce033
+def painted_alone(
+    model: TextureSystem, said: Prediction, camera: WeakPerspective, texels: Tensor
+) -> Float[Tensor, "b 3 s s"]:
+    """Drawings on black through which a loss reaches the texture and nothing else.
+
+    model, said: system and prediction.  camera: of the views.  texels: from `seen_losses`.
+    """
+    still = WeakPerspective(
+        camera.scale.detach(), camera.translation.detach(), camera.quaternion.detach()
+    )
+    drawn = draw_texture(model, said.verts.detach(), still, texels)
+    return drawn.rgb * drawn.alpha.detach()
+
+
+def joined_by_earlier(
+    features: Float[Tensor, "b d"], earlier: Float[Tensor, "n d"]
+) -> Float[Tensor, "m d"]:
+    """Features of a batch with those of earlier steps; each picture of the batch pulls as hard as
+    it would without them.
+
+    features: with a graph.  earlier: without one; none, or any number.
+    """
+    if not len(earlier):
+        return features
+    share = (len(features) + len(earlier)) / len(features)
+    louder = features.detach() + share * (features - features.detach())
+    return torch.cat([louder, earlier.to(features)])
+
+
+def crowd_loss(model: TextureSystem, fake: Float[Tensor, "b 3 s s"], bank: FeatureBank) -> Tensor:
+    """The Frechet loss of a batch of drawings, joined by those of earlier steps if the
+    configuration keeps any; while training they are remembered as "fakes".
+
+    model: the system.  fake: drawings on black.  bank: features of photographs.
+    Source: AGT, Eq. 41 to 47.
+    """
+    loss, keep = model.frechet(), model.config.fakes
+    features = loss.net(fake)
+    if not keep:
+        return frechet_loss(features, bank, loss.form)
+    earlier = model.memory.get("fakes", features.detach()[:0])
+    if model.training:
+        model.memory["fakes"] = torch.cat([earlier.to(features), features.detach()])[-keep:]
+    return frechet_loss(joined_by_earlier(features, earlier), bank, loss.form)
+
 # %% ../../nbs/agt/722_losses.ipynb #c9e768fe
 def unseen_losses(
     model: TextureSystem,
@@ -187,12 +235,16 @@ def unseen_losses(
     losses: dict[str, Tensor] = {}
     if not {"fid", "adv"} & set(wanted):
         return losses
-    drawn = draw_for(model, said, random_view(said.hypotheses.pick(), generator), texels)
+    camera = random_view(said.hypotheses.pick(), generator)
+    drawn = draw_for(model, said, camera, texels)
     fake = drawn.rgb * (drawn.alpha if config.shape_too else drawn.alpha.detach())
     if "fid" in wanted:
         if bank is None:
             raise refuse("bank", "real features", "None", "Call before_epoch first")
-        losses["fid"] = model.frechet()(fake, bank)
+        crowd = fake
+        if config.fid_texture and config.shape_too:
+            crowd = painted_alone(model, said, camera, texels)
+        losses["fid"] = crowd_loss(model, crowd, bank)
     if "adv" in wanted and model.critic is not None:
         real = (view.image * view.mask).roll(1, 0)
         losses["adv"] = texture_loss(model.critic, fake, config.gan, config.saturating)
@@ -251,7 +303,7 @@ def texture_losses(
         generator=generator,
     )
     said = predict(model, view, int(model.active))
-    seen, texels = seen_losses(model, said, view, model.variance_maps(view))
+    seen, texels = seen_losses(model, said, view, model.variance_maps(view, said))
     bank = bank_of(model, view)
     unseen = unseen_losses(model, said, view, texels, wanted, bank=bank, generator=generator)
     return {name: loss for name, loss in seen.items() if name in wanted} | unseen

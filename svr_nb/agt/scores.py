@@ -18,10 +18,10 @@ from ..networks.features import FeatureNet, TinyNet
 from ..scores.metrics import kid, ssim
 from ..umr.expectation import Prediction, View, crop_view, draw_texture
 from ..umr.networks import predict
-from ..umr.texture_cycle import texture_from_flow
+from ..umr.texture_cycle import cycle_gap, texture_from_flow
 
 # %% auto #0
-__all__ = ['redraw', 'Judged', 'standardised', 'texture_scores']
+__all__ = ['redraw', 'Judged', 'standardised', 'texture_scores', 'faces_at_home']
 
 # %% ../../nbs/agt/723_scores.ipynb #5c73d421
 @torch.no_grad()
@@ -35,7 +35,7 @@ def redraw(
     generator: of random views; None for the photographs' own.
     Source: AGT, Eq. 11 and 36.
     """
-    maps = model.variance_maps(view) if model.config.var_forward == "modulated" else None
+    maps = model.variance_maps(view, said) if model.config.var_forward == "modulated" else None
     image = view.image if maps is None else maps.apply(view.image)
     camera = said.hypotheses.pick()
     if generator is not None:
@@ -85,3 +85,26 @@ def texture_scores(model: Judged, data: Collection, chunk: int = 64) -> dict[str
         distance = kid(*standardised(real, made))
         scores["unseen views, kernel distance"] = torch.tensor(distance)
     return scores
+
+# %% ../../nbs/agt/723_scores.ipynb #edfd050e
+@torch.no_grad()
+def faces_at_home(
+    model: TextureSystem, data: Collection, within: float = 1.5, chunk: int = 64
+) -> Float[Tensor, "n"]:
+    """For each picture the share of its visible faces that look where they are seen.
+
+    model: an AGT.  data: a collection with "image" and "mask".
+    within: so near, in pixels of the crop.  chunk: pictures at a time.
+    """
+    size, shares = model.config.image_size, []
+    for index in torch.arange(len(data)).split(chunk):
+        batch = data.batch(index)
+        image, mask = batch["image"].to(model.device), batch["mask"].to(model.device)
+        view = crop_view(image, mask, None, size, fill=model.config.fill)
+        said = predict(model, view, int(model.active))
+        face_flow = model.face_flow(said.flow)
+        texels = texture_from_flow(view.image, face_flow)
+        gap = cycle_gap(face_flow, draw_texture(model, said.verts, said.hypotheses.pick(), texels))
+        near = (gap.looked - gap.seen).norm(dim=-1) * size / 2 < within
+        shares.append((near & gap.visible).sum(1) / gap.visible.sum(1).clamp(min=1))
+    return torch.cat(shares)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from .adaptive_sampling import VarHead, VarianceMap
 from .config import TEXTURE, AGTConfig, agt_stages
+from .flow_map import Lookers, MapNet, lookers_of
 from .frechet_loss import FrechetLoss
 from .losses import real_features, texture_stage_losses
 from .scores import redraw, texture_scores
@@ -22,20 +23,22 @@ from .texture_critic import TextureCritic
 from ..conventions import describe, pixel_centers, refuse
 from ..data.collection import Collection
 from ..networks.encoders import fresh_weights
-from ..networks.features import FeatureNet, TinyNet
+from ..networks.features import SHIPPED, FeatureNet, TinyNet
 from ..networks.pretrained import find_pretrained
 from ..training.needs import measurable, weighed
 from ..training.stages import Stage
-from ..umr.expectation import Prediction, View
+from ..umr.expectation import Prediction, View, draw_texture
+from ..umr.networks import predict
 from ..umr.system import NEEDS as UMR_NEEDS
 from ..umr.system import UMR, read_pictures
+from ..umr.texture_cycle import cycle_gap, texture_from_flow
 
 if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 # %% auto #0
-__all__ = ['NEEDS', 'AGT', 'make_var_head', 'make_critic', 'with_texture_groups', 'frechet_of', 'judge_of', 'make_judge',
-           'modulated_photograph', 'carried', 'continued', 'take_over']
+__all__ = ['NEEDS', 'AGT', 'make_var_head', 'make_critic', 'with_texture_groups', 'maps_of', 'lookers_now', 'frechet_of',
+           'judge_of', 'make_judge', 'modulated_photograph', 'carried', 'continued', 'take_over']
 
 # %% ../../nbs/agt/724_system.ipynb #9eecadf5
 NEEDS = (replace(UMR_NEEDS[0], what="two images", least=2), *UMR_NEEDS[1:])
@@ -118,12 +121,12 @@ class AGT(UMR):
             return super().losses(batch, stage)
         return texture_stage_losses(self, batch, stage)
 
-    def variance_maps(self, view: View) -> VarianceMap | None:
-        """I_var of crops, or None if there is no such head."""
-        if self.var is None:
-            return None
-        features = self.trunk(view.image)
-        return self.var(features if self.config.var_trunk else features.detach())
+    def variance_maps(self, view: View, said: Prediction | None = None) -> VarianceMap | None:
+        """I_var of crops, or None if there is no such head; see `maps_of`.
+
+        view: crops.  said: what the networks say about them, if that is known already.
+        """
+        return maps_of(self, view, said)
 
     def texture_source(self, image: Tensor, view: View) -> Tensor:
         """Photographs as the texture samples them; see `modulated_photograph`."""
@@ -149,10 +152,12 @@ class AGT(UMR):
         return super().evaluate(data) | texture_scores(self, data)
 
 # %% ../../nbs/agt/724_system.ipynb #3be8f6e4
-def make_var_head(config: AGTConfig) -> VarHead | None:
+def make_var_head(config: AGTConfig) -> VarHead | MapNet | None:
     """D_var, or None if the configuration switches it off."""
     if config.variance == "off":
         return None
+    if config.var_sees == "flow":
+        return MapNet(rho=config.rho)
     return VarHead(
         config.feature,
         config.image_size,
@@ -172,16 +177,48 @@ def make_critic(config: AGTConfig) -> TextureCritic | None:
 def with_texture_groups(
     model: AGT, groups: dict[str, list[nn.Parameter]]
 ) -> dict[str, list[nn.Parameter]]:
-    """UMR's groups with the variance head among the networks, and the critic.
+    """UMR's groups with the variance head among the networks, the flow's decoder by itself if it
+    learns by plain descent, and the critic.
 
     model: the system.
     groups: of UMR.
     """
     if model.var is not None:
         groups["networks"] = groups["networks"] + list(model.var.parameters())
+    if model.config.flow_rate:
+        groups["flow"] = list(model.flow.parameters())
+        apart = {id(p) for p in groups["flow"]}
+        groups["networks"] = [p for p in groups["networks"] if id(p) not in apart]
     if model.critic is not None:
         groups["critic"] = list(model.critic.parameters())
     return groups
+
+# %% ../../nbs/agt/724_system.ipynb #c8229d60
+def maps_of(model: AGT, view: View, said: Prediction | None = None) -> VarianceMap | None:
+    """I_var of crops from the trunk's feature, or from where the flow looks; None without D_var.
+
+    model: the system.  view: crops.
+    said: what the networks say about them; worked out if it is needed and missing.
+    """
+    if isinstance(model.var, MapNet):
+        said = said or predict(model, view, int(model.active))
+        return model.var(view.image, lookers_now(model, said, view))
+    if model.var is None:
+        return None
+    features = model.trunk(view.image)
+    return model.var(features if model.config.var_trunk else features.detach())
+
+
+@torch.no_grad()
+def lookers_now(model: AGT, said: Prediction, view: View) -> Lookers:
+    """Where the visible faces of predictions look, and where they are seen.
+
+    model: the system.  said, view: prediction and crops.
+    """
+    face_flow = model.face_flow(said.flow)
+    texels = texture_from_flow(view.image, face_flow)
+    drawn = draw_texture(model, said.verts, said.hypotheses.pick(), texels)
+    return lookers_of(view.image, cycle_gap(face_flow, drawn))
 
 # %% ../../nbs/agt/724_system.ipynb #a2d8008d
 def frechet_of(model: AGT) -> FrechetLoss:
@@ -189,7 +226,7 @@ def frechet_of(model: AGT) -> FrechetLoss:
     if not model._frechet:
         config = model.config
         backend, path = config.fid_features, None
-        if backend != "tiny":
+        if backend not in SHIPPED:
             path = find_pretrained(backend, model.weights_from)
         model._frechet["net"] = FrechetLoss(backend, path, config.fid_form)
     return model._frechet["net"].to(model.device)

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..agt.config import AGTConfig
 from ..agt.system import AGT, continued
 from ..agt.losses import SHAPE_LOSSES
+from ..agt.scores import faces_at_home
 from ..conventions import check_choice, refuse
 from ..data.collection import Collection
 from svr_nb.experiments.runner import (
@@ -39,8 +40,8 @@ from ..umr.starts import train_umr
 from ..umr.system import UMR
 
 # %% auto #0
-__all__ = ['SCORES', 'ARMS', 'EXPERIMENT', 'SeedRuns', 'umr_goes_on', 'train_arm', 'measure', 'measure_start', 'prepare',
-           'summary', 'card_of', 'ships']
+__all__ = ['SCORES', 'PLAIN', 'QUEUE', 'ARMS', 'EXPERIMENT', 'SeedRuns', 'umr_goes_on', 'train_arm', 'measure', 'measure_start',
+           'prepare', 'summary', 'card_of', 'ships']
 
 # %% ../../nbs/experiments/975_agt.ipynb #64af9b57
 SCORES = (
@@ -51,7 +52,12 @@ SCORES = (
     "unseen views, kernel distance",
     "PCK by camera",
     "PCK by flow",
+    "faces at home",
 )
+PLAIN = 3.0  # the rate of plain descent, chosen on the birds of seed 7
+
+
+QUEUE: dict[str, object] = {"fakes": 256}
 
 
 def _without(name: str, full: AGTConfig) -> AGTConfig:
@@ -70,6 +76,13 @@ ARMS = (
     Arm("-adv", partial(_without, "adv")),
     Arm("trunk detached", {"var_trunk": False}),
     Arm("-D_var -FID", lambda full: replace(_without("fid", full), variance="off")),
+    Arm("map sees flow", {"var_sees": "flow"}),
+    Arm("plain descent", {"flow_rate": PLAIN}),
+    Arm("plain descent, -D_var", {"flow_rate": PLAIN, "variance": "off"}),
+    Arm("plain descent, map sees flow", {"flow_rate": PLAIN, "var_sees": "flow"}),
+    Arm("queue", QUEUE),
+    Arm("queue, texture alone", QUEUE | {"fid_texture": True}),
+    Arm("queue, texture alone, paint", QUEUE | {"fid_texture": True, "fid_features": "paint"}),
 )
 
 # %% ../../nbs/experiments/975_agt.ipynb #97500003
@@ -128,6 +141,7 @@ def measure(system: AGT, shared: SeedRuns) -> dict[str, float]:
     system: trained.  shared: with the data.
     """
     found = system.evaluate(shared.data["test"])
+    found["faces at home"] = faces_at_home(system, shared.data["test"])
     return {name: float(found[name].float().mean()) for name in SCORES if name in found}
 
 
@@ -140,19 +154,24 @@ def measure_start(shared: SeedRuns) -> dict[str, float]:
 
 
 def prepare(
-    seed: int, umr: UMR | None = None, steps: int | None = None, category: str = "bird"
+    seed: int,
+    umr: UMR | None = None,
+    steps: int | None = None,
+    category: str = "bird",
+    look: str = "synthetic",
 ) -> SeedRuns:
     """Birds or cars, a trained UMR and the full configuration of one seed.
 
     seed: of all of them.  umr: a start for every seed; None trains one, which birds alone have.
     steps: of every arm; None for the small preset's.  category: "bird" or "car".
+    look: of the birds, "synthetic" or "natural".
     Raises InputError.
     """
     check_choice(category, "category", ("bird", "car"))
     if umr is None and category == "car":
         do = "name one, such as svr_nb/checkpoints/umr-car"
         raise refuse("umr", "a folder of a UMR trained on cars", "none", do)
-    data = birds(seed) if category == "bird" else car_pictures(seed)
+    data = birds(seed, look) if category == "bird" else car_pictures(seed)
     if umr is None:
         umr = train_umr(UMRConfig.tiny(), data["train"], seed=seed, progress=False)[0]
     full = continued(umr) if steps is None else continued(umr, texture_steps=steps)
@@ -161,7 +180,7 @@ def prepare(
 # %% ../../nbs/experiments/975_agt.ipynb #411fdb1c
 def _mean_of(score: str) -> Tell:
     """A column: the plain mean."""
-    return lambda mine: mean([row[score] for row in mine])
+    return lambda mine: mean([row[score] for row in mine]) if score in mine[0] else None
 
 
 def _over_umr(rows: Sequence[Row], score: str) -> Tell:
@@ -215,8 +234,10 @@ def _chosen(
 ) -> list[Experiment[SeedRuns, AGT]]:
     """The experiment with the start and the number of steps that the command names."""
     umr = UMR.from_pretrained(given.umr) if given.umr else None
-    data = partial(prepare, umr=umr, steps=given.steps, category=given.category)
+    data = partial(prepare, umr=umr, steps=given.steps, category=given.category, look=given.look)
     chosen = replace(base, data=data)
+    if given.look != "synthetic":
+        chosen = replace(chosen, settings={"look": given.look})
     if given.category != "bird":
         note = {"category": given.category, "unseen": 100}
         chosen = replace(chosen, settings=note, ships=ships(given.category))
@@ -248,6 +269,11 @@ EXPERIMENT = Experiment(
         options={
             "--steps": {"type": int, "help": "of every arm; the small preset's if left out"},
             "--category": {"default": "bird", "help": "bird or car"},
+            "--look": {
+                "default": "synthetic",
+                "choices": ("synthetic", "natural"),
+                "help": "of the birds; natural ones have texture",
+            },
             "--umr": {"help": "folder of a trained UMR for all seeds; else each trains its own"},
         },
         adapt=_chosen,

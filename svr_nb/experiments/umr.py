@@ -65,18 +65,17 @@ COUNTS = {"train": 800, "val": 200, "test": 200}
 
 
 @lru_cache(maxsize=2)
-def birds(seed: int) -> dict[str, Collection]:
+def birds(seed: int, look: str = "synthetic") -> dict[str, Collection]:
     """Training, validation and test birds of one seed: any azimuth, part maps with a tenth of their
     blocks mislabelled.
 
-    seed: of the data.
+    seed: of the data.  look: "synthetic", in even colours, or "natural", with texture and light.
     """
+    how = BIRDS | {"domain": look}
 
     def split(name: str) -> Collection:
         meshes = name != "train"
-        return samples(
-            "bird", name, COUNTS[name], seed=seed, meshes=meshes, progress=False, **BIRDS
-        )
+        return samples("bird", name, COUNTS[name], seed=seed, meshes=meshes, progress=False, **how)
 
     return {name: split(name) for name in COUNTS}
 

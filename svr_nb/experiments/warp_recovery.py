@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..agt.adaptive_sampling import VarianceMap, bilinear_sample, bounded_map, inner_step
 from ..agt.adaptive_sampling import variance_loss
+from ..agt.flow_map import Lookers, MapNet
 from svr_nb.conventions import (
     check_choice,
     check_number,
@@ -49,8 +50,8 @@ OPTIMIZERS = ("SGD", "Adam")
 
 # %% auto #0
 __all__ = ['MAPS', 'OPTIMIZERS', 'WAYS', 'ARMS', 'SHARES', 'OPTIONS', 'EXPERIMENT', 'WarpConfig', 'WarpTask', 'smooth_warp',
-           'warp_task', 'recovery_scores', 'splat', 'MapNet', 'map_loss', 'Walkers', 'train_map', 'recover',
-           'photographs', 'Way', 'SeedRuns', 'recovery_table', 'experiment']
+           'warp_task', 'recovery_scores', 'map_for', 'map_loss', 'Walkers', 'train_map', 'recover', 'photographs',
+           'Way', 'SeedRuns', 'recovery_table', 'experiment']
 
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #64388da1
 @dataclass(frozen=True)
@@ -152,66 +153,13 @@ def recovery_scores(task: WarpTask, at: Float[Tensor, "b p 2"]) -> dict[str, flo
         "right colour": float(near.float().mean()),
     }
 
-# %% ../../nbs/experiments/974_warp_recovery.ipynb #8ae1cde5
-def splat(
-    values: Float[Tensor, "b c p"], at: Float[Tensor, "b p 2"], size: int, cells: int
-) -> Float[Tensor, "b c1 k k"]:
-    """Mean of the points' values in each cell of a coarse grid, and whether there is any point.
-
-    values: per point.  at: in pixels.
-    size: side of the photograph in pixels.  cells: side of the grid.
-    """
-    place = ((at + 0.5) * cells / size).floor().clamp(0, cells - 1).long()
-    index = (place[..., 1] * cells + place[..., 0])[:, None].expand(-1, values.shape[1] + 1, -1)
-    full = torch.cat([values, torch.ones_like(values[:, :1])], 1)
-    empty = values.new_zeros(len(values), full.shape[1], cells * cells)
-    total = empty.scatter_add(2, index, full)
-    number = total[:, -1:]
-    means = total[:, :-1] / number.clamp(min=1)
-    return torch.cat([means, (number > 0).to(values)], 1).unflatten(2, (cells, cells))
-
-
-def _block(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    """A convolution with normalisation."""
-    convolution = nn.Conv2d(inside, outside, 3, stride, 1)
-    return nn.Sequential(convolution, nn.GroupNorm(4, outside), nn.LeakyReLU(0.1))
-
-
-def _double(x: Tensor) -> Tensor:
-    """A map at twice the size."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #3c1b46c8
-class MapNet(nn.Module):
-    """From a photograph and the state of its points to a variance map; a fresh one changes nothing.
+def map_for(net: MapNet, task: WarpTask, at: Float[Tensor, "b p 2"]) -> VarianceMap:
+    """The map of a network for points of a task that have come to `at`.
 
-    width: channels, a multiple of 4.  rho: bound of the map.
-    labels: whether it sees the offsets to the rough labels.
+    net: from `train_map`.  task: with the photographs, wishes and labels.  at: in pixels.
     """
-
-    def __init__(self, width: int = 24, rho: float = 0.5, labels: bool = True) -> None:
-        super().__init__()
-        self.rho, self.labels = rho, labels
-        self.fine = nn.Sequential(_block(12 if labels else 10, width), _block(width, width))
-        self.middle = nn.Sequential(_block(width, width, 2), _block(width, width))
-        self.quarter = nn.Sequential(_block(width, width, 2), _block(width, width))
-        self.join_half, self.join_fine = _block(2 * width, width), _block(2 * width, width)
-        self.last = nn.Conv2d(width, 1, 3, padding=1)
-        for part in self.last.parameters():
-            nn.init.zeros_(part)
-
-    def forward(self, task: WarpTask, at: Float[Tensor, "b p 2"]) -> VarianceMap:
-        """The map for points that have come to `at`."""
-        known = [task.target - 0.5, 3 * (task.target - bilinear_sample(task.image, at).color)]
-        if self.labels:
-            known += [(task.label - at).transpose(1, 2) / 8]
-        size = task.image.shape[-1]
-        cells = splat(torch.cat(known, 1), at, size, size // 2)
-        fine = self.fine(torch.cat([F.avg_pool2d(task.image, 2) - 0.5, cells], 1))
-        half = self.middle(fine)
-        mixed = self.join_half(torch.cat([_double(self.quarter(half)), half], 1))
-        joined = self.join_fine(torch.cat([_double(mixed), fine], 1))
-        return bounded_map(_double(self.last(joined)), self.rho)
+    return net(task.image, Lookers(at, task.target, task.label))
 
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #f5752d30
 def map_loss(
@@ -292,7 +240,7 @@ def train_map(
         [i * life // config.batch for i in range(config.batch)],
     )
     for _ in range(config.train_steps):
-        maps = net(*walkers)
+        maps = map_for(net, *walkers)
         loss, at = map_loss(*walkers, maps, kind, config)
         adam.zero_grad()
         loss.backward()
@@ -338,7 +286,7 @@ def _map_of(
         return bounded_map(noise, config.rho).apply(task.image)
     if net is None:
         raise refuse("net", f"a trained MapNet for the arm {kind!r}", "None", "Use train_map")
-    return net(task, at).apply(task.image)
+    return map_for(net, task, at).apply(task.image)
 
 # %% ../../nbs/experiments/974_warp_recovery.ipynb #df5af8d1
 @torch.no_grad()

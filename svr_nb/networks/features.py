@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Float
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 LOSS_BACKENDS = ("pyramid", "lpips-alex", "vgg")
-FEATURE_BACKENDS = ("tiny", "vgg19", "resnet18", "inception")
+FEATURE_BACKENDS = ("tiny", "paint", "vgg19", "resnet18", "inception")
 
 # %% auto #0
-__all__ = ['LOSS_BACKENDS', 'FEATURE_BACKENDS', 'WEIGHT_FILES', 'TINY_FILE', 'TINY_WIDTHS', 'TINY_KERNELS', 'TINY_STRIDES',
-           'TINY_CLASSES', 'STAGES', 'halve', 'pyramid_distance', 'find_weights', 'read_weights', 'need', 'fill', 'Vgg',
-           'lpips_net', 'PerceptualLoss', 'TinyNet', 'varied', 'train_tiny', 'class_pictures', 'tiny_net', 'FeatureNet']
+__all__ = ['LOSS_BACKENDS', 'FEATURE_BACKENDS', 'WEIGHT_FILES', 'SHIPPED', 'TINY_WIDTHS', 'TINY_KERNELS', 'TINY_STRIDES',
+           'TINY_CLASSES', 'LOOKS', 'STAGES', 'halve', 'pyramid_distance', 'find_weights', 'read_weights', 'need',
+           'fill', 'Vgg', 'lpips_net', 'PerceptualLoss', 'TinyNet', 'varied', 'train_tiny', 'class_pictures',
+           'tiny_net', 'FeatureNet']
 
 # %% ../../nbs/networks/404_features.ipynb #71097967
 def halve(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
@@ -270,9 +271,9 @@ def _unit_gap(x: Tensor, y: Tensor) -> Tensor:
     return gap.square().sum(1).mean((1, 2))
 
 # %% ../../nbs/networks/404_features.ipynb #a47d0d61
-TINY_FILE = "tiny_features.safetensors"
+SHIPPED = ("tiny", "paint")
 TINY_WIDTHS, TINY_KERNELS, TINY_STRIDES = (16, 24, 48, 64), (3, 3, 5, 5), (1, 2, 2, 2)
-TINY_CLASSES = 7
+TINY_CLASSES = {"tiny": 7, "paint": 14}
 
 
 class TinyNet(nn.Module):
@@ -288,7 +289,7 @@ class TinyNet(nn.Module):
         widths: tuple[int, ...] = TINY_WIDTHS,
         kernels: tuple[int, ...] = TINY_KERNELS,
         strides: tuple[int, ...] = TINY_STRIDES,
-        classes: int = TINY_CLASSES,
+        classes: int = TINY_CLASSES["tiny"],
     ) -> None:
         super().__init__()
         layers = zip((3, *widths), widths, kernels, strides)
@@ -310,11 +311,14 @@ class TinyNet(nn.Module):
         return self.classify(self.maps(image)[-1].mean((2, 3)))
 
 # %% ../../nbs/networks/404_features.ipynb #fe59205a
-def varied(image: Float[Tensor, "b 3 h w"], generator: torch.Generator) -> Float[Tensor, "b 3 h w"]:
+def varied(
+    image: Float[Tensor, "b 3 h w"], generator: torch.Generator, tint: bool = True
+) -> Float[Tensor, "b 3 h w"]:
     """Pictures mirrored, turned, scaled, shifted and tinted at random.
 
     image: RGB in [0, 1].
     generator: where chance comes from.
+    tint: whether their colours are scaled.
     """
     b = len(image)
     angle, zoom = (
@@ -334,6 +338,8 @@ def varied(image: Float[Tensor, "b 3 h w"], generator: torch.Generator) -> Float
         torch.cat([turn * zoom[:, None, None], shift], 2), list(image.shape), align_corners=False
     )
     moved = F.grid_sample(image, grid.to(image), padding_mode="border", align_corners=False)
+    if not tint:
+        return moved.clamp(0, 1)
     return (moved * rand(b, 3, 1, 1, generator=generator, low=0.6, high=1.4).to(image)).clamp(0, 1)
 
 # %% ../../nbs/networks/404_features.ipynb #0eb2790c
@@ -344,11 +350,14 @@ def train_tiny(
     seed: int = 0,
     batch: int = 48,
     rate: float = 3e-3,
+    *,
+    tint: bool = True,
 ) -> TinyNet:
     """A classifier of pictures, trained from scratch.
 
     images: RGB in [0, 1].  labels: (n,) class numbers.
     steps, batch: how long.  seed: of the weights and of chance.  rate: the highest learning rate.
+    tint: whether colours are scaled at random, so that they decide nothing.
     """
     with fresh_weights(seed):
         net = TinyNet(classes=int(labels.max()) + 1)
@@ -357,9 +366,8 @@ def train_tiny(
     for step in range(steps):
         generator = seeded(seed, step)
         pick = torch.randint(len(images), (batch,), generator=generator)
-        loss = F.cross_entropy(
-            net(varied(images[pick], generator)), labels[pick], label_smoothing=0.05
-        )
+        said = net(varied(images[pick], generator, tint))
+        loss = F.cross_entropy(said, labels[pick], label_smoothing=0.05)
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -367,45 +375,49 @@ def train_tiny(
     return net.eval()
 
 # %% ../../nbs/networks/404_features.ipynb #16226c4b
-def class_pictures(
-    split: str = "train", each: int = 150, seed: int = 0, size: int = 64
-) -> tuple[Tensor, Tensor]:
-    """Pictures of all sample categories in both domains, and their numbers.
+LOOKS = ("synthetic", "natural")
 
-    split: "train", "val" or "test".  each: per category and domain.  seed: of the samples.  size:
+
+def class_pictures(
+    split: str = "train",
+    each: int = 150,
+    seed: int = 0,
+    size: int = 64,
+    *,
+    cut: bool = False,
+    looks: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Pictures of all sample categories in both looks, and their numbers.
+
+    split: "train", "val" or "test".  each: per category and look.  seed: of the samples.  size:
         in pixels.
+    cut: whether they are cut out, on black.  looks: whether the two looks of a category are two
+        classes.
     Returns RGB (n, 3, size, size) and labels (n,), in the order of `svr_nb.data.CATEGORIES`.
     """
     from svr_nb.data.sample_items import samples
     from svr_nb.data.sample_shapes import CATEGORIES
 
-    made = [
-        (
-            samples(
-                name, split, each, seed=seed, size=size, points=0, domain=domain, progress=False
-            )["image"],
-            number,
-        )
-        for number, name in enumerate(CATEGORIES)
-        for domain in ("synthetic", "natural")
-    ]
-    return torch.cat([images for images, _ in made]), torch.cat(
-        [torch.full((len(images),), number) for images, number in made]
-    )
+    kinds = [(name, look) for name in CATEGORIES for look in LOOKS]
+    usual: dict[str, Any] = {"seed": seed, "size": size, "points": 0, "progress": False}
+    made = [samples(name, split, each, domain=look, **usual) for name, look in kinds]
+    images = torch.cat([one["image"] * one["mask"] if cut else one["image"] for one in made])
+    numbers = torch.arange(len(kinds)) if looks else torch.arange(len(kinds)) // len(LOOKS)
+    return images, numbers.repeat_interleave(each)
 
 # %% ../../nbs/networks/404_features.ipynb #0b3ec728
-def tiny_net() -> TinyNet:
-    """The small classifier that comes with this library, frozen."""
-    path = Path(str(importlib.import_module("svr_nb").__file__)).parent / "networks" / TINY_FILE
+def tiny_net(name: str = "tiny") -> TinyNet:
+    """A small classifier that comes with this library, frozen.
+
+    name: "tiny", or "paint", which tells categories and looks of cut-out pictures apart.
+    """
+    check_choice(name, "name", SHIPPED)
+    folder = Path(str(importlib.import_module("svr_nb").__file__)).parent / "networks"
+    path = folder / f"{name}_features.safetensors"
     if not path.is_file():
-        raise refuse(
-            "tiny weights",
-            f"the file {TINY_FILE} of this library",
-            "none",
-            "Install the library again",
-            FileError,
-        )
-    net = TinyNet()
+        wish, do = f"the file {path.name} of this library", "Install the library again"
+        raise refuse(f"{name} weights", wish, "none", do, FileError)
+    net = TinyNet(classes=TINY_CLASSES[name])
     fill(net, read_weights(path), path)
     return net
 
@@ -413,8 +425,8 @@ def tiny_net() -> TinyNet:
 class FeatureNet(nn.Module):
     """Frozen feature maps and a pooled vector of pictures; gradients flow to the pictures.
 
-    backend: "tiny" (this library's, 4 maps, vector of 64), "vgg19" (6 maps, 512; weights from
-        disk), "resnet18" (4 maps, 512)
+    backend: "tiny" or "paint" (this library's, 4 maps, vector of 64), "vgg19" (6 maps, 512; weights
+        from disk), "resnet18" (4 maps, 512)
         or "inception" (5 maps, 2048; pictures are enlarged to 299 pixels); the last two also need
         torchvision.
     weights: their file; None looks in torchvision's folder.
@@ -425,8 +437,8 @@ class FeatureNet(nn.Module):
     def __init__(self, backend: str = "tiny", weights: str | Path | None = None) -> None:
         super().__init__()
         self.backend = check_choice(backend, "backend", FEATURE_BACKENDS)
-        if backend in ("tiny", "vgg19"):
-            self.net: nn.Module = tiny_net() if backend == "tiny" else Vgg(19, weights)
+        if backend in (*SHIPPED, "vgg19"):
+            self.net: nn.Module = Vgg(19, weights) if backend == "vgg19" else tiny_net(backend)
         else:
             models = need("torchvision", backend).models
             path = find_weights(backend, weights)
@@ -436,9 +448,8 @@ class FeatureNet(nn.Module):
                 else models.inception_v3(weights=None, init_weights=False)
             )
             fill(self.net, read_weights(path), path)
-        self.out = {"tiny": TINY_WIDTHS[-1], "vgg19": 512, "resnet18": 512, "inception": 2048}[
-            backend
-        ]
+        own = dict.fromkeys(SHIPPED, TINY_WIDTHS[-1])
+        self.out = (own | {"vgg19": 512, "resnet18": 512, "inception": 2048})[backend]
 
     def train(self, mode: bool = True) -> FeatureNet:
         """Does nothing: a measure must not change while it measures."""
@@ -456,7 +467,7 @@ class FeatureNet(nn.Module):
             )
         return (
             cast("TinyNet | Vgg", self.net).maps(image)
-            if self.backend in ("tiny", "vgg19")
+            if self.backend in (*SHIPPED, "vgg19")
             else _stage_maps(self.net, self.backend, image)
         )
 

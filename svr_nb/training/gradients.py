@@ -71,10 +71,11 @@ def _norm(grads: list[Tensor]) -> Tensor:
 
 # %% ../../nbs/training/452_gradients.ipynb #c14841be
 class Optimizers:
-    """One Adam per group, whose state goes in and out of a checkpoint by parameter name.
+    """One optimiser per group, whose state goes in and out of a checkpoint by parameter name: Adam,
+    or plain descent where the stage says so.
 
     system: whose `parameter_groups()` are optimised.
-    stage: learning rates, weight decay and which groups take part.
+    stage: learning rates, weight decay, which groups take part, and how.
     """
 
     def __init__(self, system: Grouped, stage: Stage) -> None:
@@ -85,25 +86,23 @@ class Optimizers:
         self.stage = stage
         self.names = {id(p): name for name, p in system.named_parameters()}
         self.params = {g: [p for p in groups[g] if p.requires_grad] for g in stage.weights}
-        self.adam: dict[str, torch.optim.Adam] = {}
-        for group, params in self.params.items():
-            if params:
-                parts = _by_decay(params, stage, group)
-                how = {"fused": True} if _can_fuse(params) else {"foreach": False}
-                adam = torch.optim.Adam(parts, lr=1.0, betas=stage.betas, **how)
-                self.adam[group] = adam
+        self.each: dict[str, torch.optim.Optimizer] = {
+            group: _optimizer(params, stage, group)
+            for group, params in self.params.items()
+            if params
+        }
 
     def step(self, gradients: Mapping[str, list[Tensor | None]], step: int) -> None:
         """Moves every group along its own gradients."""
         for group, grads in gradients.items():
-            if group not in self.adam:
+            if group not in self.each:
                 continue
             for p, grad in zip(self.params[group], grads):
                 p.grad = _laid_out(grad, p)
-            for part in self.adam[group].param_groups:
+            for part in self.each[group].param_groups:
                 part["lr"] = self.stage.rate(group, step)
-            self.adam[group].step()
-            self.adam[group].zero_grad(set_to_none=True)
+            self.each[group].step()
+            self.each[group].zero_grad(set_to_none=True)
 
 
 def _laid_out(grad: Tensor | None, p: nn.Parameter) -> Tensor | None:
@@ -113,6 +112,15 @@ def _laid_out(grad: Tensor | None, p: nn.Parameter) -> Tensor | None:
     if grad is None or grad.stride() == p.stride():
         return grad
     return torch.empty_like(p).copy_(grad)
+
+
+def _optimizer(params: list[nn.Parameter], stage: Stage, group: str) -> torch.optim.Optimizer:
+    """What moves a group; the rate is set before each step."""
+    parts = _by_decay(params, stage, group)
+    if group in stage.plain:
+        return torch.optim.SGD(parts, lr=1.0)
+    how = {"fused": True} if _can_fuse(params) else {"foreach": False}
+    return torch.optim.Adam(parts, lr=1.0, betas=stage.betas, **how)
 
 
 def _can_fuse(params: list[nn.Parameter]) -> bool:
@@ -134,20 +142,20 @@ def _by_decay(params: list[nn.Parameter], stage: Stage, group: str) -> list[dict
 
 # %% ../../nbs/training/452_gradients.ipynb #a47d676e
 def optimizer_tensors(optimizers: Optimizers) -> dict[str, Tensor]:
-    """Adam's state as tensors named "group/parameter/quantity".
+    """The optimisers' state as tensors named "group/parameter/quantity".
 
     optimizers: whose state.
     """
     tensors = {}
-    for group, adam in optimizers.adam.items():
-        for p, state in adam.state.items():
+    for group, one in optimizers.each.items():
+        for p, state in one.state.items():
             for quantity, value in state.items():
                 tensors[f"{group}/{optimizers.names[id(p)]}/{quantity}"] = value
     return tensors
 
 
 def restore_optimizers(optimizers: Optimizers, tensors: Mapping[str, Tensor]) -> None:
-    """Puts Adam's state back.
+    """Puts the optimisers' state back.
 
     optimizers: fresh ones for the same system and stage.
     tensors: from `optimizer_tensors`.
@@ -163,7 +171,7 @@ def restore_optimizers(optimizers: Optimizers, tensors: Mapping[str, Tensor]) ->
             raise refuse("optimizer", wanted, full, "", CheckpointError)
         group, p = name.partition("/")[0], by_name[name]
         kept = value.clone() if quantity == "step" else value.to(p)
-        optimizers.adam[group].state[p][quantity] = kept
+        optimizers.each[group].state[p][quantity] = kept
 
 # %% ../../nbs/training/452_gradients.ipynb #58a08113
 Gradients = dict[str, list[Tensor | None]]

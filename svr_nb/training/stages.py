@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
-from ..conventions import check_number, refuse
+from ..conventions import check_choice, check_number, refuse
 
 # %% auto #0
 __all__ = ['Weight', 'Schedule', 'constant', 'cosine', 'hyperbolic', 'ramp', 'Stage', 'describe_stage']
@@ -55,6 +55,7 @@ class Stage:
     every: group name to k: the group learns in every k-th step only (a critic then makes k steps to
         its one).
     clip, betas: largest norm of a group's gradient (or None), and Adam's two decay rates.
+    plain: groups that follow their gradient as it is, times the rate, instead of Adam.
     options: anything else the system wants to know about the stage.
     """
 
@@ -68,6 +69,7 @@ class Stage:
     every: dict[str, int] = field(default_factory=dict)
     clip: float | None = None
     betas: tuple[float, float] = (0.9, 0.999)
+    plain: tuple[str, ...] = ()
     options: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,6 +77,8 @@ class Stage:
         check_number(self.batch, "batch", 1, integer=True)
         for group, turn in self.every.items():
             check_number(turn, f"every[{group!r}]", 1, integer=True)
+        for group in self.plain:
+            check_choice(group, "plain", tuple(self.weights))
         if not self.weights:
             raise refuse("weights", "at least one group of losses", "none")
 
@@ -112,4 +116,7 @@ def describe_stage(stage: Stage) -> dict[str, object]:
 
     stage: the stage.
     """
-    return {f.name: _plain(getattr(stage, f.name)) for f in fields(stage)}
+    values = {f.name: _plain(getattr(stage, f.name)) for f in fields(stage)}
+    if not stage.plain:  # which runs of before know nothing of
+        values.pop("plain")
+    return values

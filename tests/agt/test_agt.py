@@ -10,9 +10,16 @@ import torch
 import svr_nb as svr
 from svr_nb.agt.adaptive_sampling import VarianceMap
 from svr_nb.agt.config import AGTConfig, TextureWeights, agt_stages, texture_weights
-from svr_nb.agt.scores import standardised, texture_scores
+from svr_nb.agt.scores import faces_at_home, standardised, texture_scores
 from svr_nb.agt.system import AGT, continued
-from svr_nb.agt.losses import align_loss, random_view, seen_losses, step_loss, unseen_losses
+from svr_nb.agt.losses import (
+    align_loss,
+    joined_by_earlier,
+    random_view,
+    seen_losses,
+    step_loss,
+    unseen_losses,
+)
 from svr_nb.cameras.projections import WeakPerspective
 from svr_nb.conventions import InputError, seeded
 from svr_nb.render.soft_mesh import soft_rasterize
@@ -116,6 +123,9 @@ def test_weights_follow_the_switches():
         {"gan": "hinge"},
         {"var_mode": "add"},
         {"fid_form": "half"},
+        {"var_sees": "labels"},
+        {"flow_rate": -1.0},
+        {"fakes": -1},
     ],
 )
 def test_choices_that_do_not_exist_are_refused(change):
@@ -139,6 +149,11 @@ def test_choices_that_do_not_exist_are_refused(change):
         {"align_norm": 2, "rec_norm": 2},
         {"texture": TextureWeights(adv=0.0)},
         {"texture": TextureWeights(fid=0.0)},
+        {"var_sees": "flow"},
+        {"var_sees": "flow", "variance": "joint"},
+        {"flow_rate": 1e-3},
+        {"fakes": 5},
+        {"fakes": 5, "fid_texture": True, "fid_features": "paint"},
     ],
 )
 def test_every_reading_trains(change):
@@ -343,3 +358,98 @@ def test_whether_the_map_teaches_the_trunk(var_trunk):
     assert moved == var_trunk
     own = torch.autograd.grad(texture_losses(system)["step"], list(system.var.parameters()))
     assert any(bool(g.abs().sum() > 0) for g in own)
+
+
+# a map that sees the flow, plain descent, and a queue of drawings
+# ------------------------------------------------------------------------------------------------
+def seeing_agt(**change):
+    """An AGT whose map sees the flow and says something already."""
+    system = AGT(replace(small_agt().config, var_sees="flow", **change), seed=0)
+    torch.nn.init.normal_(system.var.last.weight, 0, 0.3, generator=seeded(0))
+    return system
+
+
+def test_a_map_that_sees_the_flow_changes_with_the_flow_and_leaves_the_trunk_alone():
+    system = seeing_agt()
+    view = crop_view(few_birds()["image"], few_birds()["mask"], None, system.config.image_size)
+    before = system.variance_maps(view).multiply
+    assert before.shape == (len(few_birds()), 1, 32, 32)
+    assert torch.equal(before, system.variance_maps(view, predict(system, view, 4)).multiply)
+    losses = texture_losses(system)
+    assert torch.autograd.grad(losses["step"], [system.var.last.weight])[0].abs().sum() > 0
+    found = torch.autograd.grad(
+        texture_losses(system)["step"], list(system.trunk.parameters()), allow_unused=True
+    )
+    assert all(g is None for g in found)
+    torch.nn.init.normal_(system.flow.last.bias, 0, 0.5, generator=seeded(1))
+    assert not torch.allclose(system.variance_maps(view).multiply, before)
+    with pytest.raises(InputError, match="image_size"):
+        replace(system.config, image_size=36)
+
+
+def test_a_system_that_sees_the_flow_comes_back_from_its_folder(tmp_path):
+    system = seeing_agt()
+    system.save_pretrained(tmp_path)
+    image, mask = few_birds()["image"][0], few_birds()["mask"][0]
+    again = AGT.from_pretrained(str(tmp_path))
+    mine, theirs = (s.reconstruct(image, mask).render(size=32) for s in (system, again))
+    assert torch.equal(mine, theirs)
+
+
+def test_the_flow_learns_by_plain_descent_in_the_texture_stage_alone():
+    system = AGT(replace(small_agt().config, flow_rate=1e-3), seed=0)
+    groups, stages = system.parameter_groups(), system.stages()
+    grouped = [id(p) for group in groups.values() for p in group]
+    assert sorted(grouped) == sorted(id(p) for p in system.parameters())
+    assert {id(p) for p in groups["flow"]} == {id(p) for p in system.flow.parameters()}
+    assert [stage.plain for stage in stages] == [(), (), ("flow",)]
+    assert all(stage.weights["flow"] == stage.weights["networks"] for stage in stages)
+    assert stages[-1].rate("flow", 0) == 1e-3
+    start = system.flow.last.weight.detach().clone()
+    stage = replace(stages[-1], steps=1, clip=None)
+    fit(system, few_birds(), progress=False, stages=[replace(stage, lr=stage.lr | {"flow": 0.0})])
+    assert torch.equal(system.flow.last.weight, start)
+
+
+def test_earlier_drawings_join_the_crowd_and_each_new_one_pulls_as_before():
+    live = torch.randn(4, 3, generator=seeded(0)).requires_grad_()
+    joined = joined_by_earlier(live, torch.randn(12, 3, generator=seeded(1)))
+    assert joined.shape == (16, 3)
+    torch.testing.assert_close(joined[:4], live)
+    (pull,) = torch.autograd.grad(joined.mean(0).sum(), live)
+    torch.testing.assert_close(pull, torch.full((4, 3), 1 / 4))
+    assert joined_by_earlier(live, live[:0]) is live
+
+
+def test_a_queue_keeps_the_newest_and_only_while_training():
+    system = AGT(replace(small_agt().config, fakes=5), seed=0)
+    system.train()
+    texture_losses(system)
+    first = system.memory["fakes"]
+    assert first.shape == (3, 64) and not first.requires_grad
+    texture_losses(system, seed=1)
+    second = system.memory["fakes"]
+    assert second.shape == (5, 64) and torch.equal(second[:2], first[1:])
+    system.eval()
+    texture_losses(system, seed=2)
+    assert torch.equal(system.memory["fakes"], second)
+
+
+def test_the_crowd_may_move_the_texture_alone():
+    system = AGT(replace(small_agt().config, fid_texture=True), seed=0)
+    for module, moves in ((system.shape, False), (system.camera, False), (system.flow, True)):
+        pulls = torch.autograd.grad(
+            texture_losses(system)["fid"], list(module.parameters()), allow_unused=True
+        )
+        assert any(g is not None and bool(g.any()) for g in pulls) == moves
+    pulls = torch.autograd.grad(
+        texture_losses(system)["adv"], list(system.shape.parameters()), allow_unused=True
+    )
+    assert any(g is not None and bool(g.any()) for g in pulls)
+
+
+def test_faces_at_home_are_all_when_the_circle_is_large():
+    system = small_agt()
+    shares = [faces_at_home(system, few_birds(), within) for within in (0.5, 3.0, 100.0)]
+    assert bool((shares[0] <= shares[1]).all()) and bool((shares[2] == 1).all())
+    assert float(shares[0].mean()) < 0.5

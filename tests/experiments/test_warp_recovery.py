@@ -9,21 +9,21 @@ import pytest
 import torch
 
 from svr_nb.agt.adaptive_sampling import bilinear_sample
+from svr_nb.agt.flow_map import MapNet
 from svr_nb.experiments.runner import main, run
 from svr_nb.experiments.warp_recovery import (
     EXPERIMENT,
     MAPS,
     WAYS,
-    MapNet,
     WarpConfig,
     experiment,
+    map_for,
     map_loss,
     photographs,
     recover,
     recovery_scores,
     recovery_table,
     smooth_warp,
-    splat,
     train_map,
     warp_task,
 )
@@ -61,32 +61,29 @@ def test_home_is_home_and_colours_are_those_of_home():
     assert 1.7 < float(spread) < 2.3
 
 
-def test_splat_by_hand():
-    at = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [3.0, 3.0]]])
-    grid = splat(torch.tensor([[[1.0, 3.0, 5.0]]]), at, 4, 2)
-    assert torch.equal(grid[0], torch.tensor([[[2.0, 0.0], [0.0, 5.0]], [[1.0, 0.0], [0.0, 1.0]]]))
-
-
 @pytest.mark.parametrize("labels", [True, False])
 def test_fresh_net_changes_nothing_and_only_labels_differ(labels):
     t, net = task(), MapNet(8, labels=labels)
-    assert bool((net(t, t.start).multiply == 1).all())
+    assert bool((map_for(net, t, t.start).multiply == 1).all())
     torch.nn.init.normal_(net.last.weight, generator=seeded(0))
     moved = replace(t, label=t.label + 5)
-    assert torch.equal(net(t, t.start).multiply, net(moved, t.start).multiply) != labels
+    assert (
+        torch.equal(map_for(net, t, t.start).multiply, map_for(net, moved, t.start).multiply)
+        != labels
+    )
 
 
 @pytest.mark.parametrize("kind", ["joint", "unrolled"])
 def test_both_goals_teach_the_net(kind):
     t, net = task(), MapNet(8)
-    loss, after = map_loss(t, t.start, net(t, t.start), kind, SMALL)
+    loss, after = map_loss(t, t.start, map_for(net, t, t.start), kind, SMALL)
     loss.backward()
     assert net.last.weight.grad.abs().sum() > 0 and not after.requires_grad
 
 
 def test_unrolled_goal_by_hand():
     t, net = task(), MapNet(8)
-    loss, after = map_loss(t, t.start, net(t, t.start), "unrolled", SMALL)
+    loss, after = map_loss(t, t.start, map_for(net, t, t.start), "unrolled", SMALL)
     nearer = ((after - t.label).norm(dim=-1) - (t.start - t.label).norm(dim=-1)).mean() / (
         after - t.start
     ).norm(dim=-1).mean()

@@ -225,7 +225,7 @@ def test_weight_decay_by_kind():
 
     adam = Optimizers(
         Net(), Stage("s", 1, {"net": {"a": 1.0}}, weight_decay={"conv": 1e-5, "linear": 1e-3})
-    ).adam["net"]
+    ).each["net"]
     assert {g["weight_decay"]: [p.ndim for p in g["params"]] for g in adam.param_groups} == {
         1e-5: [4],
         1e-3: [2],
