@@ -54,7 +54,7 @@ SCORES = (
     "PCK by flow",
     "faces at home",
 )
-PLAIN = 3.0  # the rate of plain descent, chosen on the birds of seed 7
+PLAIN = 0.003  # the rate of plain descent, chosen on the birds of seed 7
 
 
 QUEUE: dict[str, object] = {"fakes": 256}

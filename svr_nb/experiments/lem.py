@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..conventions import file_path
@@ -41,9 +42,10 @@ from ..scores.tables import Table
 from ..training.loop import fit
 
 # %% auto #0
-__all__ = ['CSM', 'LEARNED', 'COLLAPSE', 'ARMS', 'NAMES', 'PAIRS', 'COUNTS', 'DATA_SEED', 'COLUMNS', 'CEILING', 'SHIPS',
-           'OPTIONS', 'EXPERIMENT', 'SharedRuns', 'splits', 'shared_by_all', 'train_arm', 'measure', 'levels',
-           'manifold_row', 'summary', 'pair_table', 'card_of']
+__all__ = ['CSM', 'LEARNED', 'COLLAPSE', 'ARMS', 'NAMES', 'PAIRS', 'COUNTS', 'DATA_SEED', 'COLUMNS', 'CROWD', 'CROWDS', 'CEILING',
+           'SHIPS', 'OPTIONS', 'EXPERIMENT', 'SharedRuns', 'splits', 'shared_by_all', 'train_arm', 'measure', 'levels',
+           'manifold_row', 'summary', 'pair_table', 'told_apart', 'crowds_of', 'alignment', 'alignment_table',
+           'card_of']
 
 # %% ../../nbs/experiments/979_lem.ipynb #5c332bf5
 CSM = {"csm": 0.1, "score": "codes", "labels": "mutual", "quantile": 0.2, "csm_start": 0.4}
@@ -293,6 +295,79 @@ def pair_table(
         note="* more than two standard errors from 0.",
     )
 
+# %% ../../nbs/experiments/979_lem.ipynb #06d89688
+CROWD = 120  # codes in each crowd
+CROWDS = ("shapes", "drawings", "photographs")
+
+
+def told_apart(first: Float[Tensor, "n d"], second: Float[Tensor, "n d"]) -> float:
+    """Share of codes whose nearest other code is of their own crowd: 1 for crowds that are apart,
+    about a half for crowds that are mixed.
+
+    first, second: equally many.
+    """
+    both = torch.cat([first, second])
+    away = torch.cdist(both, both).fill_diagonal_(torch.inf)
+    own = torch.arange(len(both)) < len(first)
+    return float((own[away.argmin(1)] == own).float().mean())
+
+
+def crowds_of(system: LEM, shared: SharedRuns) -> dict[str, tuple[Tensor, Tensor]]:
+    """Codes (n, d) and kinds (n,) of training shapes, of unseen drawings and of unseen photographs.
+
+    system: trained.  shared: with the data.
+    """
+    known = shared.data["synthetic"].fields
+    found = {"shapes": (system.shape_codes(known["voxels"][::2]), known["category"][::2])}
+    for name, part in (("drawings", "drawn"), ("photographs", "test")):
+        fields = shared.data[part].fields
+        found[name] = (system.predict(fields["image"])[1], fields["category"])
+    return {name: (codes[:CROWD], kinds[:CROWD]) for name, (codes, kinds) in found.items()}
+
+# %% ../../nbs/experiments/979_lem.ipynb #acac2b8b
+def _placed(codes: Tensor, kinds: Tensor) -> str:
+    """Places in the plane and kinds, as one line of text."""
+    return "; ".join(
+        f"{x:.2f} {y:.2f} {kind}" for (x, y), kind in zip(codes.tolist(), kinds.tolist())
+    )
+
+
+@torch.no_grad()
+def alignment(system: LEM, shared: SharedRuns) -> Row:
+    """How far photographs are from drawings, and drawings from shapes, in the space of codes; and
+    where all lie along the two directions in which shapes vary most.
+
+    system: trained.  shared: with the data.
+    Source: LEM, Fig. 4 and 5 (the numbers are this library's).
+    """
+    crowds = crowds_of(system, shared)
+    codes = {name: found[0] for name, found in crowds.items()}
+    middle = codes["shapes"].mean(0)
+    axes = torch.linalg.svd(codes["shapes"] - middle, full_matrices=False)[2][:2]
+    axes = axes * torch.sign(axes.sum(1, keepdim=True))
+    row: Row = {
+        "photographs and drawings apart": told_apart(codes["photographs"], codes["drawings"]),
+        "drawings and shapes apart": told_apart(codes["drawings"], codes["shapes"]),
+        "photographs and shapes apart": told_apart(codes["photographs"], codes["shapes"]),
+    }
+    for name, (crowd, kinds) in crowds.items():
+        row[name] = _placed((crowd - middle) @ axes.T, kinds)
+    return row
+
+# %% ../../nbs/experiments/979_lem.ipynb #0e1bf189
+def alignment_table(rows: Sequence[Row]) -> Table:
+    """How well crowds of codes can be told apart: mean over the seeds, then each seed.
+
+    rows: of `alignment`.
+    """
+    names = [
+        f"{pair} apart"
+        for pair in ("photographs and drawings", "drawings and shapes", "photographs and shapes")
+    ]
+    columns = {name: mean_and_each(name, _three, _two) for name in names}
+    note = "1: two crowds; about .5: one."
+    return table(rows, {"seeds": len} | columns, title="Crowds of codes", note=note)
+
 # %% ../../nbs/experiments/979_lem.ipynb #2c2338a5
 def card_of(row: Row, rows: Sequence[Row]) -> str:
     """What a model card says.
@@ -341,12 +416,20 @@ def _chosen(
 ) -> list[Experiment[SharedRuns, LEM]]:
     """The experiment with the folder and the arm to ship that the command names."""
     ships = replace(SHIPS, arm=given.ship_arm)
-    return [narrowed(replace(base, data=partial(_data, folder=given.data), ships=ships), given)]
+    chosen = replace(base, data=partial(_data, folder=given.data), ships=ships)
+    if given.alignment:
+        report = lambda rows: [alignment_table(rows)]
+        chosen = replace(chosen, measure=alignment, levels=Levels({}), report=report)
+    return [narrowed(chosen, given)]
 
 
 SHIPS = Shipping("lem-object", "rec+adv", LEM.from_pretrained, card_of)
 OPTIONS: dict[str, dict[str, object]] = {
     "--data": {"help": "folder that keeps the collections between runs"},
+    "--alignment": {
+        "action": "store_true",
+        "help": "measure how crowds of codes lie, not what comes of them",
+    },
     "--ship-arm": {"default": "rec+adv", "choices": list(NAMES), "help": "which model ships"},
 }
 EXPERIMENT = Experiment(

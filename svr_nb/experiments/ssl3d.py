@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..conventions import check_choice
+from ..conventions import check_choice, seeded
 from ..data.collection import Collection
 from ..data.photo_folder import photos
 from ..data.sample_items import COUNTS, samples
@@ -35,6 +35,7 @@ from svr_nb.experiments.runner import (
 from ..render.soft_points import splat_mask
 from ..scores.metrics import circular_variance, mask_iou
 from ..scores.tables import Table, summarise
+from ..ssl3d.backgrounds import before_scenes, scenes
 from ..ssl3d.config import SSL3DConfig
 from ..ssl3d.system import SSL3D
 from ..training.loop import fit
@@ -42,7 +43,7 @@ from ..training.system import load
 
 # %% auto #0
 __all__ = ['COLLECTIONS', 'SINGLE', 'ARMS', 'COLUMNS', 'PHOTOS', 'COMMAND', 'EXPERIMENT', 'recipe', 'SeedRuns', 'splits',
-           'train_arm', 'measure', 'summary', 'photo_scores', 'photo_table', 'card_of', 'experiment']
+           'in_scenes', 'train_arm', 'measure', 'summary', 'photo_scores', 'photo_table', 'card_of', 'experiment']
 
 # %% ../../nbs/experiments/972_ssl3d.ipynb #3ef23baa
 COLLECTIONS: dict[str, tuple[str, str | None, int]] = {  # name -> category, paint, steps
@@ -66,6 +67,8 @@ ARMS = (
     Arm("known poses", SINGLE | {"known_poses": True, "beta": 0.0}),
     Arm("known poses, cycle", SINGLE | {"known_poses": True}),
     Arm("balanced", {"balance": 0.5}),
+    Arm("backgrounds", SINGLE | {"backgrounds": True}),
+    Arm("backgrounds, known poses", SINGLE | {"backgrounds": True, "known_poses": True}),
 )
 
 
@@ -112,6 +115,16 @@ def splits(collection: str, seed: int) -> dict[str, Collection]:
     names = ("train", "val", "test")
     return {name: samples(category, name, progress=False, **usual) for name in names}
 
+
+def in_scenes(data: Collection, seed: int) -> Collection:
+    """The same pictures in front of scenes that no training draws.
+
+    data: with "image" and "mask".  seed: of the scenes.
+    """
+    image, mask, chance = data.fields["image"], data.fields["mask"], seeded(seed, 404)
+    bank = scenes(100, image.shape[-1], chance)
+    return Collection(data.fields | {"image": before_scenes(image, mask, bank, chance)})
+
 # %% ../../nbs/experiments/972_ssl3d.ipynb #97200003
 def train_arm(arm: Arm, config: SSL3DConfig, seed: int, shared: SeedRuns) -> SSL3D:
     """Trains one arm and finds its global rotation.
@@ -130,18 +143,22 @@ def train_arm(arm: Arm, config: SSL3DConfig, seed: int, shared: SeedRuns) -> SSL
                 losses.pop("neighbors", None)
         stages = [replace(last, weights=weights)]
     fit(system, shared.data["train"], seed=seed, progress=False, stages=stages)
-    system.align(shared.data["val"])
+    val = shared.data["val"]
+    system.align(in_scenes(val, seed) if system.config.backgrounds else val)
     if arm.name == "full":
         shared.full = system
     return system
 
 
 def measure(system: SSL3D, shared: SeedRuns) -> dict[str, float]:
-    """Scores on "test": means, the median pose error, the spread of poses.
+    """Scores on "test", in front of scenes if the networks learned so: means, the median pose
+    error, the spread of poses.
 
     system: trained and aligned.  shared: with the data.
     """
     test = shared.data["test"]
+    if system.config.backgrounds:
+        test = in_scenes(test, 1)
     scores = system.evaluate(test)
     pose = system.predict(test.fields["image"], test.fields["mask"])[2]
     row = {name: float(values.mean()) for name, values in scores.items()}

@@ -66,6 +66,8 @@ class SSL3DConfig(ConfigBase):
     balance: price, as a share of a cost, of hypotheses in a direction that more than its part of
         the batch already has; 0 for none.
     known_poses: whether pictures are drawn from the true poses, which the data must hold (Table 2).
+    backgrounds: whether the networks see what is behind the object: a random scene while they
+        learn, the photograph's own afterwards (Table 4); else black.
     alpha, beta, eta, kappa: image, geometric, neighbour and symmetry weights of the shape.  gamma,
         rho, pull: image, cycle, pull weights of the pose.
     neighbors, refresh: neighbours per image, epochs between look-ups.  every_neighbor: all of them
@@ -96,6 +98,7 @@ class SSL3DConfig(ConfigBase):
     warmup: int = 0
     balance: float = 0.0
     known_poses: bool = False
+    backgrounds: bool = False
     alpha: float = 100.0
     beta: float = 1e4
     eta: float = 100.0

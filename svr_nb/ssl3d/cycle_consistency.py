@@ -201,6 +201,7 @@ def run_cycle(
     colors: Float[Tensor, "b n 3"],
     poses: Float[Tensor, "k 2"],
     size: int,
+    behind: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Cycle:
     """Draws clouds from poses, and asks both networks about the drawings.
 
@@ -208,13 +209,19 @@ def run_cycle(
     points, colors: clouds (b, n, 3).
     poses: (k * b, 2), view by view.
     size: pixels along each side.
+    behind: puts something behind drawings, from them and from how much of each pixel they cover;
+        None for black.
     Gradients reach the clouds through `points` and `colors` of the result, never through
     `predicted`.
     Source: SSL3D, sections 3.1 and 3.2.
     """
     views = len(poses) // len(points)
-    images = splat_features(
-        project(points.repeat(views, 1, 1), poses), colors.repeat(views, 1, 1), size
-    )
+    at, painted = project(points.repeat(views, 1, 1), poses), colors.repeat(views, 1, 1)
+    if behind is None:
+        images = splat_features(at, painted, size)
+    else:
+        full = torch.cat([painted, torch.ones_like(painted[..., :1])], -1)
+        drawn = splat_features(at, full, size)
+        images = behind(drawn[:, :3], drawn[:, 3:].clamp(0, 1))
     again, colors_again, _ = recon(images)
     return Cycle(poses, images, again, colors_again, pose_net(images.detach())[0])

@@ -82,7 +82,7 @@ def optimize_inference(
     try:
         with torch.enable_grad():
             how = Descent(steps, lr, alpha, lam, kappa, refine_pose, keep_every)
-            return _descend(system, image * mask, mask, pose, how)
+            return _descend(system, image, mask, pose, how)
     finally:
         system.recon.load_state_dict(before)
         system.zero_grad(set_to_none=True)
@@ -106,17 +106,19 @@ def _descend(
     system: SSL3D, image: Tensor, mask: Tensor, pose: Tensor | None, how: Descent
 ) -> Optimized:
     """The steps of Eq. 13."""
+    cut = image * mask
+    seen = image if system.config.backgrounds else cut
     with torch.no_grad():
-        first = system.recon(image)[0]
-        pose = (system.pose(image)[0] if pose is None else pose).detach().clone()
+        first = system.recon(seen)[0]
+        pose = (system.pose(seen)[0] if pose is None else pose).detach().clone()
     pose.requires_grad_(how.refine_pose)
     groups = [{"params": list(system.recon.parameters()), "lr": how.lr}]
     if how.refine_pose:
         groups.append({"params": [pose], "lr": 10 * how.lr})
     adam, history, kept = torch.optim.Adam(groups), [], []
     for step in range(how.steps + 1):
-        points, colors, _ = system.recon(image)
-        losses = _terms(system.config, (points, colors, pose), (image, mask), first, how)
+        points, colors, _ = system.recon(seen)
+        losses = _terms(system.config, (points, colors, pose), (cut, mask), first, how)
         history.append({name: float(value.detach()) for name, value in losses.items()})
         if how.keep_every and step % how.keep_every == 0:
             kept.append(points.detach().clone())

@@ -10,11 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..conventions import refuse
 from ..losses.silhouettes import image_loss
 from ..losses.clouds import symmetry_loss
+from .backgrounds import drawn_scenes, scenes
 from .config import SSL3DConfig
 from svr_nb.ssl3d.cycle_consistency import (
     draw_cloud,
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
 
 
+SCENES = 100  # in the bank of a training with backgrounds
+
+
 class Model(Protocol):
     """What the losses ask a system for."""
 
@@ -50,7 +55,7 @@ class Model(Protocol):
     memory: dict[str, Tensor]
 
 # %% auto #0
-__all__ = ['Model', 'choose', 'wanted', 'batch_losses']
+__all__ = ['SCENES', 'Model', 'choose', 'in_front', 'as_learned', 'wanted', 'batch_losses']
 
 # %% ../../nbs/ssl3d/522_losses.ipynb #e578b0cf
 def choose(
@@ -90,13 +95,41 @@ def _silhouette_fit(model: Model, generator: torch.Generator) -> Callable[..., T
     return partial(mask_loss, affinity=c.affinity, count=c.draws or None, generator=generator)
 
 
+def in_front(
+    model: Model, generator: torch.Generator, image: Tensor, mask: Tensor
+) -> Float[Tensor, "b 3 s s"]:
+    """Drawings, not yet in front of anything, in front of scenes of the model's bank.
+
+    model: with "scenes" in its memory.  generator: draws them.
+    image: already faded to black outside `mask` (b, 1, s, s).
+    """
+    scenes = model.memory["scenes"].to(image) / 255
+    return image + (1 - mask) * drawn_scenes(scenes, len(image), generator)
+
+
+def as_learned(
+    model: Model, image: Tensor, mask: Tensor, generator: torch.Generator
+) -> Float[Tensor, "b 3 s s"]:
+    """Pictures as the networks see them while they learn: cut out, or in front of scenes.
+
+    model: has the configuration and the memory.  image: black outside `mask` (b, 1, s, s).
+    generator: draws scenes.
+    """
+    if not model.config.backgrounds:
+        return image
+    if "scenes" not in model.memory:
+        model.memory["scenes"] = (scenes(SCENES, image.shape[-1], generator) * 255).byte()
+    return in_front(model, generator, image, mask)
+
+
 def _cycle_losses(
     model: Model, points: Tensor, colors: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Eq. 5 and 7."""
     c = model.config
     poses = random_poses(c.views * len(points), generator, c.elevation).to(points)
-    cycle = run_cycle(model.recon, model.pose, points, colors, poses, c.image_size)
+    behind = partial(in_front, model, generator) if c.backgrounds else None
+    cycle = run_cycle(model.recon, model.pose, points, colors, poses, c.image_size, behind)
     gap = geometric_cycle(points, cycle.points, colors, cycle.colors, c.cycle_color)
     return {"geometric": gap, "pose": pose_cycle(cycle.predicted, cycle.poses)}
 
@@ -120,7 +153,7 @@ def _neighbor_loss(
     image = model.memory["images"].to(points.device)[other].to(points) / 255
     mask = model.memory["masks"].to(points.device)[other].to(points) / 255
     with torch.no_grad():
-        pose = model.pose(image)[0]
+        pose = model.pose(as_learned(model, image, mask, batch["generator"]))[0]
     clouds = points.repeat_interleave(count, 0)
     return count * neighbor_loss(clouds, pose, mask, model.config.image_size, fit)
 
@@ -170,8 +203,9 @@ def batch_losses(
     c, generator, names = model.config, batch["generator"], wanted(stage)
     mask = batch["mask"]
     image = batch["image"] * mask
-    points, colors, _ = model.recon(image)
-    pose, direction = model.pose(image)
+    seen = as_learned(model, image, mask, generator)
+    points, colors, _ = model.recon(seen)
+    pose, direction = model.pose(seen)
     choice = _best_pose(model, (points, colors), pose, (image, mask), batch, stage)
     drawn = draw_cloud(points, colors, choice.pose, c.image_size, c.variance)
     fit = _silhouette_fit(model, generator)

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from svr_nb.data.collection import Collection
 
 # %% auto #0
-__all__ = ['COLORS', 'Picture', 'Cloud', 'NEEDS', 'find_neighbors', 'CloudTensors', 'network_answer', 'predict', 'refuse_options',
-           'asked', 'align', 'evaluate', 'SSL3D']
+__all__ = ['COLORS', 'Picture', 'Cloud', 'NEEDS', 'find_neighbors', 'CloudTensors', 'as_asked', 'network_answer', 'predict',
+           'refuse_options', 'asked', 'align', 'evaluate', 'SSL3D']
 
 # %% ../../nbs/ssl3d/524_system.ipynb #7b9d3189
 def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
@@ -53,8 +53,9 @@ def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
     """
     masks = data.fields["mask"]
     images = data.fields["image"] * masks
+    seen = as_asked(system, data.fields["image"], masks)
     with torch.no_grad():
-        features = torch.cat([system.recon(part.to(system.device))[2] for part in images.split(64)])
+        features = torch.cat([system.recon(part.to(system.device))[2] for part in seen.split(64)])
     return {
         "neighbors": neighbor_table(features, min(system.config.neighbors, len(data) - 1)),
         "images": (images * 255).round().to(torch.uint8),
@@ -72,15 +73,26 @@ class CloudTensors(NamedTuple):
     rotation: Tensor
 
 
+def as_asked(
+    system: SSL3D, image: Float[Tensor, "b 3 s s"], mask: Float[Tensor, "b 1 s s"]
+) -> Float[Tensor, "b 3 s s"]:
+    """Pictures as the networks see them when they are asked: cut out, or as they were taken.
+
+    system: whose configuration decides.  image, mask: pictures and silhouettes.
+    """
+    return image if system.config.backgrounds else image * mask
+
+
 def network_answer(
     system: SSL3D, image: Float[Tensor, "b 3 s s"], mask: Float[Tensor, "b 1 s s"]
 ) -> CloudTensors:
     """One pass of the two networks, without the test of hypotheses.
 
     system: trained.
-    image, mask: pictures of the configured size, and silhouettes; the background does not matter.
+    image, mask: pictures of the configured size, and silhouettes; the background does not matter
+        if the networks learned from cut-out pictures.
     """
-    picture, frame = image * mask, system.frame
+    picture, frame = as_asked(system, image, mask), system.frame
     points, colors, _ = system.recon(picture)
     rotation = camera_of(system.pose(picture)[0]).rotation
     return CloudTensors(to_house(points) @ frame.T, colors.clamp(0, 1), rotation @ frame.T)
@@ -98,12 +110,13 @@ def predict(
     """
     keep_memory()  # a stack asks for much of it, again and again
     clouds, paints, poses = [], [], []
-    images, masks = (image * mask).to(system.device), mask.to(system.device)
-    for picture in zip(images.split(64), masks.split(64)):
-        points, colors, _ = system.recon(picture[0])
+    images, masks = image.to(system.device), mask.to(system.device)
+    for part, inside in zip(images.split(64), masks.split(64)):
+        seen, picture = as_asked(system, part, inside), (part * inside, inside)
+        points, colors, _ = system.recon(seen)
         clouds.append(points)
         paints.append(colors)
-        poses.append(choose(system, (points, colors), system.pose(picture[0])[0], picture).pose)
+        poses.append(choose(system, (points, colors), system.pose(seen)[0], picture).pose)
     return torch.cat(clouds), torch.cat(paints), torch.cat(poses)
 
 # %% ../../nbs/ssl3d/524_system.ipynb #14541959
@@ -354,7 +367,7 @@ class SSL3D(SystemBase):
         size, extent = self.config.image_size, float(self.extent[1])
         images, masks, single = as_pictures(image, mask, size, extent)
         how = asked(steps, options)
-        images, masks = reframe(images * masks, masks, extent)
+        images, masks = reframe(as_asked(self, images, masks), masks, extent)
         images, masks = images.to(self.device), masks.to(self.device, copy=True)
         said = self.predict(images, masks)  # of all pictures in one pass
         views = map(_cameras(self, said[2]).__getitem__, range(len(images)))
