@@ -31,7 +31,7 @@ from svr_nb.experiments.runner import (
     narrowed,
     table,
 )
-from .umr import birds, car_pictures
+from .umr import ENOUGH, birds, car_pictures
 from ..scores.tables import Table
 from ..training.loop import fit
 from ..training.stages import Stage
@@ -173,7 +173,8 @@ def prepare(
         raise refuse("umr", "a folder of a UMR trained on cars", "none", do)
     data = birds(seed, look) if category == "bird" else car_pictures(seed)
     if umr is None:
-        umr = train_umr(UMRConfig.tiny(), data["train"], seed=seed, progress=False)[0]
+        tiny = UMRConfig.tiny()
+        umr = train_umr(tiny, data["train"], seed, enough=ENOUGH, progress=False)[0]
     full = continued(umr) if steps is None else continued(umr, texture_steps=steps)
     return SeedRuns(seed, data, umr, full)
 

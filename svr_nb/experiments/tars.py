@@ -217,6 +217,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "chord": {"marching": "least", "rgb": (0.0, 0.0), "free": (0.0, 0.0)},
     "walk": WALK,
     "walk, least": {**WALK, "least": True, "free": (0.0, 0.0)},
+    "walk, warm": {**WALK, "marching": "warm", "least": True, "free": (0.0, 0.0)},
     "level 0": ZERO,
     "level 0, tiny": {**ZERO, "image_steps": 2000, "deform_steps": 700},
     "paper": {
@@ -481,21 +482,20 @@ def experiment(
     )
 
 # %% ../../nbs/experiments/978_tars.ipynb #0703e8c4
-def _asked_config(given: argparse.Namespace) -> TARSConfig:
-    """The preset with the form, steps and level that the command names."""
+def _asked_config(given: argparse.Namespace, form: str) -> TARSConfig:
+    """The preset in one form with the steps and the level that the command names."""
     config: TARSConfig = getattr(TARSConfig, given.preset)()
-    config = replace(config, **FORMS[given.form])
+    config = replace(config, **FORMS[form])
     if given.steps:
         config = replace(config, image_steps=given.steps[0], deform_steps=given.steps[1])
     return config if given.level is None else replace(config, level=given.level)
 
 
-def _sized(
-    given: argparse.Namespace, config: TARSConfig, pictures: int
-) -> Experiment[ShapeRuns, TARS]:
-    """The experiment with a number of pictures."""
+def _sized(given: argparse.Namespace, form: str, pictures: int) -> Experiment[ShapeRuns, TARS]:
+    """The experiment in one form, with a number of pictures."""
+    config = _asked_config(given, form)
     settings = {
-        "form": given.form,
+        "form": form,
         "preset": given.preset,
         "data seed": given.data_seed,
         "test seed": given.test_seed,
@@ -511,16 +511,15 @@ def _sized(
     if places["models"]:
         places["models"] = file_path(places["models"], "models") / own
     made = experiment(config, settings, **places)
-    kept = lambda arm, seed: f"{own}{given.form}/{folder_of(arm, seed)}"
+    kept = lambda arm, seed: f"{own}{form}/{folder_of(arm, seed)}"
     return replace(made, arms=k_arms(given.features), kept=kept)
 
 
 def _chosen(
     base: Experiment[ShapeRuns, TARS], given: argparse.Namespace
 ) -> list[Experiment[ShapeRuns, TARS]]:
-    """The experiments that the command describes, one for each number of pictures."""
-    config = _asked_config(given)
-    wanted = [_sized(given, config, count) for count in given.pictures]
+    """The experiments that the command describes, one for each form and number of pictures."""
+    wanted = [_sized(given, form, count) for form in given.form for count in given.pictures]
     if given.train_only:
         wanted = [replace(one, measure=None) for one in wanted]
     return [narrowed(one, given) for one in wanted]
@@ -530,7 +529,7 @@ COUNT: dict[str, object] = {"type": int}
 OPTIONS: dict[str, dict[str, object]] = {
     "--features": COUNT | {"nargs": "*", "default": [0, 4], "help": "k; none: stage 1 alone"},
     "--preset": {"choices": ("small", "tiny"), "default": "small"},
-    "--form": {"choices": tuple(FORMS), "default": "both"},
+    "--form": {"nargs": "+", "choices": tuple(FORMS), "default": ["both"]},
     "--category": {"default": "chair", "help": "of the samples"},
     "--natural": {
         "action": "store_true",

@@ -60,7 +60,8 @@ class QuestionNumbers(ConfigBase):
 
     rays, balanced: per picture; half of them on the object.
     march_steps: in stages 1 and 2.  bisections: per ray.  depth_range: of the rays.
-    marching: "lstm", "dense", "least" or "both" (an LSTM follows least in the last stage).
+    marching: "lstm", "dense", "least", "both" (an LSTM follows least in the last stage) or "warm"
+        (it follows before, and then teaches alone).
     silh_depths: per ray.  margin: pixels taken off the silhouette bound.
     sdf_range, points, radius: half side of the cube, points in it, starting ball.
     identity: start of stage 2a, "ball" or "mean" shape.
@@ -147,7 +148,7 @@ class StepNumbers(ConfigBase):
 # %% ../../nbs/tars/820_config.ipynb #f4eb69ed
 CHOICES = {
     "encoder": ("resnet18", "conv", "conv-norm"),
-    "marching": ("lstm", "dense", "least", "both"),
+    "marching": ("lstm", "dense", "least", "both", "warm"),
     "identity": ("ball", "mean"),
     "eikonal_space": ("object", "canonical", "differences"),
     "smoothness": ("frobenius", "directional", "literal"),

@@ -96,7 +96,7 @@ def silhouette_term(field: PlainField, seen: Seen, ask: Request) -> Tensor:
     rays = Rays(*(part[:, first:] for part in seen.rays))
     inside, pixels = seen.inside[:, first:], seen.pixels[:, first:]
     share = rand(*inside.shape, c.silh_depths, generator=ask.generator).to(rays.uv)
-    if c.marching in ("least", "both"):
+    if c.marching in ("least", "both", "warm"):
         enter, leave = ball_chord(rays, c.bound)
         depth = enter[..., None] + (leave - enter)[..., None] * share
     else:
@@ -111,16 +111,17 @@ def walks(field: PlainField, seen: Seen, marcher: RayMarcher, ask: Request) -> l
 
     field: of the batch.  seen: its rays.  marcher: the LSTM.  ask: the request.
     With "both", the LSTM joins in the last stage, to learn to follow and to find colours; it reads
-    a field that it cannot change.
+    a field that it cannot change. With "warm" it follows so from the first stage on, and in the
+    last it is the only teacher.
     """
     c, sdf = ask.config, lambda x: field(x).sdf
     steps = c.march_steps[ask.last]
     if c.marching == "dense":
         return [dense_march(sdf, seen.rays, c.depth_range, 2 * steps, ask.generator)]
-    if c.marching == "lstm":
+    if c.marching == "lstm" or (c.marching == "warm" and ask.last):
         return [marcher(field, seen.rays, c.depth_range[0], steps)]
     chord = least_march(sdf, seen.rays, c.bound, 2 * steps, ask.generator)
-    if c.marching == "least" or not ask.last:
+    if c.marching == "least" or (c.marching == "both" and not ask.last):
         return [chord]
     return [chord, marcher(field.still(), seen.rays, c.depth_range[0], steps)]
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from .maximisation import canonical_chart, label_confidence, survey
 from .system import UMR
 
 # %% auto #0
-__all__ = ['start_confidence', 'one_start', 'first_round', 'train_umr']
+__all__ = ['start_confidence', 'start_noise', 'two_agree', 'one_start', 'first_round', 'train_umr']
 
 # %% ../../nbs/umr/625_starts.ipynb #0b6d5206
 @torch.no_grad()
@@ -34,6 +35,27 @@ def start_confidence(system: UMR, data: Collection) -> float:
     """
     surveyed = survey(system, data, int(system.active))
     return label_confidence(canonical_chart(system, surveyed)[0])
+
+
+def start_noise(system: UMR, data: Collection) -> float:
+    """How much the confidence of a start depends on the pictures that are asked: the difference
+    between the confidences of two halves of a collection.
+
+    system: after the first round.
+    data: a collection with part maps, of two pictures or more.
+    """
+    halves = [data.subset(range(first, len(data), 2)) for first in (0, 1)]
+    one, other = (start_confidence(system, half) for half in halves)
+    return abs(one - other)
+
+
+def two_agree(tried: Sequence[tuple[float, float]]) -> bool:
+    """Whether the two most confident starts differ by no more than their pictures explain.
+
+    tried: confidence and noise of each start.
+    """
+    best = sorted(tried, reverse=True)[:2]
+    return len(best) == 2 and best[0][0] - best[1][0] <= max(noise for _, noise in best)
 
 # %% ../../nbs/umr/625_starts.ipynb #e790afdf
 def one_start(
@@ -52,30 +74,34 @@ def first_round(
     seed: int = 0,
     *,
     starts: int = 3,
-    enough: float = 0.55,
+    enough: float | None = None,
     out: str | Path | None = None,
     progress: bool = True,
 ) -> tuple[UMR, dict[str, float]]:
-    """The first round, tried again from other weights until the part labels are decided enough; the
-    best start is kept.
+    """The first round, tried again from other weights until two starts agree; the most confident
+    one is kept.
 
     config: the configuration.
     data: a collection with "image" and "mask"; without "part_map" the first start is taken.
     seed: of the weights and the training; every new start changes it.
-    starts: most starts.  enough: confidence that ends the search.
+    starts: most starts.  enough: confidence that ends the search, instead of two that agree.
     out: folder for checkpoints.  progress: whether to show a bar.
     Returns the system and its "confidence" and the number of "restarts".
     """
-    tried: list[tuple[float, UMR]] = []
+    tried: list[tuple[float, float]] = []
+    systems: list[UMR] = []
     for trial in range(int(check_number(starts, "starts", 1, 100, integer=True))):
         place = None if out is None else file_path(out, "out") / f"start-{trial}"
-        system = one_start(config, data, seed + 7919 * trial, place, progress)
-        confidence = start_confidence(system, data) if "part_map" in data else 1.0
-        tried.append((confidence, system))
-        if confidence >= enough:
+        systems.append(one_start(config, data, seed + 7919 * trial, place, progress))
+        if "part_map" not in data:
+            tried.append((1.0, 0.0))
             break
-    confidence, best = max(tried, key=lambda start: start[0])
-    return best, {"confidence": confidence, "restarts": float(len(tried) - 1)}
+        noise = start_noise(systems[-1], data) if enough is None and starts > 1 else 0.0
+        tried.append((start_confidence(systems[-1], data), noise))
+        if two_agree(tried) if enough is None else tried[-1][0] >= enough:
+            break
+    best = max(range(len(tried)), key=lambda i: tried[i][0])
+    return systems[best], {"confidence": tried[best][0], "restarts": float(len(tried) - 1)}
 
 # %% ../../nbs/umr/625_starts.ipynb #b2b13062
 def train_umr(
@@ -85,7 +111,7 @@ def train_umr(
     *,
     start: UMR | None = None,
     starts: int = 3,
-    enough: float = 0.55,
+    enough: float | None = None,
     out: str | Path | None = None,
     progress: bool = True,
 ) -> tuple[UMR, UMR, dict[str, float]]:

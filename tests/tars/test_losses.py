@@ -109,7 +109,7 @@ def test_smoothness_estimates_agree(nets):
 
 
 @pytest.mark.parametrize(
-    ("marching", "places"), [("lstm", [4]), ("dense", [2]), ("least", [2]), ("both", [2, 4])]
+    ("marching", "places"), [("lstm", [4]), ("dense", [2]), ("least", [2]), ("both", [2, 4]), ("warm", [4])]
 )
 def test_ways_to_march(nets, seen, marching, places):
     field, marcher = DeformedField(*nets, codes[0], codes), RayMarcher(8, 4)
@@ -123,6 +123,19 @@ def test_with_both_the_marcher_cannot_change_the_field(nets, seen):
     weights = [nets[2].net.layers[0].last.weight, marcher.step.weight]
     grads = torch.autograd.grad(walk.sdf.sum(), weights, allow_unused=True)
     assert grads[0] is None and grads[1].abs().sum() > 0
+
+
+def test_a_warm_marcher_follows_first_and_then_teaches_alone(nets, seen):
+    field, marcher = DeformedField(*nets, codes[0], codes), RayMarcher(8, 4)
+    weights = [nets[2].net.layers[0].last.weight, marcher.step.weight]
+    early = replace(ask(marching="warm"), stage="image")
+    chord, follows = walks(field, seen, marcher, early)
+    assert torch.autograd.grad(chord.sdf.sum(), weights[:1])[0].abs().sum() > 0
+    grads = torch.autograd.grad(follows.sdf.sum(), weights, allow_unused=True)
+    assert grads[0] is None and grads[1].abs().sum() > 0
+    (alone,) = walks(field, seen, marcher, ask(marching="warm"))
+    grads = torch.autograd.grad(alone.sdf.sum(), weights)
+    assert all(g.abs().sum() > 0 for g in grads)
 
 
 def test_only_wanted_ray_terms(nets, seen):

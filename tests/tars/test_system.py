@@ -120,7 +120,7 @@ def test_erratum_t6_normals_have_a_gradient(chairs):
 
 @pytest.mark.parametrize("form", ["frobenius", "directional", "literal"])
 @pytest.mark.parametrize("space", ["object", "canonical"])
-@pytest.mark.parametrize("marching", ["lstm", "dense", "least", "both"])
+@pytest.mark.parametrize("marching", ["lstm", "dense", "least", "both", "warm"])
 def test_every_variant_has_finite_losses_and_gradients(chairs, form, space, marching):
     system = TARS(
         replace(SMALL, smoothness=form, eikonal_space=space, marching=marching, mirror=(1.0, 1.0))

@@ -41,7 +41,8 @@ from svr_nb.umr.keypoint_transfer import visible_verts
 from svr_nb.umr.networks import CameraHeads, FlowHead, ResidualTrunk, ShapeHead, SmallTrunk
 from svr_nb.umr.scores import fit_camera_frame, survey_scores
 from svr_nb.umr.config import UMRConfig, current_weights, loss_weights, rounds
-from svr_nb.umr.starts import first_round, train_umr
+from svr_nb.umr import starts
+from svr_nb.umr.starts import first_round, start_confidence, start_noise, train_umr, two_agree
 
 
 @lru_cache
@@ -470,6 +471,27 @@ def test_restarts_are_counted_and_repeat():
     again, same = first_round(small(), birds(), 0, starts=2, enough=1.0, progress=False)
     assert report == same and report["restarts"] == 1
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in kept.state_dict().items())
+
+
+def test_two_starts_agree_within_what_their_pictures_explain():
+    assert two_agree([(0.50, 0.02), (0.40, 0.0), (0.485, 0.0)])
+    assert not two_agree([(0.50, 0.01), (0.40, 0.01), (0.485, 0.01)])
+    assert not two_agree([(0.5, 1.0)]) and not two_agree([])
+
+
+def test_the_search_ends_when_two_starts_agree(monkeypatch):
+    told = iter([0.40, 0.49, 0.485, 0.60])
+    monkeypatch.setattr(starts, "one_start", lambda *options: object())
+    monkeypatch.setattr(starts, "start_confidence", lambda system, data: next(told))
+    monkeypatch.setattr(starts, "start_noise", lambda system, data: 0.01)
+    system, report = first_round(small(), birds(), 0, starts=9, progress=False)
+    assert report == {"confidence": 0.49, "restarts": 2.0}
+
+
+def test_noise_of_a_start_is_the_difference_of_two_halves():
+    system, data = svr.UMR(small(), seed=0), birds()
+    halves = [start_confidence(system, data.subset(range(k, len(data), 2))) for k in (0, 1)]
+    assert start_noise(system, data) == abs(halves[0] - halves[1]) > 0
 
 
 def test_second_rounds_share_a_start():
