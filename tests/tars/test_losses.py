@@ -130,7 +130,8 @@ def test_a_warm_marcher_follows_first_and_then_teaches_alone(nets, seen):
     weights = [nets[2].net.layers[0].last.weight, marcher.step.weight]
     early = replace(ask(marching="warm"), stage="image")
     chord, follows = walks(field, seen, marcher, early)
-    assert torch.autograd.grad(chord.sdf.sum(), weights[:1])[0].abs().sum() > 0
+    taught = torch.autograd.grad(chord.sdf.sum(), weights[:1], retain_graph=True)
+    assert taught[0].abs().sum() > 0
     grads = torch.autograd.grad(follows.sdf.sum(), weights, allow_unused=True)
     assert grads[0] is None and grads[1].abs().sum() > 0
     (alone,) = walks(field, seen, marcher, ask(marching="warm"))
