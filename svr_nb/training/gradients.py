@@ -189,17 +189,33 @@ def raw_gradients(
     Returns group -> gradients (None where a parameter took no part).
     """
     progress = step / max(1, stage.steps)
-    active = stage.active(step)
-    totals = {group: group_total(losses, stage.weights[group], progress) for group in active}
     result: Gradients = {}
-    for group, total in totals.items():
-        params = optimizers.params[group]
+    alike = _told_alike(stage, step)
+    for together in alike:
+        total = group_total(losses, stage.weights[together[0]], progress)
+        sizes = [len(optimizers.params[group]) for group in together]
+        params = [p for group in together for p in optimizers.params[group]]
         if not total.requires_grad or not params:
             continue
-        more = group != active[-1]
+        more = together != alike[-1]
         grads = torch.autograd.grad(total, params, retain_graph=more, allow_unused=True)
-        result[group] = list(grads)
+        for group, size in zip(together, sizes):
+            if size:
+                result[group], grads = list(grads[:size]), grads[size:]
     return result
+
+
+def _told_alike(stage: Stage, step: int) -> list[list[str]]:
+    """The groups that learn in a step; those with the same losses and weights need one gradient."""
+    alike: list[list[str]] = []
+    for group in stage.active(step):
+        own = stage.weights[group]
+        known = next((some for some in alike if stage.weights[some[0]] == own), None)
+        if known:
+            known.append(group)
+        else:
+            alike.append([group])
+    return alike
 
 
 def checked_gradients(

@@ -109,7 +109,8 @@ def test_smoothness_estimates_agree(nets):
 
 
 @pytest.mark.parametrize(
-    ("marching", "places"), [("lstm", [4]), ("dense", [2]), ("least", [2]), ("both", [2, 4]), ("warm", [4])]
+    ("marching", "places"),
+    [("lstm", [4]), ("dense", [2]), ("least", [2]), ("both", [2, 4]), ("warm", [4])],
 )
 def test_ways_to_march(nets, seen, marching, places):
     field, marcher = DeformedField(*nets, codes[0], codes), RayMarcher(8, 4)

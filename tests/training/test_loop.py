@@ -25,6 +25,9 @@ from svr_nb.training.gradients import (
     Optimizers,
     gradient_norms,
     group_gradients,
+    optimizer_tensors,
+    raw_gradients,
+    restore_optimizers,
     group_total,
 )
 from svr_nb.training.history import History, draw_history, running_mean
@@ -231,6 +234,49 @@ def test_weight_decay_by_kind():
         1e-3: [2],
         0.0: [1, 1],
     }
+
+
+class Two(nn.Module):
+    """Two numbers with three losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.x = nn.Parameter(torch.tensor([2.0]))
+        self.y = nn.Parameter(torch.tensor([3.0]))
+
+    def parameter_groups(self):
+        return {"x": [self.x], "y": [self.y]}
+
+    def losses(self):
+        both = (self.x * self.y).sum()
+        return {"both": both, "square": both**2, "x": self.x.sum()}
+
+
+@pytest.mark.parametrize("other", [{"both": 2.0, "square": 1.0}, {"both": 1.0}])
+def test_groups_that_are_told_the_same_get_the_gradients_they_would_get_alone(other):
+    told, system = {"both": 2.0, "square": 1.0}, Two()
+    stage = Stage("s", 1, {"x": told, "y": other})
+    found = raw_gradients(system.losses(), stage, Optimizers(system, stage), 0)
+    for name in ("x", "y"):
+        alone = replace(stage, weights={name: stage.weights[name]})
+        own = raw_gradients(system.losses(), alone, Optimizers(system, alone), 0)
+        assert torch.equal(found[name][0], own[name][0])
+
+
+def test_plain_groups_follow_their_gradient_and_adam_does_not():
+    system = Two()
+    stage = Stage("s", 1, {"x": {"x": 1.0}, "y": {"both": 1.0}}, lr=0.1, plain=("x",))
+    optimizers = Optimizers(system, stage)
+    optimizers.step({"x": [torch.tensor([0.5])], "y": [torch.tensor([0.5])]}, 0)
+    assert float(system.x.detach()) == pytest.approx(2 - 0.1 * 0.5)
+    assert float(system.y.detach()) == pytest.approx(3 - 0.1, abs=1e-5)
+    kept = optimizer_tensors(optimizers)
+    assert kept and all(name.startswith("y/") for name in kept)
+    restore_optimizers(Optimizers(system, stage), kept)
+    with pytest.raises(InputError, match="plain"):
+        replace(stage, plain=("z",))
+    assert "plain" not in describe_stage(replace(stage, plain=()))
+    assert describe_stage(stage)["plain"] == ["x"]
 
 
 def test_group_total_names_what_is_missing():
