@@ -15,7 +15,8 @@ from torch import nn
 from svr_nb.conventions import FileError, InputError, SvrError, rand, seeded
 from svr_nb.networks import FeatureNet, PerceptualLoss
 from svr_nb.networks.features import (
-    TINY_FILE,
+    SHIPPED,
+    TINY_CLASSES,
     TinyNet,
     Vgg,
     class_pictures,
@@ -89,18 +90,42 @@ def test_refusals_name_the_argument(call, name):
 
 # the small network
 # ---------------------------------------------------------------------------------------------------
-def test_shipped_weights_are_small_and_travel_with_the_library():
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_are_small_and_travel_with_the_library(name):
     import svr_nb
 
-    path = Path(svr_nb.__file__).parent / "networks" / TINY_FILE
+    path = Path(svr_nb.__file__).parent / "networks" / f"{name}_features.safetensors"
     assert 50_000 < path.stat().st_size < 500_000
     assert "recursive-include svr_nb *.safetensors" in (path.parents[2] / "MANIFEST.in").read_text()
+    assert tiny_net(name).classify.out_features == TINY_CLASSES[name]
 
 
 def test_shipped_network_knows_the_sample_categories():
     images, labels = class_pictures("val", each=6, seed=3)
     with torch.no_grad():
         assert float((tiny_net()(images).argmax(1) == labels).float().mean()) > 0.6
+
+
+def test_shipped_network_of_paint_knows_categories_and_looks():
+    images, labels = class_pictures("val", each=6, seed=3, cut=True, looks=True)
+    assert sorted(labels.unique().tolist()) == list(range(14))
+    with torch.no_grad():
+        said = tiny_net("paint")(images).argmax(1)
+    assert float((said == labels).float().mean()) > 0.75
+    assert float((said % 2 == labels % 2).float().mean()) > 0.9
+
+
+def test_classes_of_looks_are_in_the_order_of_the_categories():
+    plain, numbers = class_pictures("val", each=2, seed=3, size=16)
+    cut, both = class_pictures("val", each=2, seed=3, size=16, cut=True, looks=True)
+    assert torch.equal(both // 2, numbers) and both.tolist()[:4] == [0, 0, 1, 1]
+    assert bool((cut <= plain + 1e-6).all()) and float((cut == 0).float().mean()) > 0.3
+
+
+def test_without_tint_colours_stay():
+    gray = torch.full((2, 3, 16, 16), 0.5)
+    assert torch.allclose(varied(gray, seeded(1), tint=False), gray, atol=1e-6)
+    assert not torch.allclose(varied(gray, seeded(1)), gray, atol=1e-2)
 
 
 def test_maps_and_vector():
