@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence evidence-lem-labels evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-tars-sdf evidence-tars evidence-tars-tiny evidence-tars-pictures clean
+.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence evidence-lem-labels evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-agt-flow evidence-tars-sdf evidence-tars evidence-tars-tiny evidence-tars-pictures evidence-tars-walks evidence-lem-alignment clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -86,6 +86,10 @@ evidence-umr: setup
 evidence-lem: setup
 	$(BIN)/python -m svr_nb.experiments.lem
 
+# How crowds of codes lie before and after adaptation.
+evidence-lem-alignment: setup
+	$(BIN)/python -m svr_nb.experiments.lem --alignment --seeds 21 22 23 --arms rec rec+adv rec+adv+csm all --out lem_alignment.json
+
 # LEM's mapping with labels from elsewhere. FOLDER keeps data and networks between runs.
 evidence-lem-labels: setup
 	$(BIN)/python -m svr_nb.experiments.lem_labels --data $(or $(FOLDER),_evidence/lem)
@@ -93,6 +97,10 @@ evidence-lem-labels: setup
 # The ablation of the texture stage; with PHOTOS=folder the two-dimensional proxy on photographs instead.
 evidence-agt: setup
 	$(BIN)/python -m $(if $(PHOTOS),svr_nb.experiments.warp_recovery --photos "$(PHOTOS)" --seeds $(SEEDS),svr_nb.experiments.agt --umr svr_nb/checkpoints/umr-bird)
+
+# A map that sees the flow, plain descent, a larger crowd of drawings: an hour and a half of one core.
+evidence-agt-flow: setup
+	$(BIN)/python -m svr_nb.experiments.agt --umr svr_nb/checkpoints/umr-bird --arms full no-D_var no-FID "map sees flow" "plain descent, -D_var" "plain descent, map sees flow" "queue, texture alone, paint" --out agt_flow.json
 
 # Shapes with holes in the plane: three minutes of one core.
 evidence-plane: setup
@@ -114,6 +122,10 @@ evidence-tars-tiny: setup
 
 evidence-tars-pictures: setup
 	$(BIN)/python $(TARS_TINY) --pictures 250 1500 --features 4 --out tars_pictures.json
+
+# Who teaches the shape: samples along the chord, or the LSTM's walk.
+evidence-tars-walks: setup
+	$(BIN)/python -m svr_nb.experiments.tars --form chord "walk, least" --preset tiny --pictures 1500 --unseen 60 --features 4 --models tars_models --out tars_walks.json
 
 # What the shipped networks score on fresh pictures, beside what one would want; LOOKS=folder also draws them.
 .PHONY: scores

@@ -204,16 +204,25 @@ EVIDENCE = {
     "ssl3d": ("experiments.ssl3d", "evidence-ssl3d"),
     "umr": ("experiments.umr", "evidence-umr"),
     "agt": ("experiments.agt", "evidence-agt"),
+    "agt_flow": ("experiments.agt", "evidence-agt-flow"),
     "agt_proxy": ("experiments.warp_recovery", "evidence-agt PHOTOS=folder"),
     "plane_shapes": ("experiments.plane_shapes", "evidence-plane"),
     "tars_sdf": ("experiments.direct_sdf", "evidence-tars-sdf"),
     "tars_silhouettes": ("experiments.tars", "evidence-tars"),
     "tars_tiny": ("experiments.tars", "evidence-tars-tiny"),
     "tars_pictures": ("experiments.tars", "evidence-tars-pictures"),
+    "tars_walks": ("experiments.tars", "evidence-tars-walks"),
     "lem": ("experiments.lem", "evidence-lem"),
+    "lem_alignment": ("experiments.lem", "evidence-lem-alignment"),
     "lem_labels": ("experiments.lem_labels", "evidence-lem-labels"),
 }
-MORE = {"tars_tiny": ": level 0, a small training", "tars_pictures": ": how many pictures"}
+MORE = {
+    "tars_tiny": ": level 0, a small training",
+    "tars_pictures": ": how many pictures",
+    "tars_walks": ": chord and walk",
+    "agt_flow": ": a map that sees the flow, and a larger crowd",
+    "lem_alignment": ": crowds of codes",
+}
 ELSEWHERE = {"claims", "speed"}  # rows that are no claim of a paper; experiments.speed shows them
 
 

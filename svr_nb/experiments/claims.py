@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ from ..training.run_files import write_bytes
 from ..umr.config import UMRConfig
 
 # %% auto #0
-__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SILHOUETTES', 'TARS_ARMS', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS', 'OPTION_OF',
-           'QUICK', 'QUICK_ARMS', 'QUICK_CARS', 'BOOK', 'HEAD', 'Claim', 'stored_claims', 'Source', 'told_switch',
-           'flat', 'switched', 'Finding', 'settle', 'command_of', 'together', 'work', 'measure_again', 'findings',
-           'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
+__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SILHOUETTES', 'TARS_ARMS', 'LEM_ARMS', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS',
+           'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'QUICK_CARS', 'BOOK', 'HEAD', 'Claim', 'stored_claims', 'Source',
+           'told_switch', 'flat', 'switched', 'Finding', 'settle', 'command_of', 'together', 'work', 'measure_again',
+           'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
 
 # %% ../../nbs/experiments/985_claims.ipynb #3a9437bb
 @dataclass(frozen=True)
@@ -144,8 +144,10 @@ ON_PICTURES = {
 # %% ../../nbs/experiments/985_claims.ipynb #4ca44197
 SILHOUETTES = "experiments/978_tars.ipynb"
 TARS_ARMS = Source(tars, SILHOUETTES, tars.k_arms((0, 4)), _tars, "--models tars_models", asks="")
+LEM_ARMS = Source(lem, "experiments/979_lem.ipynb", lem.ARMS, lambda where: LEMConfig.tiny())
 SOURCES = {
     **ON_PICTURES,
+    "agt_flow": ON_PICTURES["agt"],
     "plane_shapes": Source(
         plane_shapes,
         "experiments/976_plane_shapes.ipynb",
@@ -170,7 +172,17 @@ SOURCES = {
         "pictures",
         "--pictures",
     ),
-    "lem": Source(lem, "experiments/979_lem.ipynb", lem.ARMS, lambda where: LEMConfig.tiny()),
+    "tars_walks": Source(
+        tars,
+        SILHOUETTES,
+        tuple(Arm(form, change) for form, change in tars.FORMS.items()),
+        lambda where: TARSConfig.tiny(),
+        "--features 4 --models tars_models",
+        key="form",
+        asks="--form",
+    ),
+    "lem": LEM_ARMS,
+    "lem_alignment": replace(LEM_ARMS, options="--alignment"),
     "lem_labels": Source(
         lem_labels,
         "experiments/984_lem_labels.ipynb",
