@@ -26,6 +26,7 @@ from svr_nb.experiments.runner import (
     Levels,
     Row,
     Shipping,
+    arm_named,
     card,
     level_text,
     main,
@@ -39,14 +40,15 @@ from ..umr.config import RoundWeights, UMRConfig
 from ..umr.keypoint_transfer import reference_levels
 from ..umr.part_maps import with_parts
 from ..umr.part_segmentation import fit_segmenter, segment_parts
+from ..umr.refinement import refine_parts, third_round
 from ..umr.starts import train_umr
 from ..umr.system import UMR
 
 # %% auto #0
 __all__ = ['BIRDS', 'COUNTS', 'ENOUGH', 'ARMS', 'NAMES', 'OWN_FIRST', 'COLUMNS', 'ON_CARD', 'TERMS', 'BIRD_RUNS', 'CARS',
-           'PHOTOS', 'COMMAND', 'EXPERIMENT', 'birds', 'without', 'SeedRuns', 'train_arm', 'measure', 'levels',
-           'summary', 'photo_split', 'photo_config', 'face_forward', 'measure_photos', 'card_notes', 'terms_of',
-           'train_photographs', 'photographs', 'car_pictures', 'cars']
+           'PHOTOS', 'COMMAND', 'EXPERIMENT', 'birds', 'without', 'SeedRuns', 'refined', 'train_arm', 'measure',
+           'levels', 'summary', 'photo_split', 'photo_config', 'face_forward', 'measure_photos', 'card_notes',
+           'terms_of', 'train_photographs', 'photographs', 'car_pictures', 'cars']
 
 # %% ../../nbs/experiments/973_umr.ipynb #bc7ba755
 BIRDS: dict[str, Any] = {
@@ -114,6 +116,11 @@ def _adversary(full: UMRConfig) -> UMRConfig:
     return replace(full, adversary=True, first=first, second=second)
 
 
+def _freer(full: UMRConfig) -> UMRConfig:
+    """Four times the faces, and a second round that holds them back less."""
+    return replace(full, level=3, second=replace(full.second, deform=1.0, lap=0.02))
+
+
 ARMS = (
     Arm("full"),
     Arm("no parts", _no_parts),
@@ -123,9 +130,13 @@ ARMS = (
     Arm("no L_sp", lambda full: replace(full, second=without(full.second, "sp"))),
     Arm("hard parts", {"hard_parts": True}),
     Arm("adversary", _adversary),
+    Arm("round 3"),
+    Arm("round 3, refined"),
+    Arm("642 vertices", {"level": 3}),
+    Arm("642 vertices, freer", _freer),
 )
 NAMES = tuple(arm.name for arm in ARMS)
-OWN_FIRST = ("expected", "adversary")  # their first round differs from that of the others
+OWN_FIRST = ("expected", "adversary", "642 vertices", "642 vertices, freer")
 
 # %% ../../nbs/experiments/973_umr.ipynb #42bf1bbf
 @dataclass
@@ -133,13 +144,33 @@ class SeedRuns:
     """What the arms of one seed share.
 
     data: collections "train", "test" and, where cameras are known, "val".
-    first: a system after the first round, once it is there.
+    first: a system after the first round, once it is there.  full: the trained "full" one, too.
     report: what the last training said of its starts.
     """
 
     data: Mapping[str, Collection]
     first: UMR | None = None
+    full: UMR | None = None
     report: Mapping[str, float] = field(default_factory=dict)
+
+
+def refined(system: UMR, data: Collection, seed: int) -> Collection:
+    """A collection with the part maps of a segmenter that has learned from a system's drawings.
+
+    system: trained on the collection.  data: with part maps.  seed: of the segmenter.
+    """
+    segmenter = fit_segmenter(data, system.config.parts, seed=seed)
+    return refine_parts(system, segmenter, data, seed=seed)[0]
+
+
+def _goes_on(arm: Arm, seed: int, shared: SeedRuns, config: UMRConfig | None) -> UMR:
+    """A third round after "full", with the old part maps or with refined ones."""
+    full = shared.full or train_arm(arm_named(ARMS, "full"), seed, shared, config)
+    system, data = UMR(full.config, seed=seed), shared.data["train"]
+    system.load_state_dict(full.state_dict())
+    if arm.name.endswith("refined"):
+        data = refined(system, data, seed)
+    return third_round(system, data, seed, progress=False)
 
 
 def train_arm(
@@ -150,16 +181,27 @@ def train_arm(
     arm: one of ARMS.  seed: of starting weights and training.  shared: data and first round.
     config: what "full" means; None for the small preset.  category: what is learned.
     """
-    own = arm.of(config or UMRConfig.tiny())
-    start = None if arm.name in OWN_FIRST else shared.first
-    system, first, shared.report = train_umr(
-        own, shared.data["train"], seed, start=start, enough=ENOUGH, progress=False
-    )
-    if arm.name not in OWN_FIRST:
-        shared.first = first
+    if arm.name.startswith("round 3"):
+        system = _goes_on(arm, seed, shared, config)
+    else:
+        system = _two_rounds(arm, seed, shared, arm.of(config or UMRConfig.tiny()))
     if "val" in shared.data:
         system.align(shared.data["val"])
     system.category = category
+    if arm.name == "full":
+        shared.full = system
+    return system
+
+
+def _two_rounds(arm: Arm, seed: int, shared: SeedRuns, own: UMRConfig) -> UMR:
+    """Both rounds, with the first one shared where it may be."""
+    start = None if arm.name in OWN_FIRST else shared.first
+    data = shared.data["train"]
+    system, first, shared.report = train_umr(
+        own, data, seed, start=start, enough=ENOUGH, progress=False
+    )
+    if arm.name not in OWN_FIRST:
+        shared.first = first
     return system
 
 # %% ../../nbs/experiments/973_umr.ipynb #542d2aa0

@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from svr_nb.conventions import InputError
 from svr_nb.data.sample_items import samples
+from svr_nb.experiments import umr
 from svr_nb.experiments.runner import Arm, arm_named, run, ship
 from svr_nb.experiments.umr import (
     ARMS,
@@ -28,6 +30,7 @@ from svr_nb.experiments.umr import (
 )
 from svr_nb.training.system import load
 from svr_nb.umr.config import UMRConfig
+from svr_nb.umr.part_segmentation import fit_segmenter
 from svr_nb.umr.system import UMR
 
 SMALL = replace(UMRConfig.tiny(), first_steps=2, second_steps=2, batch=4)
@@ -54,6 +57,10 @@ def test_arms():
         "no L_sp",
         "hard parts",
         "adversary",
+        "round 3",
+        "round 3, refined",
+        "642 vertices",
+        "642 vertices, freer",
     )
     assert of["no parts"].second == without(full.second, "sp", "sv")
     assert of["no parts"].first == full.first and of["no parts"].template_from == "all"
@@ -66,7 +73,7 @@ def test_arms():
 
 def test_arms_that_share_a_first_round_have_the_same_one():
     full = UMRConfig.tiny()
-    told = lambda c: (c.first, c.first_cameras, c.choice, c.adversary)
+    told = lambda c: (c.first, c.first_cameras, c.choice, c.adversary, c.level)
     for arm in ARMS:
         assert (told(arm.of(full)) == told(full)) == (arm.name not in OWN_FIRST), arm.name
 
@@ -96,6 +103,23 @@ def test_arms_share_their_first_round_and_rows_are_kept(birds, tmp_path):
     folder = ship(quick, rows, models, tmp_path)
     assert folder.name == "umr-bird" and UMR.from_pretrained(folder).category == "bird"
     assert f"{rows[1]['mask IoU']:.3f}" in (folder / "README.md").read_text()
+
+
+def test_third_rounds_go_on_from_the_same_full_system_and_differ_in_their_maps(birds, monkeypatch):
+    quick = lambda data, parts, seed: fit_segmenter(data, parts, steps=4, seed=seed)
+    monkeypatch.setattr(umr, "fit_segmenter", quick)
+    shared = SeedRuns(birds)
+    plain = train_arm(arm_named(ARMS, "round 3"), 1, shared, SMALL)
+    full = shared.full
+    kept = {name: value.clone() for name, value in full.state_dict().items()}
+    better = train_arm(arm_named(ARMS, "round 3, refined"), 1, shared, SMALL)
+    assert shared.full is full
+    assert all(torch.equal(value, kept[name]) for name, value in full.state_dict().items())
+    for one, other in ((plain, full), (better, full), (plain, better)):
+        assert not torch.equal(one.shape.mean.weight, other.shape.mean.weight)
+    maps = umr.refined(full, birds["train"], 1)["part_map"]
+    assert maps.shape == birds["train"]["part_map"].shape
+    assert not torch.equal(maps, birds["train"]["part_map"])
 
 
 def test_a_first_round_belongs_to_its_configuration(birds):
