@@ -455,9 +455,15 @@ def _chosen(
     if given.objects != "usual":
         chosen = replace(chosen, settings={"objects": given.objects})
     if given.alignment:
-        report = lambda rows: [alignment_table(rows)]
-        chosen = replace(chosen, measure=alignment, levels=Levels({}), report=report)
+        chosen = replace(chosen, measure=alignment, levels=Levels({}))
     return [narrowed(chosen, given)]
+
+
+def _tables(rows: Sequence[Row]) -> list[Table]:
+    """What the command prints: scores and pairs, or how crowds of codes lie."""
+    if any(row["arm"] in NAMES and "IoU" not in row for row in rows):
+        return [alignment_table(rows)]
+    return [summary(rows), pair_table(rows)]
 
 
 SHIPS = Shipping("lem-object", "rec+adv", LEM.from_pretrained, card_of)
@@ -483,7 +489,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     levels=Levels({"levels": levels, "manifold": manifold_row}, seed=DATA_SEED),
     kept=lambda arm, seed: f"{arm}-{seed}",
-    report=lambda rows: [summary(rows), pair_table(rows)],
+    report=_tables,
     ships=SHIPS,
     command=Command(
         about="Trains the ablation arms of LEM and prints the tables.",
