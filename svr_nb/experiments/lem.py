@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ..conventions import file_path
@@ -35,6 +34,7 @@ from svr_nb.experiments.runner import (
     short,
     table,
 )
+from ..lem.code_maps import domain_mixing, fit_plane
 from ..lem.config import LEMConfig, drawings, loose_shapes, photographs
 from ..lem.contrastive_mapping import code_spread
 from ..lem.scores import level_scores, surface_distance
@@ -45,9 +45,9 @@ from ..training.loop import fit
 
 # %% auto #0
 __all__ = ['CSM', 'LEARNED', 'COLLAPSE', 'ARMS', 'NAMES', 'PAIRS', 'COUNTS', 'SMALL_ZOOM', 'DATA_SEED', 'COLUMNS', 'CROWD',
-           'CROWDS', 'CEILING', 'SHIPS', 'OPTIONS', 'EXPERIMENT', 'SharedRuns', 'splits', 'shared_by_all', 'train_arm',
-           'measure', 'levels', 'manifold_row', 'summary', 'pair_table', 'told_apart', 'crowds_of', 'alignment',
-           'alignment_table', 'card_of']
+           'PAIRED', 'CEILING', 'SHIPS', 'OPTIONS', 'EXPERIMENT', 'SharedRuns', 'splits', 'shared_by_all', 'train_arm',
+           'measure', 'levels', 'manifold_row', 'summary', 'pair_table', 'crowds_of', 'alignment', 'alignment_table',
+           'card_of']
 
 # %% ../../nbs/experiments/979_lem.ipynb #5c332bf5
 CSM = {"csm": 0.1, "score": "codes", "labels": "mutual", "quantile": 0.2, "csm_start": 0.4}
@@ -331,19 +331,7 @@ def pair_table(
 
 # %% ../../nbs/experiments/979_lem.ipynb #06d89688
 CROWD = 120  # codes in each crowd
-CROWDS = ("shapes", "drawings", "photographs")
-
-
-def told_apart(first: Float[Tensor, "n d"], second: Float[Tensor, "n d"]) -> float:
-    """Share of codes whose nearest other code is of their own crowd: 1 for crowds that are apart,
-    about a half for crowds that are mixed.
-
-    first, second: equally many.
-    """
-    both = torch.cat([first, second])
-    away = torch.cdist(both, both).fill_diagonal_(torch.inf)
-    own = torch.arange(len(both)) < len(first)
-    return float((own[away.argmin(1)] == own).float().mean())
+PAIRED = (("photographs", "drawings"), ("drawings", "shapes"), ("photographs", "shapes"))
 
 
 def crowds_of(system: LEM, shared: SharedRuns) -> dict[str, tuple[Tensor, Tensor]]:
@@ -368,39 +356,28 @@ def _placed(codes: Tensor, kinds: Tensor) -> str:
 
 @torch.no_grad()
 def alignment(system: LEM, shared: SharedRuns) -> Row:
-    """How far photographs are from drawings, and drawings from shapes, in the space of codes; and
-    where all lie along the two directions in which shapes vary most.
+    """How well photographs, drawings and shapes are mixed in the space of codes, and where all lie
+    in the plane in which shapes vary most.
 
     system: trained.  shared: with the data.
     Source: LEM, Fig. 4 and 5 (the numbers are this library's).
     """
     crowds = crowds_of(system, shared)
-    codes = {name: found[0] for name, found in crowds.items()}
-    middle = codes["shapes"].mean(0)
-    axes = torch.linalg.svd(codes["shapes"] - middle, full_matrices=False)[2][:2]
-    axes = axes * torch.sign(axes.sum(1, keepdim=True))
-    row: Row = {
-        "photographs and drawings apart": told_apart(codes["photographs"], codes["drawings"]),
-        "drawings and shapes apart": told_apart(codes["drawings"], codes["shapes"]),
-        "photographs and shapes apart": told_apart(codes["photographs"], codes["shapes"]),
-    }
-    for name, (crowd, kinds) in crowds.items():
-        row[name] = _placed((crowd - middle) @ axes.T, kinds)
-    return row
+    plane, row = fit_plane(crowds["shapes"][0]), {}
+    for one, other in PAIRED:
+        row[f"mixing of {one} and {other}"] = domain_mixing(crowds[one][0], crowds[other][0], 1)
+    return row | {name: _placed(plane(codes), kinds) for name, (codes, kinds) in crowds.items()}
 
 # %% ../../nbs/experiments/979_lem.ipynb #0e1bf189
 def alignment_table(rows: Sequence[Row]) -> Table:
-    """How well crowds of codes can be told apart: mean over the seeds, then each seed.
+    """How well crowds of codes are mixed: mean over the seeds, then each seed.
 
     rows: of `alignment`.
     """
-    names = [
-        f"{pair} apart"
-        for pair in ("photographs and drawings", "drawings and shapes", "photographs and shapes")
-    ]
-    columns = {name: mean_and_each(name, _three, _two) for name in names}
-    note = "1: two crowds; about .5: one."
-    return table(rows, {"seeds": len} | columns, title="Crowds of codes", note=note)
+    titles = {f"mixing of {one} and {other}": f"{one}, {other}" for one, other in PAIRED}
+    columns = {title: mean_and_each(name, _three, _two) for name, title in titles.items()}
+    note = "1: mixed as by chance; 0: each nearest neighbour is of the same crowd."
+    return table(rows, {"seeds": len} | columns, title="Crowds of codes, mixed", note=note)
 
 # %% ../../nbs/experiments/979_lem.ipynb #2c2338a5
 def card_of(row: Row, rows: Sequence[Row]) -> str:
