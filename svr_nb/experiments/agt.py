@@ -201,7 +201,8 @@ def summary(rows: Sequence[Row]) -> Table:
     rows: from `run`, of any seeds.
     """
     columns = {name: _mean_of(name) for name in SCORES if any(name in row for row in rows)}
-    gaps = {f"{name}, over umr": _over_umr(rows, name) for name in ("mask IoU", "SSIM")}
+    over = ("mask IoU", "SSIM") if any(row["arm"] == "umr" for row in rows) else ()
+    gaps = {f"{name}, over umr": _over_umr(rows, name) for name in over}
     seeds = len({row["seed"] for row in rows})
     what = rows[0].get("category", "bird") if rows else "bird"
     title = f"AGT and UMR with equal steps, {seeds} seeds, unseen {what}s"
