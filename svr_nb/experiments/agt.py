@@ -253,7 +253,7 @@ def ships(category: str) -> Shipping:
     """
     return Shipping(f"agt-{category}", "full", AGT.from_pretrained, card_of)
 
-
+# %% ../../nbs/experiments/975_agt.ipynb #659440ee
 EXPERIMENT = Experiment(
     name="agt",
     arms=ARMS,

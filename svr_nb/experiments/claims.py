@@ -28,10 +28,10 @@ from ..training.run_files import write_bytes
 from ..umr.config import UMRConfig
 
 # %% auto #0
-__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SILHOUETTES', 'TARS_ARMS', 'LEM_ARMS', 'SOURCES', 'LEAST', 'ERRORS', 'VERDICTS',
-           'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'QUICK_CARS', 'BOOK', 'HEAD', 'Claim', 'stored_claims', 'Source',
-           'told_switch', 'flat', 'switched', 'Finding', 'settle', 'command_of', 'together', 'work', 'measure_again',
-           'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
+__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SILHOUETTES', 'TARS_ARMS', 'LEM_ARMS', 'ON_SHAPES', 'SOURCES', 'LEAST', 'ERRORS',
+           'VERDICTS', 'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'QUICK_CARS', 'BOOK', 'HEAD', 'Claim', 'stored_claims',
+           'Source', 'told_switch', 'flat', 'switched', 'Finding', 'settle', 'command_of', 'together', 'work',
+           'measure_again', 'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
 
 # %% ../../nbs/experiments/985_claims.ipynb #3a9437bb
 @dataclass(frozen=True)
@@ -145,9 +145,7 @@ ON_PICTURES = {
 SILHOUETTES = "experiments/978_tars.ipynb"
 TARS_ARMS = Source(tars, SILHOUETTES, tars.k_arms((0, 4)), _tars, "--models tars_models", asks="")
 LEM_ARMS = Source(lem, "experiments/979_lem.ipynb", lem.ARMS, lambda where: LEMConfig.tiny())
-SOURCES = {
-    **ON_PICTURES,
-    "agt_flow": ON_PICTURES["agt"],
+ON_SHAPES = {
     "plane_shapes": Source(
         plane_shapes,
         "experiments/976_plane_shapes.ipynb",
@@ -181,6 +179,13 @@ SOURCES = {
         key="form",
         asks="--form",
     ),
+}
+
+# %% ../../nbs/experiments/985_claims.ipynb #b90d9d4a
+SOURCES = {
+    **ON_PICTURES,
+    "agt_flow": ON_PICTURES["agt"],
+    **ON_SHAPES,
     "lem": LEM_ARMS,
     "lem_alignment": replace(LEM_ARMS, options="--alignment"),
     "lem_labels": Source(

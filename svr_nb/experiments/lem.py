@@ -78,6 +78,8 @@ ARMS = (
     Arm("frozen trunk"),
     Arm("frozen trunk, ssa", {"attention": True}),
 )
+
+# %% ../../nbs/experiments/979_lem.ipynb #0998f1ce
 NAMES = tuple(arm.name for arm in ARMS)
 PAIRS = (
     ("rec", "rec+adv"),
@@ -435,7 +437,7 @@ def _chosen(
         chosen = replace(chosen, measure=alignment, levels=Levels({}))
     return [narrowed(chosen, given)]
 
-
+# %% ../../nbs/experiments/979_lem.ipynb #4b8098a9
 def _tables(rows: Sequence[Row]) -> list[Table]:
     """What the command prints: scores and pairs, or how crowds of codes lie."""
     if any(row["arm"] in NAMES and "IoU" not in row for row in rows):

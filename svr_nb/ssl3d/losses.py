@@ -88,13 +88,7 @@ def choose(
     costs = hypothesis_costs(points.detach(), colors.detach(), poses, *picture, c.variance)
     return choose_pose(poses, spread_out(poses, costs, c.balance), c.margin)
 
-# %% ../../nbs/ssl3d/522_losses.ipynb #37d7e5be
-def _silhouette_fit(model: Model, generator: torch.Generator) -> Callable[..., Tensor]:
-    """Eq. 4 with the weights of the configuration, as a function of a drawing and a mask."""
-    c = model.config
-    return partial(mask_loss, affinity=c.affinity, count=c.draws or None, generator=generator)
-
-
+# %% ../../nbs/ssl3d/522_losses.ipynb #0849b8ca
 def in_front(
     model: Model, generator: torch.Generator, image: Tensor, mask: Tensor
 ) -> Float[Tensor, "b 3 s s"]:
@@ -121,6 +115,12 @@ def as_learned(
         model.memory["scenes"] = (scenes(SCENES, image.shape[-1], generator) * 255).byte()
     return in_front(model, generator, image, mask)
 
+# %% ../../nbs/ssl3d/522_losses.ipynb #37d7e5be
+def _silhouette_fit(model: Model, generator: torch.Generator) -> Callable[..., Tensor]:
+    """Eq. 4 with the weights of the configuration, as a function of a drawing and a mask."""
+    c = model.config
+    return partial(mask_loss, affinity=c.affinity, count=c.draws or None, generator=generator)
+
 
 def _cycle_losses(
     model: Model, points: Tensor, colors: Tensor, generator: torch.Generator
@@ -129,7 +129,7 @@ def _cycle_losses(
     c = model.config
     poses = random_poses(c.views * len(points), generator, c.elevation).to(points)
     behind = partial(in_front, model, generator) if c.backgrounds else None
-    cycle = run_cycle(model.recon, model.pose, points, colors, poses, c.image_size, behind)
+    cycle = run_cycle(model.recon, model.pose, points, colors, poses, c.image_size, behind=behind)
     gap = geometric_cycle(points, cycle.points, colors, cycle.colors, c.cycle_color)
     return {"geometric": gap, "pose": pose_cycle(cycle.predicted, cycle.poses)}
 

@@ -217,7 +217,7 @@ def _told_alike(stage: Stage, step: int) -> list[list[str]]:
             alike.append([group])
     return alike
 
-
+# %% ../../nbs/training/452_gradients.ipynb #ce493de4
 def checked_gradients(
     raw: Mapping[str, list[Tensor | None]], stage: Stage, optimizers: Optimizers, total_step: int
 ) -> tuple[Gradients, dict[str, float]]:

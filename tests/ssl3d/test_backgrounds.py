@@ -61,7 +61,7 @@ def test_a_cycle_in_front_of_scenes_shows_the_same_drawings():
             asked[name].append(image)
             return cloud, colors, None
 
-        run_cycle(recon, lambda image: (poses, None), cloud, colors, poses, 16, how)
+        run_cycle(recon, lambda image: (poses, None), cloud, colors, poses, 16, behind=how)
     plain, seen = asked["black"][0], asked["scenes"][0]
     at = project(cloud.repeat(2, 1, 1), poses)
     there = splat_features(at, torch.ones(4, 40, 1), 16)
