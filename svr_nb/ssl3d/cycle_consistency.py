@@ -201,23 +201,20 @@ def run_cycle(
     colors: Float[Tensor, "b n 3"],
     poses: Float[Tensor, "k 2"],
     size: int,
-    *,
-    behind: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Cycle:
     """Draws clouds from poses, and asks both networks about the drawings.
 
     recon, pose_net: `ReconNet` and `PoseNet`.
-    points, colors: clouds.  poses: of k = views * b.  size: in pixels.
-    behind: puts drawings, given where they are, in front of something.
+    points, colors: clouds (b, n, 3).
+    poses: (k * b, 2), view by view.
+    size: pixels along each side.
     Gradients reach the clouds through `points` and `colors` of the result, never through
     `predicted`.
     Source: SSL3D, sections 3.1 and 3.2.
     """
     views = len(poses) // len(points)
-    at, painted = project(points.repeat(views, 1, 1), poses), colors.repeat(views, 1, 1)
-    full = painted if behind is None else torch.cat([painted, torch.ones_like(at[..., :1])], -1)
-    images = splat_features(at, full, size)
-    if behind is not None:
-        images = behind(images[:, :3], images[:, 3:].clamp(0, 1))
+    images = splat_features(
+        project(points.repeat(views, 1, 1), poses), colors.repeat(views, 1, 1), size
+    )
     again, colors_again, _ = recon(images)
     return Cycle(poses, images, again, colors_again, pose_net(images.detach())[0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -55,7 +55,7 @@ class Model(Protocol):
     memory: dict[str, Tensor]
 
 # %% auto #0
-__all__ = ['SCENES', 'Model', 'choose', 'in_front', 'as_learned', 'wanted', 'batch_losses']
+__all__ = ['SCENES', 'Model', 'choose', 'as_learned', 'eyes_of', 'wanted', 'batch_losses']
 
 # %% ../../nbs/ssl3d/522_losses.ipynb #e578b0cf
 def choose(
@@ -89,18 +89,6 @@ def choose(
     return choose_pose(poses, spread_out(poses, costs, c.balance), c.margin)
 
 # %% ../../nbs/ssl3d/522_losses.ipynb #0849b8ca
-def in_front(
-    model: Model, generator: torch.Generator, image: Tensor, mask: Tensor
-) -> Float[Tensor, "b 3 s s"]:
-    """Drawings, not yet in front of anything, in front of scenes of the model's bank.
-
-    model: with "scenes" in its memory.  generator: draws them.
-    image: already faded to black outside `mask` (b, 1, s, s).
-    """
-    scenes = model.memory["scenes"].to(image) / 255
-    return image + (1 - mask) * drawn_scenes(scenes, len(image), generator)
-
-
 def as_learned(
     model: Model, image: Tensor, mask: Tensor, generator: torch.Generator
 ) -> Float[Tensor, "b 3 s s"]:
@@ -113,7 +101,32 @@ def as_learned(
         return image
     if "scenes" not in model.memory:
         model.memory["scenes"] = (scenes(SCENES, image.shape[-1], generator) * 255).byte()
-    return in_front(model, generator, image, mask)
+    return image + (1 - mask) * _behind(model, image, len(image), generator)
+
+
+def _behind(model: Model, like: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Scenes of the model's bank."""
+    return drawn_scenes(model.memory["scenes"].to(like) / 255, count, generator)
+
+
+def eyes_of(
+    model: Model, like: Tensor, count: int, generator: torch.Generator
+) -> tuple[Callable[[Tensor], Any], Callable[[Tensor], Any]]:
+    """Both networks as they look at `count` drawings of a cycle: at the drawings alone, or in front
+    of scenes, the same for both.
+
+    model: networks, configuration and memory.  like: a tensor of the right type and place.
+    generator: draws scenes.
+    """
+    if not model.config.backgrounds:
+        return model.recon, model.pose
+    behind = _behind(model, like, count, generator)
+
+    def before(image: Tensor) -> Tensor:
+        """Drawings, of which no covered pixel is quite black, in front of the scenes."""
+        return torch.where(image.detach().amax(1, keepdim=True) > 0, image, behind)
+
+    return (lambda image: model.recon(before(image))), (lambda image: model.pose(before(image)))
 
 # %% ../../nbs/ssl3d/522_losses.ipynb #37d7e5be
 def _silhouette_fit(model: Model, generator: torch.Generator) -> Callable[..., Tensor]:
@@ -128,8 +141,8 @@ def _cycle_losses(
     """Eq. 5 and 7."""
     c = model.config
     poses = random_poses(c.views * len(points), generator, c.elevation).to(points)
-    behind = partial(in_front, model, generator) if c.backgrounds else None
-    cycle = run_cycle(model.recon, model.pose, points, colors, poses, c.image_size, behind=behind)
+    recon, pose = eyes_of(model, points, len(poses), generator)
+    cycle = run_cycle(recon, pose, points, colors, poses, c.image_size)
     gap = geometric_cycle(points, cycle.points, colors, cycle.colors, c.cycle_color)
     return {"geometric": gap, "pose": pose_cycle(cycle.predicted, cycle.poses)}
 
