@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence evidence-lem-labels evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-agt-flow evidence-tars-sdf evidence-tars evidence-tars-tiny evidence-tars-pictures evidence-tars-walks evidence-lem-alignment clean
+.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence evidence-lem-labels evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-agt-flow evidence-tars-sdf evidence-tars evidence-tars-tiny evidence-tars-pictures evidence-tars-walks evidence-lem-alignment evidence-lem-attention clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -89,6 +89,10 @@ evidence-lem: setup
 # How crowds of codes lie before and after adaptation.
 evidence-lem-alignment: setup
 	$(BIN)/python -m svr_nb.experiments.lem --alignment --seeds 21 22 23 --arms rec rec+adv rec+adv+csm all --out lem_alignment.json
+
+# Attention early and late, on a mean of places, on a finer source; a quarter of an hour of one core.
+evidence-lem-attention: setup
+	$(BIN)/python -m svr_nb.experiments.lem --seeds 21 22 23 --arms tenth "tenth, ssa" third "third, ssa" mean "mean, ssa" "mean, ssa, fine" --out lem_attention.json
 
 # LEM's mapping with labels from elsewhere. FOLDER keeps data and networks between runs.
 evidence-lem-labels: setup

@@ -213,6 +213,7 @@ EVIDENCE = {
     "tars_pictures": ("experiments.tars", "evidence-tars-pictures"),
     "tars_walks": ("experiments.tars", "evidence-tars-walks"),
     "lem": ("experiments.lem", "evidence-lem"),
+    "lem_attention": ("experiments.lem", "evidence-lem-attention"),
     "lem_alignment": ("experiments.lem", "evidence-lem-alignment"),
     "lem_labels": ("experiments.lem_labels", "evidence-lem-labels"),
 }
@@ -221,6 +222,7 @@ MORE = {
     "tars_pictures": ": how many pictures",
     "tars_walks": ": chord and walk",
     "agt_flow": ": a map that sees the flow, and a larger crowd",
+    "lem_attention": ": where attention might pay",
     "lem_alignment": ": crowds of codes",
 }
 ELSEWHERE = {"claims", "speed"}  # rows that are no claim of a paper; experiments.speed shows them

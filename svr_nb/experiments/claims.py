@@ -28,10 +28,10 @@ from ..training.run_files import write_bytes
 from ..umr.config import UMRConfig
 
 # %% auto #0
-__all__ = ['UMR_GOES_ON', 'ON_PICTURES', 'SILHOUETTES', 'TARS_ARMS', 'LEM_ARMS', 'ON_SHAPES', 'SOURCES', 'LEAST', 'ERRORS',
-           'VERDICTS', 'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'QUICK_CARS', 'BOOK', 'HEAD', 'Claim', 'stored_claims',
-           'Source', 'told_switch', 'flat', 'switched', 'Finding', 'settle', 'command_of', 'together', 'work',
-           'measure_again', 'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
+__all__ = ['UMR_GOES_ON', 'PART_MAPS', 'ON_PICTURES', 'SILHOUETTES', 'TARS_ARMS', 'LEM_ARMS', 'ON_SHAPES', 'SOURCES', 'LEAST',
+           'ERRORS', 'VERDICTS', 'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'QUICK_CARS', 'BOOK', 'HEAD', 'Claim',
+           'stored_claims', 'Source', 'told_switch', 'flat', 'switched', 'Finding', 'settle', 'command_of', 'together',
+           'work', 'measure_again', 'findings', 'line_of', 'claim_table', 'far_from_zero', 'page', 'again', 'main']
 
 # %% ../../nbs/experiments/985_claims.ipynb #3a9437bb
 @dataclass(frozen=True)
@@ -112,6 +112,12 @@ UMR_GOES_ON = {
     "umr": "UMR's second round goes on → AGT's texture stage, as long",
     "umr, same weights": "UMR's second round, its shape losses weighed like AGT's → that stage",
 }
+PART_MAPS = {
+    "round 3": "part maps of a third round: as they were",
+    "round 3, refined": "part maps of a third round: by a segmenter that learned from the meshes",
+}
+
+# %% ../../nbs/experiments/985_claims.ipynb #4f174728
 ON_PICTURES = {
     "ssl3d": Source(
         ssl3d,
@@ -121,6 +127,13 @@ ON_PICTURES = {
         words={"no neighbours": "the loss of neighbours, in their stage: off → on"},
     ),
     "umr": Source(umr, "experiments/973_umr.ipynb", umr.ARMS, lambda where: UMRConfig.tiny()),
+    "umr_rounds": Source(
+        umr,
+        "experiments/973_umr.ipynb",
+        umr.ARMS,
+        lambda where: UMRConfig.tiny(),
+        words=PART_MAPS,
+    ),
     "agt_proxy": Source(
         warp_recovery,
         "experiments/974_warp_recovery.ipynb",
@@ -187,6 +200,7 @@ SOURCES = {
     "agt_flow": ON_PICTURES["agt"],
     **ON_SHAPES,
     "lem": LEM_ARMS,
+    "lem_attention": LEM_ARMS,
     "lem_alignment": replace(LEM_ARMS, options="--alignment"),
     "lem_labels": Source(
         lem_labels,
