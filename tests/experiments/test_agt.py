@@ -8,11 +8,13 @@ from functools import lru_cache
 
 import pytest
 
+from svr_nb.agt.config import AGTConfig
 from svr_nb.agt.system import AGT, continued
 from svr_nb.conventions import InputError
 from svr_nb.data.sample_items import samples
 from svr_nb.experiments.agt import (
     ARMS,
+    TABLED,
     EXPERIMENT,
     SCORES,
     SeedRuns,
@@ -64,7 +66,7 @@ def test_the_command_runs_every_arm_and_ships(tmp_path, capsys):
         data=lambda seed: shared(),
         command=replace(EXPERIMENT.command, adapt=None),
     )
-    spoken = [arm.name.replace("-", "no-", 1) for arm in ARMS]
+    spoken = [f"no{arm.name}" if arm.name.startswith("-") else arm.name for arm in ARMS]
     call = ["--seeds", "1", "--out", str(tmp_path / "rows.json"), "--arms", *spoken]
     rows = main(quick, [*call, "--models", str(tmp_path / "m"), "--ship", str(tmp_path / "s")])
     assert [row["arm"] for row in rows] == ["start", *(arm.name for arm in ARMS)]
@@ -73,6 +75,21 @@ def test_the_command_runs_every_arm_and_ships(tmp_path, capsys):
     shipped = AGT.from_pretrained(tmp_path / "s" / "agt-bird")
     assert f"{rows[3]['SSIM']:.3f} ({rows[1]['SSIM']:.3f})" in shipped.notes
     assert rows[0]["SSIM"] == measure_start(shared())["SSIM"]
+
+
+def test_the_new_arms_differ_from_full_in_what_their_names_say():
+    full = AGTConfig.tiny()
+    of = {arm.name: arm.of(full) for arm in ARMS}
+    assert of["map sees flow"] == replace(full, var_sees="flow")
+    plain = replace(full, flow_rate=of["plain descent"].flow_rate)
+    assert of["plain descent"] == plain and plain.flow_rate > 0
+    assert of["plain descent, -D_var"] == replace(plain, variance="off")
+    assert of["plain descent, map sees flow"] == replace(plain, var_sees="flow")
+    assert of["queue"] == replace(full, fakes=256)
+    assert of["queue, texture alone"] == replace(of["queue"], fid_texture=True)
+    assert of["queue, texture alone, paint"].fid_features == "paint"
+    assert TABLED == tuple(arm.name for arm in ARMS)[: len(TABLED)]
+    assert not any("plain" in name or "queue" in name for name in TABLED)
 
 
 def test_the_command_goes_on_where_it_stopped(tmp_path):

@@ -6,20 +6,26 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from svr_nb.conventions import InputError
+from svr_nb.experiments import lem
 from svr_nb.experiments.lem import (
     ARMS,
     EXPERIMENT,
     NAMES,
     PAIRS,
+    alignment,
+    alignment_table,
     manifold_row,
     measure,
     pair_table,
     shared_by_all,
+    splits,
     summary,
+    train_arm,
 )
-from svr_nb.experiments.runner import Levels, run, ship
+from svr_nb.experiments.runner import Levels, arm_named, run, ship
 from svr_nb.lem.config import LEMConfig, drawings, loose_shapes, photographs
 from svr_nb.lem.system import LEM
 
@@ -45,7 +51,13 @@ def test_arms():
     assert len(c["rec+adv"].adversaries) == 2 and c["all"].attention and c["all"].csm > 0
     assert c["labels"].oracle > 0 and not c["labels"].adversaries
     assert all(c[name].oracle == 0 for name in NAMES if name != "labels")
-    assert len({x.steps for x in c.values()}) == 1
+    short = {name: x.steps for name, x in c.items() if x.steps != c["rec"].steps}
+    assert short == {"tenth": 90, "tenth, ssa": 90, "third": 270, "third, ssa": 270}
+    assert {name for name, x in c.items() if x.pool == 1} == {
+        "mean",
+        "mean, ssa",
+        "mean, ssa, fine",
+    }
     assert c["rec+adv+ssa"] == replace(c["rec+adv"], attention=True)
     with pytest.raises(InputError, match="arm"):
         run(EXPERIMENT, ["everything"])
@@ -92,6 +104,38 @@ def test_arms_share_the_manifold(few):
     a, b = (EXPERIMENT.train(arm, 1, few).state_dict() for arm in ARMS[:2])
     for name, value in few.manifold.items():
         assert bool((a[name] == value).all()) and bool((b[name] == value).all()), name
+
+
+def test_a_frozen_trunk_is_that_of_the_finished_system_and_stays(few):
+    frozen = train_arm(arm_named(ARMS, "frozen trunk"), 1, few)
+    finished = train_arm(arm_named(ARMS, "rec+adv"), 1, few)
+    mine, theirs = (one.encoder.trunk.state_dict() for one in (frozen, finished))
+    assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
+    assert not torch.equal(frozen.encoder.head.weight, finished.encoder.head.weight)
+
+
+def test_crowds_of_codes_are_measured_and_placed(few):
+    row = alignment(train_arm(arm_named(ARMS, "rec"), 1, few), few)
+    assert [name for name in row if name.startswith("mixing")] == [
+        "mixing of photographs and drawings",
+        "mixing of drawings and shapes",
+        "mixing of photographs and shapes",
+    ]
+    assert len(row["photographs"].split("; ")) == len(few.data["test"])
+    x, y, kind = row["shapes"].split("; ")[0].split()
+    assert float(x) == float(x) and float(y) == float(y) and kind in "0123"
+    told = str(alignment_table([{"arm": "rec", "seed": 1} | row]))
+    assert "photographs, drawings" in told
+
+
+def test_small_objects_are_small(monkeypatch, tmp_path):
+    counts = dict.fromkeys(("synthetic", "natural", "val", "test", "drawn", "loose"), 4)
+    monkeypatch.setattr(lem, "COUNTS", counts)
+    usual, small = splits(tmp_path), splits(tmp_path, small=True)
+    for name in ("synthetic", "natural", "test"):
+        share = [part[name]["mask"].mean((1, 2, 3)) for part in (usual, small)]
+        assert float(share[1].max()) < 0.2 and float(share[1].mean()) < 0.7 * float(share[0].mean())
+    assert torch.equal(usual["loose"]["voxels"], small["loose"]["voxels"])
 
 
 def test_the_table_of_pairs_marks_what_is_clear():
