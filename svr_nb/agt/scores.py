@@ -18,10 +18,10 @@ from ..networks.features import FeatureNet, TinyNet
 from ..scores.metrics import kid, ssim
 from ..umr.expectation import Prediction, View, crop_view, draw_texture
 from ..umr.networks import predict
-from ..umr.texture_cycle import cycle_gap, texture_from_flow
+from ..umr.texture_cycle import CycleGap, cycle_gap, texture_from_flow
 
 # %% auto #0
-__all__ = ['redraw', 'Judged', 'standardised', 'texture_scores', 'faces_at_home']
+__all__ = ['redraw', 'Judged', 'standardised', 'texture_scores', 'predicted_gap', 'faces_at_home']
 
 # %% ../../nbs/agt/723_scores.ipynb #5c73d421
 @torch.no_grad()
@@ -88,6 +88,17 @@ def texture_scores(model: Judged, data: Collection, chunk: int = 64) -> dict[str
 
 # %% ../../nbs/agt/723_scores.ipynb #edfd050e
 @torch.no_grad()
+def predicted_gap(model: TextureSystem, said: Prediction, view: View) -> CycleGap:
+    """Where the faces of predictions look, and where they are seen.
+
+    model: the system.  said, view: prediction and crops.
+    """
+    face_flow = model.face_flow(said.flow)
+    texels = texture_from_flow(view.image, face_flow)
+    return cycle_gap(face_flow, draw_texture(model, said.verts, said.hypotheses.pick(), texels))
+
+
+@torch.no_grad()
 def faces_at_home(
     model: TextureSystem, data: Collection, within: float = 1.5, chunk: int = 64
 ) -> Float[Tensor, "n"]:
@@ -101,10 +112,7 @@ def faces_at_home(
         batch = data.batch(index)
         image, mask = batch["image"].to(model.device), batch["mask"].to(model.device)
         view = crop_view(image, mask, None, size, fill=model.config.fill)
-        said = predict(model, view, int(model.active))
-        face_flow = model.face_flow(said.flow)
-        texels = texture_from_flow(view.image, face_flow)
-        gap = cycle_gap(face_flow, draw_texture(model, said.verts, said.hypotheses.pick(), texels))
+        gap = predicted_gap(model, predict(model, view, int(model.active)), view)
         near = (gap.looked - gap.seen).norm(dim=-1) * size / 2 < within
         shares.append((near & gap.visible).sum(1) / gap.visible.sum(1).clamp(min=1))
     return torch.cat(shares)

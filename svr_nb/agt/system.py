@@ -18,7 +18,7 @@ from .config import TEXTURE, AGTConfig, agt_stages
 from .flow_map import Lookers, MapNet, lookers_of
 from .frechet_loss import FrechetLoss
 from .losses import real_features, texture_stage_losses
-from .scores import redraw, texture_scores
+from .scores import predicted_gap, redraw, texture_scores
 from .texture_critic import TextureCritic
 from ..conventions import describe, pixel_centers, refuse
 from ..data.collection import Collection
@@ -27,11 +27,10 @@ from ..networks.features import SHIPPED, FeatureNet, TinyNet
 from ..networks.pretrained import find_pretrained
 from ..training.needs import measurable, weighed
 from ..training.stages import Stage
-from ..umr.expectation import Prediction, View, draw_texture
+from ..umr.expectation import Prediction, View
 from ..umr.networks import predict
 from ..umr.system import NEEDS as UMR_NEEDS
 from ..umr.system import UMR, read_pictures
-from ..umr.texture_cycle import cycle_gap, texture_from_flow
 
 if TYPE_CHECKING:
     from svr_nb.training.system import TrainingBatch
@@ -209,16 +208,12 @@ def maps_of(model: AGT, view: View, said: Prediction | None = None) -> VarianceM
     return model.var(features if model.config.var_trunk else features.detach())
 
 
-@torch.no_grad()
 def lookers_now(model: AGT, said: Prediction, view: View) -> Lookers:
     """Where the visible faces of predictions look, and where they are seen.
 
     model: the system.  said, view: prediction and crops.
     """
-    face_flow = model.face_flow(said.flow)
-    texels = texture_from_flow(view.image, face_flow)
-    drawn = draw_texture(model, said.verts, said.hypotheses.pick(), texels)
-    return lookers_of(view.image, cycle_gap(face_flow, drawn))
+    return lookers_of(view.image, predicted_gap(model, said, view))
 
 # %% ../../nbs/agt/724_system.ipynb #a2d8008d
 def frechet_of(model: AGT) -> FrechetLoss:
