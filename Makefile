@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence evidence-lem-labels evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-agt-flow evidence-tars-sdf evidence-tars evidence-tars-tiny evidence-tars-pictures evidence-tars-walks evidence-lem-alignment evidence-lem-attention clean
+.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence evidence-lem-labels evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-agt-flow evidence-tars-sdf evidence-tars evidence-tars-tiny evidence-tars-pictures evidence-tars-walks evidence-lem-alignment evidence-lem-attention evidence-lem-small evidence-umr-rounds evidence-agt-queue clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -83,6 +83,10 @@ evidence-ssl3d: setup
 evidence-umr: setup
 	$(BIN)/python -m svr_nb.experiments.umr $(if $(PHOTOS),--photos "$(PHOTOS)" --seeds 0)
 
+# A third round with old and with refined part maps, and a finer mesh; two hours of one core.
+evidence-umr-rounds: setup
+	$(BIN)/python -m svr_nb.experiments.umr --arms full "round 3" "round 3, refined" "642 vertices" "642 vertices, freer" --seeds 21 22 23 --out umr_rounds.json
+
 evidence-lem: setup
 	$(BIN)/python -m svr_nb.experiments.lem
 
@@ -90,9 +94,13 @@ evidence-lem: setup
 evidence-lem-alignment: setup
 	$(BIN)/python -m svr_nb.experiments.lem --alignment --seeds 21 22 23 --arms rec rec+adv rec+adv+csm all --out lem_alignment.json
 
-# Attention early and late, on a mean of places, on a finer source; a quarter of an hour of one core.
+# Attention early and late, on a mean of places, on a finer source, on a frozen trunk; half an hour of one core.
 evidence-lem-attention: setup
-	$(BIN)/python -m svr_nb.experiments.lem --seeds 21 22 23 --arms tenth "tenth, ssa" third "third, ssa" mean "mean, ssa" "mean, ssa, fine" --out lem_attention.json
+	$(BIN)/python -m svr_nb.experiments.lem --seeds 21 22 23 --arms tenth "tenth, ssa" third "third, ssa" mean "mean, ssa" "mean, ssa, fine" "frozen trunk" "frozen trunk, ssa" --out lem_attention.json
+
+# And with things that take at most a fifth of the frame; ten minutes of one core.
+evidence-lem-small: setup
+	$(BIN)/python -m svr_nb.experiments.lem --objects small --seeds 21 22 23 --arms rec+adv rec+adv+ssa --out lem_small.json
 
 # LEM's mapping with labels from elsewhere. FOLDER keeps data and networks between runs.
 evidence-lem-labels: setup
@@ -105,6 +113,10 @@ evidence-agt: setup
 # A map that sees the flow, plain descent, a larger crowd of drawings: an hour and a half of one core.
 evidence-agt-flow: setup
 	$(BIN)/python -m svr_nb.experiments.agt --umr svr_nb/checkpoints/umr-bird --arms full no-D_var no-FID "map sees flow" "plain descent, -D_var" "plain descent, map sees flow" "queue, texture alone, paint" --out agt_flow.json
+
+# The Frechet loss, one change after the other: three quarters of an hour of one core.
+evidence-agt-queue: setup
+	$(BIN)/python -m svr_nb.experiments.agt --umr svr_nb/checkpoints/umr-bird --arms full no-FID queue "queue, texture alone" "queue, texture alone, paint" --seeds 31 32 33 --out agt_queue.json
 
 # Shapes with holes in the plane: three minutes of one core.
 evidence-plane: setup
@@ -129,7 +141,7 @@ evidence-tars-pictures: setup
 
 # Who teaches the shape: samples along the chord, or the LSTM's walk.
 evidence-tars-walks: setup
-	$(BIN)/python -m svr_nb.experiments.tars --form chord "walk, least" --preset tiny --pictures 1500 --unseen 60 --features 4 --models tars_models --out tars_walks.json
+	$(BIN)/python -m svr_nb.experiments.tars --form chord "walk, least" "walk, warm" --preset tiny --pictures 1500 --unseen 60 --features 4 --models tars_models --out tars_walks.json
 
 # What the shipped networks score on fresh pictures, beside what one would want; LOOKS=folder also draws them.
 .PHONY: scores

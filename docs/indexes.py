@@ -203,8 +203,10 @@ def figure_page() -> str:
 EVIDENCE = {
     "ssl3d": ("experiments.ssl3d", "evidence-ssl3d"),
     "umr": ("experiments.umr", "evidence-umr"),
+    "umr_rounds": ("experiments.umr", "evidence-umr-rounds"),
     "agt": ("experiments.agt", "evidence-agt"),
     "agt_flow": ("experiments.agt", "evidence-agt-flow"),
+    "agt_queue": ("experiments.agt", "evidence-agt-queue"),
     "agt_proxy": ("experiments.warp_recovery", "evidence-agt PHOTOS=folder"),
     "plane_shapes": ("experiments.plane_shapes", "evidence-plane"),
     "tars_sdf": ("experiments.direct_sdf", "evidence-tars-sdf"),
@@ -214,6 +216,7 @@ EVIDENCE = {
     "tars_walks": ("experiments.tars", "evidence-tars-walks"),
     "lem": ("experiments.lem", "evidence-lem"),
     "lem_attention": ("experiments.lem", "evidence-lem-attention"),
+    "lem_small": ("experiments.lem", "evidence-lem-small"),
     "lem_alignment": ("experiments.lem", "evidence-lem-alignment"),
     "lem_labels": ("experiments.lem_labels", "evidence-lem-labels"),
 }
@@ -221,8 +224,11 @@ MORE = {
     "tars_tiny": ": level 0, a small training",
     "tars_pictures": ": how many pictures",
     "tars_walks": ": chord and walk",
+    "umr_rounds": ": a third round, and a finer mesh",
+    "agt_queue": ": what mends the Frechet loss",
     "agt_flow": ": a map that sees the flow, and a larger crowd",
     "lem_attention": ": where attention might pay",
+    "lem_small": ": small objects",
     "lem_alignment": ": crowds of codes",
 }
 ELSEWHERE = {"claims", "speed"}  # rows that are no claim of a paper; experiments.speed shows them

@@ -187,7 +187,8 @@ def check_number(
 def check_choice(value: object, name: str, choices: Sequence[str]) -> str:
     """Returns `value` if it is one of the choices; raises InputError that lists them otherwise."""
     if value not in choices:
-        raise refuse(name, f"one of {', '.join(choices)}", describe(value))
+        between = "; " if any("," in choice for choice in choices) else ", "
+        raise refuse(name, f"one of {between.join(choices)}", describe(value))
     return str(value)
 
 # %% ../nbs/000_conventions.ipynb #3c4109f5

@@ -198,9 +198,11 @@ ON_SHAPES = {
 SOURCES = {
     **ON_PICTURES,
     "agt_flow": ON_PICTURES["agt"],
+    "agt_queue": ON_PICTURES["agt"],
     **ON_SHAPES,
     "lem": LEM_ARMS,
     "lem_attention": LEM_ARMS,
+    "lem_small": replace(LEM_ARMS, options="--objects small"),
     "lem_alignment": replace(LEM_ARMS, options="--alignment"),
     "lem_labels": Source(
         lem_labels,

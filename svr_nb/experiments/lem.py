@@ -288,7 +288,7 @@ def summary(rows: Sequence[Row], headings: Sequence[str] | None = None) -> Table
     chosen = {n: title for n, title in COLUMNS.items() if headings is None or title in headings}
     cells = {title: mean_and_each(name, _three, _two) for name, title in chosen.items()}
     known = [row for row in rows if row["arm"] == "levels"]
-    names = [name for name in (known[0] if known else {}) if name not in ("arm", "seed")]
+    names = [n for n, value in (known[0] if known else {}).items() if isinstance(value, float)]
     told = [f"{n.removeprefix('IoU, ')} {mean([row[n] for row in known]):.3f}" for n in names]
     finer = [row for row in rows if row["arm"] == "manifold"]
     wide = [

@@ -32,7 +32,7 @@ from ..training.system import TrainingBatch, load
 
 # %% auto #0
 __all__ = ['Pictures', 'Masks', 'small_config', 'train_small', 'pose_stage', 'shifted', 'recolored', 'repainted', 'drawn_clouds',
-           'lesson_losses', 'PaintLesson', 'lesson_stage', 'poses_go_on', 'main']
+           'lesson_losses', 'PaintLesson', 'lesson_stage', 'learn_lesson', 'poses_go_on', 'main']
 
 # %% ../../nbs/experiments/981_ssl3d_small.ipynb #4c9b4990
 def small_config(category: str, steps: int | None = None) -> SSL3DConfig:
@@ -239,13 +239,17 @@ def _taught(system: SSL3D, data: Collection) -> Collection:
     return Collection(data.fields | {"taught": answers, "sure": sure})
 
 
-def _repaint(
-    system: SSL3D, data: Collection, out: Path, stage: Stage, how: Mapping[str, Any]
+def learn_lesson(
+    system: SSL3D, lesson: Collection, out: Path | None, stage: Stage, how: Mapping[str, Any]
 ) -> None:
-    """The lesson; the system knows afterwards what its pupil has learned."""
+    """The lesson; the system knows afterwards what its pupil has learned.
+
+    system: trained; it is changed.  lesson: pictures with "taught" and "sure", see `lesson_losses`.
+    out: folder of the run, or None.  stage: of the lesson.  how: more options of `fit`.
+    """
     pupil = PaintLesson(replace(system.config, hypotheses=1, fold=False))
     pupil.load_state_dict(system.state_dict())
-    fit(pupil, _taught(system, data), out, stages=[stage], **how)
+    fit(pupil, lesson, out, stages=[stage], **how)
     system.load_state_dict(pupil.state_dict())
     system.config = pupil.config
 
@@ -278,7 +282,8 @@ def poses_go_on(
     data = both_looks(system.category, "train", count, seed=seed, size=size, **drawn)
     how: dict[str, Any] = {"seed": seed, "progress": progress}
     if repaint:
-        _repaint(system, data, file_path(out), lesson_stage(steps), how)
+        lesson = _taught(system, data)
+        learn_lesson(system, lesson, file_path(out), lesson_stage(steps), how)
     else:
         fit(system, data, file_path(out), stages=[pose_stage(system, steps)], **how)
     return system
