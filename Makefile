@@ -12,7 +12,7 @@ SEEDS   ?= 11 12 13
 # The networks and pictures here are small: one thread each is fastest.
 export OMP_NUM_THREADS ?= 1
 export JUPYTER_PLATFORM_DIRS := 1
-.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence evidence-lem-labels evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-agt-flow evidence-tars-sdf evidence-tars evidence-tars-tiny evidence-tars-pictures evidence-tars-walks evidence-lem-alignment evidence-lem-attention evidence-lem-small evidence-umr-rounds evidence-agt-queue clean
+.PHONY: help setup lab demo test check-export check-links links notebooks pytest lint export outputs readme hooks evidence evidence-lem-labels evidence-ssl3d evidence-lem evidence-umr evidence-agt evidence-agt-flow evidence-tars-sdf evidence-tars evidence-tars-tiny evidence-tars-pictures evidence-tars-walks evidence-lem-alignment evidence-lem-attention evidence-lem-small evidence-umr-rounds evidence-agt-queue evidence-mirrored-readings evidence-ssl3d-room clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -79,16 +79,27 @@ evidence: setup
 evidence-ssl3d: setup
 	$(BIN)/python -m svr_nb.experiments.ssl3d $(if $(PHOTOS),--photos "$(PHOTOS)",--seeds $(SEEDS))
 
-# PHOTOS=folder trains on photographs with silhouettes and measures the last forty by name.
+# Two readings of a chair, and who is believed; forty minutes of one core.
+evidence-mirrored-readings: setup
+	$(BIN)/python -m svr_nb.experiments.mirrored_readings --seeds 11 12 13
+
+# Clouds whose points keep a distance from the first step; twenty-five minutes of one core.
+evidence-ssl3d-room: setup
+	$(BIN)/python -m svr_nb.experiments.ssl3d --collections aeroplanes "two-tone cars" --arms full "elbow room" --seeds 11 12 13 --out ssl3d_room.json
+
+# The first table of the lesson. PHOTOS=folder trains on photographs with silhouettes and measures the last forty by name.
 evidence-umr: setup
-	$(BIN)/python -m svr_nb.experiments.umr $(if $(PHOTOS),--photos "$(PHOTOS)" --seeds 0)
+	$(BIN)/python -m svr_nb.experiments.umr $(if $(PHOTOS),--photos "$(PHOTOS)" --seeds 0,--arms full "no parts" "no cycle" "no L_sv" "no L_sp" "hard parts" adversary --seeds 21 22 23)
 
 # A third round with old and with refined part maps, and a finer mesh; two hours of one core.
 evidence-umr-rounds: setup
 	$(BIN)/python -m svr_nb.experiments.umr --arms full "round 3" "round 3, refined" "642 vertices" "642 vertices, freer" --seeds 21 22 23 --out umr_rounds.json
 
+# Every arm of the first table; two seeds of labels and collapse, a sixth of what attention is compared with. Over an hour of one core.
 evidence-lem: setup
-	$(BIN)/python -m svr_nb.experiments.lem
+	$(BIN)/python -m svr_nb.experiments.lem --seeds 21 22 23 24 25 --arms rec rec+adv rec+ssa rec+adv+ssa "rec+adv+ssa, one scale" "rec+adv+ssa, stage 2" rec+adv+csm "rec+adv+csm, mlp" "rec+adv+csm, 1 : 1" "rec+adv+csm, 10 : 1" rec+ssa+csm all
+	$(BIN)/python -m svr_nb.experiments.lem --seeds 21 22 --arms labels collapse
+	$(BIN)/python -m svr_nb.experiments.lem --seeds 26 --arms rec+adv rec+adv+ssa
 
 # How crowds of codes lie before and after adaptation.
 evidence-lem-alignment: setup
@@ -102,9 +113,12 @@ evidence-lem-attention: setup
 evidence-lem-small: setup
 	$(BIN)/python -m svr_nb.experiments.lem --objects small --seeds 21 22 23 --arms rec+adv rec+adv+ssa --out lem_small.json
 
-# LEM's mapping with labels from elsewhere. FOLDER keeps data and networks between runs.
+# LEM's mapping with labels from elsewhere, from fresh and from finished networks. FOLDER keeps data and networks between runs.
+# Without --arms it would train the other labellers, too, of which no rows are stored.
+LEM_LABELS = -m svr_nb.experiments.lem_labels --data $(or $(FOLDER),_evidence/lem)
 evidence-lem-labels: setup
-	$(BIN)/python -m svr_nb.experiments.lem_labels --data $(or $(FOLDER),_evidence/lem)
+	$(BIN)/python $(LEM_LABELS) --arms "no mapping" codes "true labels" "85 % right, new each time" "85 % right, fixed" "70 % right, new each time" "70 % right, fixed" "55 % right, new each time" "55 % right, fixed" "frozen copy" "certain half" "all, certain half"
+	$(BIN)/python $(LEM_LABELS) --start finished --arms "no mapping" "certain half"
 
 # The ablation of the texture stage; with PHOTOS=folder the two-dimensional proxy on photographs instead.
 evidence-agt: setup
@@ -128,6 +142,7 @@ evidence-tars-sdf: setup
 	$(BIN)/python -m svr_nb.experiments.direct_sdf --seeds $(SEEDS) --arms "k = 0" "k = 4" correction --out $(OUT_TARS)
 
 # Chairs from silhouettes: stage 1 once per seed, then k = 0 and k = 4 from it. Seven minutes of an H100 for three seeds side by side; on a CPU, hours.
+# The two forms of its table with one seed are others: python -m svr_nb.experiments.tars --form walk paper --steps 2100 1600 --seeds 21 --out tars_silhouettes.json
 evidence-tars: setup
 	$(BIN)/python -m svr_nb.experiments.tars --models tars_models --data tars_models --out tars_silhouettes.json
 

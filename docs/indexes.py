@@ -202,6 +202,8 @@ def figure_page() -> str:
 
 EVIDENCE = {
     "ssl3d": ("experiments.ssl3d", "evidence-ssl3d"),
+    "ssl3d_room": ("experiments.ssl3d_pupils", "evidence-ssl3d-room"),
+    "mirrored_readings": ("experiments.mirrored_readings", "evidence-mirrored-readings"),
     "umr": ("experiments.umr", "evidence-umr"),
     "umr_rounds": ("experiments.umr", "evidence-umr-rounds"),
     "agt": ("experiments.agt", "evidence-agt"),
@@ -224,6 +226,7 @@ MORE = {
     "tars_tiny": ": level 0, a small training",
     "tars_pictures": ": how many pictures",
     "tars_walks": ": chord and walk",
+    "ssl3d_room": ": elbow room from the first step",
     "umr_rounds": ": a third round, and a finer mesh",
     "agt_queue": ": what mends the Frechet loss",
     "agt_flow": ": a map that sees the flow, and a larger crowd",

@@ -377,7 +377,7 @@ def hypothesis_offsets(count: int, elevation: float = 0.0) -> Float[Tensor, "k 4
     elevation: degrees, the same for all.
     Use as `quaternion_multiply(offsets, predicted)`: the offset is applied after the predicted
     rotation.
-    Source: UMR, section on camera hypotheses; see the note on what the released code does.
+    Source: UMR, section 6.2; see the note on what the released code does.
     """
     check_number(count, "count", 1, integer=True)
     return matrix_to_quaternion(orbit(torch.arange(count) * (360.0 / count), elevation).rotation)

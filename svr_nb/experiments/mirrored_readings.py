@@ -41,9 +41,10 @@ from ..ssl3d.frame import camera_of, project
 from ..ssl3d.system import SSL3D
 
 # %% auto #0
-__all__ = ['Poses', 'ARMS', 'NAMES', 'TESTS', 'COLUMNS', 'USUAL', 'OPTIONS', 'COMMAND', 'EXPERIMENT', 'reflected_poses',
-           'reflected_points', 'mirror_axis', 'Readings', 'turn_between', 'read_twice', 'judge_cloud', 'fits', 'judged',
-           'mirrored_lesson', 'Rounds', 'mirror_rounds', 'SeedRuns', 'train_arm', 'measure', 'summary', 'experiment']
+__all__ = ['Poses', 'ARMS', 'BELIEVED', 'NAMES', 'TESTS', 'COLUMNS', 'USUAL', 'OPTIONS', 'COMMAND', 'EXPERIMENT',
+           'reflected_poses', 'reflected_points', 'mirror_axis', 'Readings', 'turn_between', 'read_twice',
+           'judge_cloud', 'fits', 'judged', 'mirrored_lesson', 'Rounds', 'mirror_rounds', 'SeedRuns', 'train_arm',
+           'measure', 'summary', 'experiment']
 
 # %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700006
 Poses = Float[Tensor, "b 2"]
@@ -177,7 +178,7 @@ def mirrored_lesson(
     fields |= {"taught": [taught, twins], "sure": [sure, sure]}
     return Collection({name: torch.cat(parts) for name, parts in fields.items()})
 
-
+# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700021
 @dataclass(frozen=True)
 class Rounds:
     """How long the lesson is.
@@ -222,12 +223,16 @@ def mirror_rounds(
         learn_lesson(system, lesson, place, stage, {"seed": seed + turn, "progress": progress})
     return system
 
-# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700023
+# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700025
 ARMS = (
     Arm("start"),
     Arm("own readings"),
     Arm("mirrored readings"),
 )
+BELIEVED = {
+    "own readings": "who is believed: the own reading",
+    "mirrored readings": "who is believed: the better of two, by the judge",
+}
 NAMES = {category: name for name, (category, paint, _) in ssl3d.COLLECTIONS.items() if not paint}
 TESTS = 150  # pictures of each look
 
@@ -245,7 +250,7 @@ class SeedRuns:
     how: Rounds
     out: Path | None = None
 
-
+# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700028
 def _started(category: str, seed: int, folder: str | Path | None) -> SSL3D:
     """A trained system: from a folder, or trained on the collection of its category."""
     if folder:
@@ -266,7 +271,7 @@ def _shared(
     place = None if out is None else out / f"{category}-{seed}"
     return SeedRuns(start, both_looks(category, "test", TESTS, seed=seed, **usual), how, place)
 
-
+# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700030
 def train_arm(arm: Arm, seed: int, shared: SeedRuns) -> SSL3D:
     """The start, or what it has become after the lesson.
 
@@ -299,7 +304,7 @@ def measure(system: SSL3D, shared: SeedRuns) -> dict[str, float]:
         row[f"{look} agreeing"] = float(agree[place].mean())
     return row
 
-# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700024
+# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700031
 COLUMNS = (
     "clean within 30",
     "natural within 30",
@@ -323,7 +328,7 @@ def summary(rows: Sequence[Row]) -> Table:
         note=f"{TESTS} pictures of each look.",
     )
 
-# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700026
+# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700037
 def experiment(
     category: str = "chair",
     start: str | Path | None = None,
@@ -349,7 +354,7 @@ def experiment(
         report=lambda rows: [summary(rows)],
     )
 
-
+# %% ../../nbs/experiments/987_mirrored_readings.ipynb #98700039
 def _chosen(
     base: Experiment[SeedRuns, SSL3D], given: argparse.Namespace
 ) -> list[Experiment[SeedRuns, SSL3D]]:

@@ -69,6 +69,7 @@ ARMS = (
     Arm("balanced", {"balance": 0.5}),
     Arm("backgrounds", SINGLE | {"backgrounds": True}),
     Arm("backgrounds, known poses", SINGLE | {"backgrounds": True, "known_poses": True}),
+    Arm("elbow room", {"spread": 30.0}),
 )
 
 

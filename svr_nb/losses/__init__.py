@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/losses/350_losses.ipynb #6c64682f
-from .clouds import REDUCTIONS, angle_loss, chamfer_loss, symmetry_loss
+from .clouds import REDUCTIONS, angle_loss, chamfer_loss, spread_loss, symmetry_loss
 from svr_nb.losses.silhouettes import (
     affinity_pixels,
     affinity_points,

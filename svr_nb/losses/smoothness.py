@@ -73,10 +73,10 @@ def laplacian_loss(
 
     verts: vertices (b, v, 3).
     faces: vertex indices (f, 3), shared by the batch.
-    squared: squared distances (UMR), or plain ones (AGT, Eq. 4).
+    squared: squared distances (UMR's released code), or plain ones (AGT, Eq. 4).
     reduce: "sum" or "mean" over the vertices that faces use; always the mean over the batch.
     per_sample: whether to return one value per mesh (b,).
-    Source: UMR, section 6.2; AGT, Eq. 4 and 5.
+    Source: UMR, section 6.2 (no formula) and released code; AGT, Eq. 4 and 5.
     """
     verts, faces = _mesh(verts, faces)
     a, b = _edges(faces).unbind(1)

@@ -147,7 +147,8 @@ class Discriminator(nn.Module):
     kernel: side of the filters.
     hidden: name of the activation; no normalisation, so that a gradient penalty makes sense.
     Raises InputError for a size that does not fit.
-    Source: UMR, section 6: 32, 64, 32, 32, ReLU, then 1 x 1 to one channel and a linear layer.
+    Source: UMR, section 6.2; layers of the released code: 32, 64, 32, 32, ReLU, then 1 x 1 to one
+        channel and a linear layer.
     """
 
     def __init__(

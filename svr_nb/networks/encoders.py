@@ -103,8 +103,8 @@ class ConvEncoder(nn.Module):
     size, channels: of the square input image.
     norm, hidden: batch normalisation, and the activation's name (also at the end).
     normalize: whether to bring RGB in [0, 1] to the mean and spread of ImageNet first.
-    Source: SSL3D, architecture (supplement); widths 32, 64, 128, 256 with kernels 3, 3, 3, 5 and
-        three layers of 128.
+    Source: SSL3D, released code (the supplement was not available): widths 32, 64, 128, 256 with
+        kernels 3, 3, 3, 5 and three layers of 128.
     """
 
     def __init__(

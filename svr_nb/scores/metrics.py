@@ -601,8 +601,8 @@ def align_rotation(
     predicted, true: clouds (b, n, 3) and (b, m, 3) of a validation set.
     steps: rounds of matching and fitting.
     Returns R (3, 3); the aligned clouds are `predicted @ R.T`.
-    Source: SSL3D, section 4.3; here from 24 cube rotations, refined, instead of 5000 gradient steps
-        from one start.
+    Source: SSL3D, section 4.3; here from 24 cube rotations, refined, instead of the released code's
+        5000 gradient steps from one start.
     """
     first, second, _ = _clouds(predicted, true)
     few, few_true = _thin(first, 10, 128), _thin(second, 10, 128)

@@ -56,7 +56,7 @@ class SSL3DConfig(ConfigBase):
 
     image_size, points: pixels along a side, points in a cloud.  widths, kernels, color_widths,
         code, hidden: of the networks.
-    azimuth: "tanh" (paper) or "sincos".  elevation: range of the drawn poses, degrees.
+    azimuth: "tanh" (released code) or "sincos".  elevation: range of the drawn poses, degrees.
     views: k, drawn poses per cloud.  variance: of a silhouette blob, squared pixels.
     affinity, draws: weight of the affinity in the mask loss, mask pixels it draws (0 for all).
         cycle_color: colour in the geometric cycle.
@@ -70,6 +70,7 @@ class SSL3DConfig(ConfigBase):
         learn, the photograph's own afterwards (Table 4); else black.
     alpha, beta, eta, kappa: image, geometric, neighbour and symmetry weights of the shape.  gamma,
         rho, pull: image, cycle, pull weights of the pose.
+    spread: weight of the room between points (`spread_loss`); 0 for none, as in the paper.
     neighbors, refresh: neighbours per image, epochs between look-ups.  every_neighbor: all of them
         in every step (Eq. 9), or one that is drawn.  steps, neighbor_share: of
         the cycle stage; neighbour stage as a share of it.
@@ -106,6 +107,7 @@ class SSL3DConfig(ConfigBase):
     gamma: float = 1.0
     rho: float = 1.0
     pull: float = 0.0
+    spread: float = 0.0
     neighbors: int = 3
     refresh: int = 5
     every_neighbor: bool = False
@@ -157,10 +159,12 @@ def curriculum(config: SSL3DConfig) -> list[Stage]:
         "weight_decay": {"conv": c.decay_conv, "linear": c.decay_linear},
         "schedule": late if c.late_decay else constant,
     }
-    cycle = {"recon": recon_weights(c.alpha, c.beta, 0.0, c.kappa), "pose": pose}
+    room = {"spread": c.spread} if c.spread else {}
+    cycle = {"recon": recon_weights(c.alpha, c.beta, 0.0, c.kappa) | room, "pose": pose}
     stages = [Stage("cycle", c.steps, cycle, lr=c.lr, **shared)]
     more = round(c.steps * c.neighbor_share) if c.eta else 0
     if more:
-        with_neighbors = {"recon": recon_weights(c.alpha, c.beta, c.eta, c.kappa), "pose": pose}
-        stages.append(Stage("neighbors", more, with_neighbors, lr=c.neighbor_lr, **shared))
+        recon = recon_weights(c.alpha, c.beta, c.eta, c.kappa) | room
+        both = {"recon": recon, "pose": pose}
+        stages.append(Stage("neighbors", more, both, lr=c.neighbor_lr, **shared))
     return stages

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..conventions import refuse
 from ..losses.silhouettes import image_loss
-from ..losses.clouds import symmetry_loss
+from ..losses.clouds import spread_loss, symmetry_loss
 from .backgrounds import drawn_scenes, scenes
 from .config import SSL3DConfig
 from svr_nb.ssl3d.cycle_consistency import (
@@ -229,6 +229,8 @@ def batch_losses(
         losses |= _cycle_losses(model, points, colors, generator)
     if "symmetry" in names:
         losses["symmetry"] = symmetry_loss(points, axis=1)
+    if "spread" in names:
+        losses["spread"] = spread_loss(points)
     if "neighbors" in names and "neighbors" in model.memory:
         losses["neighbors"] = _neighbor_loss(model, points, batch, fit)
     elif stage is not None and "neighbors" in names:

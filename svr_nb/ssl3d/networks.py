@@ -74,8 +74,8 @@ class PoseNet(nn.Module):
     size: side of the square input image in pixels.
     widths, kernels: channels and filter sizes of the convolutions.
     code: size of the fully connected layers.
-    azimuth: "sincos" predicts a direction on the circle (this library), "tanh" an angle (the
-        paper).
+    azimuth: "sincos" predicts a direction on the circle (this library), "tanh" an angle
+        (released code).
     Source: SSL3D, section 4.1; released code.
     """
 

@@ -49,7 +49,7 @@ def find_neighbors(system: SSL3D, data: Collection) -> dict[str, Tensor]:
 
     system: whose features decide who is near.
     data: a collection with "image" and "mask".
-    Source: SSL3D, section 3.4.
+    Source: SSL3D, section 3.3.
     """
     masks = data.fields["mask"]
     images = data.fields["image"] * masks

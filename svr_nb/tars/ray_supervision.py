@@ -102,7 +102,7 @@ def silhouette_bound(
         that is nowhere sharper than a
         disc of radius sqrt(1/2) pixels; masks that were averaged down need a quarter of a pixel
         more.
-    Source: TARS, section 3.3, after SDF-SRN; the margin is ours.
+    Source: TARS, section 3.4, after SDF-SRN; the margin is ours.
     """
     far = (pixels - check_number(margin, "margin", 0, 16)).clamp(min=0) * (2 / size)
     if isinstance(camera, Orthographic):

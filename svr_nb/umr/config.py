@@ -351,7 +351,7 @@ def rounds(config: UMRConfig) -> list[Stage]:
     """The two rounds of a configuration.
 
     config: the configuration.
-    Source: UMR, sections 3.3 and 6.3.
+    Source: UMR, sections 3.2, 4.1, 6.2 and 6.3.
     """
     return [
         one_round(config, "round 1", config.first, config.first_steps),

@@ -29,7 +29,7 @@ def stage_losses(model: MeshSystem, batch: TrainingBatch, stage: Stage) -> dict[
     batch: "image", "mask", "generator", "part_map" for the part constraints, and "progress", the
         share of the stage that is done.
     stage: only what its weights ask for is computed.
-    Source: UMR, Eq. 2, 3, 5, 6 and 7, and sections 3.3, 6.2 and 6.3.
+    Source: UMR, Eq. 2, 3, 5, 6 and 7, and sections 3.2, 3.3, 6.2 and 6.3.
     """
     wanted = current_weights(stage, "networks", batch.get("progress", 0.5))
     hypotheses = cameras_of(model.config, stage)

@@ -76,7 +76,7 @@ def keypoint_scores(
     face_flow: of every picture.
     fill: share of a crop's side that the object takes.
     count: pairs, each used both ways.
-    Source: UMR, section 4.2 ("instance" is this library's).
+    Source: UMR, section 4.3 ("instance" is this library's).
     """
     verts, cameras = surveyed.verts, surveyed.camera
     place = surveyed.windows.enter(data["keypoints_uv"].to(verts))

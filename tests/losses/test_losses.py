@@ -405,3 +405,34 @@ def test_affinity_of_a_batch_is_that_of_its_images(count):
         assert torch.equal(both, torch.stack(alone)) and (both[2] == 0) == empty
         slopes = (torch.autograd.grad(x.sum(), uv)[0] for x in (both, torch.stack(alone)))
         assert torch.equal(*slopes)
+
+
+def test_room_is_none_in_one_place_and_enough_far_apart(generator):
+    crowd = torch.zeros(2, 9, 3)
+    assert L.spread_loss(crowd).item() == 1
+    grid = torch.cartesian_prod(*[torch.arange(3.0)] * 3)[None]
+    assert L.spread_loss(grid, room=1.0).item() == 0
+    assert L.spread_loss(grid, room=2.0, nearest=3).item() == pytest.approx(0.5)
+    assert L.spread_loss(torch.cat([0.1 * grid, grid]), 0.5, per_sample=True).shape == (2,)
+
+
+def test_room_compares_each_point_with_its_nearest(generator):
+    cloud = torch.rand(1, 20, 3, generator=generator)
+    apart = (cloud[0, :, None] - cloud[0]).norm(dim=-1).fill_diagonal_(torch.inf)
+    near = apart.sort(1).values[:, :4]
+    assert L.spread_loss(cloud, 0.4).item() == pytest.approx(
+        (1 - near / 0.4).clamp_min(0).mean().item()
+    )
+
+
+def test_following_the_slope_makes_room(generator):
+    cloud = (0.01 * torch.rand(1, 30, 3, generator=generator)).requires_grad_()
+    (slope,) = torch.autograd.grad(L.spread_loss(cloud, 0.1), cloud)
+    assert slope.isfinite().all()
+    assert L.spread_loss(cloud - 0.05 * slope, 0.1) < L.spread_loss(cloud, 0.1)
+
+
+@pytest.mark.parametrize("wrong", [{"nearest": 9}, {"nearest": 0}, {"room": 0.0}])
+def test_room_that_there_cannot_be_is_refused(wrong):
+    with pytest.raises(InputError):
+        L.spread_loss(torch.zeros(1, 9, 3), **wrong)

@@ -218,3 +218,19 @@ def test_known_poses_are_drawn_from_and_asked_for():
     del batch["azimuth"]
     with pytest.raises(InputError, match="azimuth"):
         system.losses(batch | {"generator": torch.Generator().manual_seed(0)})
+
+
+def test_room_has_a_weight_in_every_stage_and_none_in_the_paper():
+    stages = curriculum(replace(SSL3DConfig.tiny(), spread=3.0))
+    assert [stage.weights["recon"]["spread"] for stage in stages] == [3.0, 3.0]
+    for preset in (SSL3DConfig.paper, SSL3DConfig.tiny, SSL3DConfig.small):
+        assert "spread" not in curriculum(preset())[0].weights["recon"]
+
+
+def test_room_is_among_the_losses_where_it_is_wanted():
+    config = replace(SSL3DConfig.tiny(), spread=3.0, image_size=16, widths=(8, 8), kernels=(3, 3))
+    system = SSL3D(config, seed=1)
+    image, mask = torch.rand(2, 3, 16, 16), torch.ones(2, 1, 16, 16)
+    batch = {"image": image, "mask": mask, "generator": torch.Generator().manual_seed(1)}
+    found = system.losses(batch, system.stages()[0])
+    assert 0 < float(found["spread"].detach()) <= 1
