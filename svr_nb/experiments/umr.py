@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from ..conventions import file_path
 from ..data.collection import Collection
@@ -35,7 +37,9 @@ from svr_nb.experiments.runner import (
     short,
     table,
 )
+from ..render.hard_mesh import hard_rasterize
 from ..scores.tables import Table
+from ..shapes.mesh import Mesh
 from ..umr.config import RoundWeights, UMRConfig
 from ..umr.keypoint_transfer import reference_levels
 from ..umr.part_maps import with_parts
@@ -45,10 +49,11 @@ from ..umr.starts import train_umr
 from ..umr.system import UMR
 
 # %% auto #0
-__all__ = ['BIRDS', 'COUNTS', 'ENOUGH', 'ARMS', 'NAMES', 'OWN_FIRST', 'COLUMNS', 'ON_CARD', 'TERMS', 'BIRD_RUNS', 'CARS',
+__all__ = ['BIRDS', 'COUNTS', 'ENOUGH', 'ARMS', 'NAMES', 'OWN_FIRST', 'COLUMNS', 'ON_CARD', 'TERMS', 'BIRD_RUNS', 'CARS', 'SIX',
            'PHOTOS', 'COMMAND', 'EXPERIMENT', 'birds', 'without', 'SeedRuns', 'refined', 'train_arm', 'measure',
            'levels', 'summary', 'photo_split', 'photo_config', 'face_forward', 'measure_photos', 'card_notes',
-           'terms_of', 'train_photographs', 'photographs', 'car_pictures', 'cars']
+           'terms_of', 'train_photographs', 'photographs', 'car_pictures', 'six_labels', 'ends_apart', 'train_cars',
+           'cars']
 
 # %% ../../nbs/experiments/973_umr.ipynb #bc7ba755
 BIRDS: dict[str, Any] = {
@@ -430,6 +435,7 @@ CARS: dict[str, Any] = {
     "elevation": (0.0, 35.0),
     "part_noise": 0.0,
 }
+SIX = ("body", "cabin", "window", "wheel", "front", "rear")
 
 
 def car_pictures(seed: int, count: int = 800) -> dict[str, Collection]:
@@ -438,12 +444,51 @@ def car_pictures(seed: int, count: int = 800) -> dict[str, Collection]:
     seed: of the data.  count: training cars.
     """
     counts = {"train": count, "val": 100, "test": 100}
-    usual = {"seed": seed, "progress": False, **CARS}
+    usual = {"seed": seed, "progress": False, "meshes": True, **CARS}
     return {name: samples("car", name, k, **usual) for name, k in counts.items()}
 
 
+def six_labels(mesh: Mesh, ends: float = 0.8) -> Tensor:
+    """Labels (f,) of a car's faces: lights, and the body from there on, are its front or its rear.
+
+    mesh: with labels of five parts.  ends: share of half the length at which the ends begin.
+    """
+    assert mesh.face_labels is not None
+    along = mesh.verts[mesh.faces][:, :, 2].mean(1)
+    far = (mesh.face_labels == 0) & (along.abs() > ends * mesh.verts[:, 2].abs().max())
+    end = far | (mesh.face_labels == 4)
+    return torch.where(end, torch.where(along < 0, 4, 5), mesh.face_labels)
+
+
+def ends_apart(data: Collection) -> Collection:
+    """The same cars with maps of six parts, of which two are the ends.
+
+    data: of `car_pictures`, with meshes.
+    """
+    size, maps = 2 * data.fields["image"].shape[-1], []
+    for i, mesh in enumerate(data.meshes):
+        shown = hard_rasterize(data.camera(i).project(mesh.verts[None]), mesh.faces, size)[0]
+        label = torch.where(shown < 0, len(SIX), six_labels(mesh)[shown.clamp_min(0)])
+        each = torch.cat([(label == part).float() for part in range(len(SIX))])
+        maps.append(avg_pool2d(each, 2))
+    return with_parts(data, torch.stack(maps), SIX)
+
+# %% ../../nbs/experiments/973_umr.ipynb #97300019
+def train_cars(arm: Arm, seed: int, shared: SeedRuns, config: UMRConfig) -> UMR:
+    """Trains on cars of five parts, or of six.
+
+    arm: "cars" or "cars, six parts".  seed, shared: as for `train_arm`.
+    config: of five parts.
+    """
+    if arm.name == "cars":
+        return train_arm(arm, seed, shared, config, "car")
+    six = {name: ends_apart(data) for name, data in shared.data.items()}
+    own = replace(config, parts=6, part_names=SIX)
+    return train_arm(arm, seed, SeedRuns(six), own, "car")
+
+
 def cars(count: int = 800) -> Experiment[SeedRuns, UMR]:
-    """One arm that learns from procedural cars of five parts.
+    """Arms that learn from procedural cars of five and of six parts.
 
     count: training cars.
     """
@@ -451,11 +496,11 @@ def cars(count: int = 800) -> Experiment[SeedRuns, UMR]:
     made = f"Trained on {count} procedural cars, one 96-pixel image each with part maps, without "
     return replace(
         BIRD_RUNS,
-        arms=(Arm("cars"),),
+        arms=(Arm("cars"), Arm("cars, six parts")),
         data=lambda seed: SeedRuns(car_pictures(seed, count)),
-        train=partial(train_arm, config=config, category="car"),
+        train=partial(train_cars, config=config),
         levels=Levels(),
-        kept=lambda arm, seed: f"car-{seed}",
+        kept=lambda arm, seed: f"car-{seed}" if arm == "cars" else None,
         ships=_shipping("car", "cars", made + "poses or shapes", "--cars"),
     )
 
@@ -465,7 +510,8 @@ def _chosen(
 ) -> list[Experiment[SeedRuns, UMR]]:
     """The experiment that the command asks for."""
     if given.cars:
-        return [cars()]
+        made = cars()
+        return [replace(made, arms=made.arms[: 2 if given.six_parts else 1])]
     if given.photos:
         return [photographs(given.photos, given.parts, given.category)]
     return [narrowed(base, given)]
@@ -478,6 +524,7 @@ COMMAND = Command(
     out="umr_evidence.json",
     options={
         "--cars": {"action": "store_true", "help": "train the cars instead"},
+        "--six-parts": {"action": "store_true", "help": "with --cars: once more with six"},
         "--photos": {"help": PHOTOS},
         "--category": {"default": "horse", "help": "what the photographs show"},
         "--parts": {"type": int, "default": 5, "help": "parts to look for in the photographs"},

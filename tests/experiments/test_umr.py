@@ -129,10 +129,35 @@ def test_a_first_round_belongs_to_its_configuration(birds):
 
 
 def test_other_data_are_other_arms():
-    assert [arm.name for arm in cars(20).arms] == ["cars"] and cars().kept("cars", 4) == "car-4"
+    assert [arm.name for arm in cars(20).arms] == ["cars", "cars, six parts"]
+    assert cars().kept("cars", 4) == "car-4" and cars().kept("cars, six parts", 4) is None
     horses = photographs("weizmann", 5, "horse")
     assert horses.kept("photographs", 0) == "horse-0" and not horses.levels.measures
     assert "--photos weizmann --seeds 0" in horses.ships.card({"seed": 0}, [])
+
+
+def test_six_parts_are_the_five_with_the_ends_apart():
+    some = samples("car", "test", 3, seed=2, meshes=True, progress=False, **umr.CARS)
+    apart = umr.ends_apart(some)
+    before, after = some["part_map"], apart["part_map"]
+    assert after.shape[1] == 6 and apart.labels["parts"] == umr.SIX
+    assert torch.allclose(before.sum(1), after.sum(1))
+    assert torch.equal(before[:, 1:4], after[:, 1:4])  # cabin, window and wheel
+    assert bool((after[:, 0] <= before[:, 0]).all())
+    for mesh in some.meshes:
+        labels, along = umr.six_labels(mesh), mesh.verts[mesh.faces][:, :, 2].mean(1)
+        assert float(along[labels == 4].max()) < 0 < float(along[labels == 5].min())
+        assert bool((labels[mesh.face_labels == 4] >= 4).all())
+
+
+def test_cars_of_six_parts_train(monkeypatch):
+    cars_of = lambda n: samples("car", "train", n, seed=2, meshes=True, progress=False, **umr.CARS)
+    shared = SeedRuns({"train": cars_of(8), "val": cars_of(4), "test": cars_of(4)})
+    made, five = cars(8), replace(SMALL, parts=5)
+    system = umr.train_cars(made.arms[1], 1, shared, five)
+    assert system.config.parts == 6 and system.config.part_names == umr.SIX
+    assert umr.train_cars(made.arms[0], 1, shared, five).config.parts == 5
+    assert made.measure(system, shared)["camera within 30"] >= 0
 
 
 @pytest.mark.parametrize("folder, known", [("weizmann_horse", True), ("my_horses", False)])
