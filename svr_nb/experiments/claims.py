@@ -28,9 +28,9 @@ from ..training.run_files import write_bytes
 from ..umr.config import UMRConfig
 
 # %% auto #0
-__all__ = ['UMR_GOES_ON', 'PART_MAPS', 'ON_PICTURES', 'SILHOUETTES', 'TARS_ARMS', 'LEM_ARMS', 'ON_SHAPES', 'SOURCES', 'LEAST',
-           'ERRORS', 'VERDICTS', 'NO_LEVELS', 'LEVELS_OF', 'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'QUICK_CARS', 'BOOK',
-           'HEAD', 'Claim', 'stored_claims', 'Source', 'told_switch', 'flat', 'switched', 'Finding', 'settle',
+__all__ = ['UMR_GOES_ON', 'PART_MAPS', 'CAR_PARTS', 'ON_PICTURES', 'SILHOUETTES', 'TARS_ARMS', 'LEM_ARMS', 'ON_SHAPES', 'SOURCES',
+           'LEAST', 'ERRORS', 'VERDICTS', 'NO_LEVELS', 'LEVELS_OF', 'OPTION_OF', 'QUICK', 'QUICK_ARMS', 'QUICK_CARS',
+           'BOOK', 'HEAD', 'Claim', 'stored_claims', 'Source', 'told_switch', 'flat', 'switched', 'Finding', 'settle',
            'command_of', 'together', 'work', 'measure_again', 'findings', 'line_of', 'claim_table', 'far_from_zero',
            'page', 'again', 'main']
 
@@ -123,6 +123,10 @@ PART_MAPS = {
     "round 3": "part maps of a third round: as they were",
     "round 3, refined": "part maps of a third round: by a segmenter that learned from the meshes",
 }
+CAR_PARTS = {
+    "cars": "parts of a car: five, all lights one",
+    "cars, six parts": "parts of a car: six, front and rear apart",
+}
 
 # %% ../../nbs/experiments/989_claims.ipynb #4f174728
 ON_PICTURES = {
@@ -140,6 +144,11 @@ ON_PICTURES = {
     ),
     "umr": _of(umr, 973, lambda where: UMRConfig.tiny()),
     "umr_rounds": _of(umr, 973, lambda where: UMRConfig.tiny(), words=PART_MAPS),
+    "umr_cars": replace(
+        _of(umr, 973, lambda where: UMRConfig.tiny(), words=CAR_PARTS, asks=""),
+        arms=umr.cars().arms,
+        options="--cars --six-parts",
+    ),
     "agt_proxy": Source(
         warp_recovery,
         "experiments/974_warp_recovery.ipynb",

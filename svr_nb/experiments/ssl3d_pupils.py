@@ -61,9 +61,7 @@ def told_by(teacher: SSL3D, data: Collection, least: float = 0.05) -> Collection
     return Collection(data.fields | {"taught": pose, "twin": twin, "sure": sure})
 
 # %% ../../nbs/experiments/988_ssl3d_pupils.ipynb #98800012
-def one_cycle(
-    system: SSL3D, points: Tensor, colors: Tensor, generator: torch.Generator
-) -> Tensor:
+def one_cycle(system: SSL3D, points: Tensor, colors: Tensor, generator: torch.Generator) -> Tensor:
     """The geometric cycle from one drawn pose, without asking for that pose.
 
     system: reconstructs the drawings.  points, colors: clouds (b, n, 3).
@@ -138,9 +136,7 @@ class Lessons:
         check_number(self.affinity, "affinity", 0)
 
 
-def _learns_shapes(
-    pupil: SSL3D, told: Collection, how: Lessons, out: Path, **options: Any
-) -> None:
+def _learns_shapes(pupil: SSL3D, told: Collection, how: Lessons, out: Path, **options: Any) -> None:
     """The first lesson, of the pictures of whose poses the teacher is sure."""
     learner = ShapeLesson(replace(pupil.config, affinity=how.affinity))
     learner.load_state_dict(pupil.state_dict())
@@ -150,9 +146,7 @@ def _learns_shapes(
     pupil.load_state_dict(learner.state_dict())
 
 
-def _learns_poses(
-    pupil: SSL3D, told: Collection, how: Lessons, out: Path, **options: Any
-) -> None:
+def _learns_poses(pupil: SSL3D, told: Collection, how: Lessons, out: Path, **options: Any) -> None:
     """The second lesson, of pictures and their mirror images; clean ones are always believed."""
     f = told.fields
     sure = f["sure"].clone()

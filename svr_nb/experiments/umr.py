@@ -42,11 +42,6 @@ from ..scores.tables import Table
 from ..shapes.mesh import Mesh
 from ..umr.config import RoundWeights, UMRConfig
 from ..umr.keypoint_transfer import reference_levels
-from ..umr.part_maps import with_parts
-from ..umr.part_segmentation import fit_segmenter, segment_parts
-from ..umr.refinement import refine_parts, third_round
-from ..umr.starts import train_umr
-from ..umr.system import UMR
 
 # %% auto #0
 __all__ = ['BIRDS', 'COUNTS', 'ENOUGH', 'ARMS', 'NAMES', 'OWN_FIRST', 'COLUMNS', 'ON_CARD', 'TERMS', 'BIRD_RUNS', 'CARS', 'SIX',
@@ -54,6 +49,13 @@ __all__ = ['BIRDS', 'COUNTS', 'ENOUGH', 'ARMS', 'NAMES', 'OWN_FIRST', 'COLUMNS',
            'levels', 'summary', 'photo_split', 'photo_config', 'face_forward', 'measure_photos', 'card_notes',
            'terms_of', 'train_photographs', 'photographs', 'car_pictures', 'six_labels', 'ends_apart', 'train_cars',
            'cars']
+
+# %% ../../nbs/experiments/973_umr.ipynb #97300023
+from ..umr.part_maps import with_parts
+from ..umr.part_segmentation import fit_segmenter, segment_parts
+from ..umr.refinement import refine_parts, third_round
+from ..umr.starts import train_umr
+from ..umr.system import UMR
 
 # %% ../../nbs/experiments/973_umr.ipynb #bc7ba755
 BIRDS: dict[str, Any] = {
